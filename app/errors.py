@@ -1,0 +1,105 @@
+"""The error tree. An error is named by what its caller does next.
+
+ScorekeeperError
+├── InvalidEvent            dead-letter the message under its reason; its neighbours go on
+├── InvalidDefinition       refuse it (HTTP 422), or leave it out of the catalog and report it
+├── InvalidSettings         do not start; name the variable
+├── InvalidApiKey           HTTP 401
+├── NotFound                HTTP 404
+├── Conflict                HTTP 409 or 412; read again and decide
+├── StoreUnavailable        do not acknowledge and try again; HTTP 503
+│   └── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
+└── EmbeddedUnavailable     the embedded part cannot run here: say what to install or to set
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ScorekeeperError(Exception):
+    """Every error of ours; anything else that escapes is a defect."""
+
+
+class Reason(StrEnum):
+    """Why a message or an event in it can never be counted: the closed list of drop reasons."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    INVALID_JSON = "invalid_json"
+    TOO_DEEP = "too_deep"
+    NOT_AN_EVENT = "not_an_event"
+    MISSING_TYPE = "missing_type"
+    INVALID_FIELD = "invalid_field"
+    INVALID_NUMBER = "invalid_number"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    NO_PROJECT = "no_project"
+    UNKNOWN_PROJECT = "unknown_project"
+    TOO_OLD = "too_old"
+    IN_THE_FUTURE = "in_the_future"
+    UNSUPPORTED_FORM = "unsupported_form"
+    EMPTY_BATCH = "empty_batch"
+    BATCH_TOO_LARGE = "batch_too_large"
+
+
+class InvalidEvent(ScorekeeperError):
+    """A message, or one event of a batch message, that can never be counted."""
+
+    def __init__(self, reason: Reason, detail: str = "", *, project: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.project = project
+
+
+class InvalidDefinition(ScorekeeperError):
+    """A definition that does not say what to count. `field` is a JSON pointer into the definition."""
+
+    def __init__(self, field: str, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{field or '/'}: {problem}" + (f" {remedy}" if remedy else ""))
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class InvalidSettings(ScorekeeperError):
+    """A setting is wrong, unknown or missing; the message names the variable and the remedy."""
+
+
+class InvalidApiKey(ScorekeeperError):
+    """The API key is missing, mistyped, revoked or lacks the scope."""
+
+
+class NotFound(ScorekeeperError):
+    """Nothing of that kind has that id in the caller's project."""
+
+    def __init__(self, kind: str, ident: str) -> None:
+        super().__init__(f"no {kind} with the id {ident!r}")
+        self.kind = kind
+        self.ident = ident
+
+
+class Conflict(ScorekeeperError):
+    """What was asked does not fit the present state; the message says how."""
+
+
+class StoreUnavailable(ScorekeeperError):
+    """A store cannot answer now. Nothing was changed, or the same call may be repeated."""
+
+    def __init__(self, store: str, cause: str) -> None:
+        super().__init__(f"{store} is unavailable: {cause}")
+        self.store = store
+        self.cause = cause
+
+
+class GenerationMissing(StoreUnavailable):
+    """The store answers but holds no generation: it was emptied."""
+
+    def __init__(self, generation: int | None = None) -> None:
+        super().__init__("redis", "the counters are missing" if generation is None else f"generation {generation} is missing")
+        self.generation = generation
+
+
+class EmbeddedUnavailable(ScorekeeperError):
+    """An embedded part cannot run on this machine; one sentence with the remedy."""
