@@ -1,0 +1,214 @@
+-- Applies one batch of one partition to one stripe: whole, or not at all. The only place where counters change.
+--
+-- KEYS[1]  the stripe's record; every other key is KEYS[1]'s prefix plus a name, in the same hash slot by its hash tag.
+-- ARGV[1]  a MessagePack array, see redis_packing.py for its shape.
+-- Returns  {1, next offset, counted, duplicate} applied
+--          {0, stored checkpoint}               nothing changed: the stored checkpoint is not the expected one
+--          {-1}                                 nothing changed: the stripe has no record (Redis was emptied)
+--          {-2, key}                            nothing changed: a key of ours holds another type
+--
+-- Event ids and subjects are 64-bit hashes as decimal text (a Lua number would lose bits). A seen set is a family of
+-- buckets that grows by linear hashing, so that each stays an intset of some 130 members, about 9 bytes each.
+local call = redis.call
+local record = KEYS[1]
+local prefix = string.sub(record, 1, -string.len('gen') - 1)
+local batch = cmsgpack.unpack(ARGV[1])
+local checkpoint_field, expected, next_offset, watermark = batch[1], batch[2], batch[3], batch[4]
+local partition, projects, counters, simple, singles, last = batch[5], batch[6], batch[7], batch[8], batch[9], batch[10]
+
+if call('EXISTS', record) == 0 then
+  return {-1}
+end
+local stored = tonumber(call('HGET', prefix .. 'cp', checkpoint_field) or '0')
+if stored ~= expected then
+  return {0, stored}
+end
+
+-- All that can fail is checked before the first write.
+local checked = {}
+local function check(name, kind)
+  local key = prefix .. name
+  if not checked[key] then
+    checked[key] = true
+    local found = call('TYPE', key).ok
+    if found ~= 'none' and found ~= kind then
+      error({key})
+    end
+  end
+end
+local sound, bad = pcall(function()
+  check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
+  for i = 1, #counters do check(counters[i][1], 'hash') end
+  for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
+end)
+if not sound then
+  return {-2, type(bad) == 'table' and bad[1] or tostring(bad)}
+end
+
+local TARGET, FAMILY = 128, 1000000000
+local sets = {}
+
+local function open_set(name)
+  local set = sets[name]
+  if not set then
+    local key = prefix .. 's:' .. name
+    local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
+    buckets = tonumber(buckets or '1')
+    local half = 1
+    while half * 2 <= buckets do half = half * 2 end
+    set = {key = key, size = tonumber(size or '0'), buckets = buckets, half = half, changed = false}
+    sets[name] = set
+  end
+  return set
+end
+
+-- The last nine digits choose the bucket: enough for a billion buckets, and exact in a Lua number.
+local function low_digits(member)
+  return math.abs(tonumber(string.sub(member, -9)) or 0)
+end
+
+local function bucket_of(set, member)
+  local low = low_digits(member)
+  local index = low % (set.half * 2)
+  if index >= set.buckets then index = index - set.half end
+  return set.key .. ':' .. index
+end
+
+local function split(set)
+  local source, target = set.buckets - set.half, set.buckets
+  local source_key, target_key = set.key .. ':' .. source, set.key .. ':' .. target
+  local members, moved = call('SMEMBERS', source_key), {}
+  for i = 1, #members do
+    if low_digits(members[i]) % (set.half * 2) == target then moved[#moved + 1] = members[i] end
+  end
+  for first = 1, #moved, 4000 do
+    local final = math.min(first + 3999, #moved)
+    call('SADD', target_key, unpack(moved, first, final))
+    call('SREM', source_key, unpack(moved, first, final))
+  end
+  set.buckets = target + 1
+  if set.buckets == set.half * 2 then set.half = set.buckets end
+end
+
+local function holds(name, member)
+  local set = open_set(name)
+  return set.size > 0 and call('SISMEMBER', bucket_of(set, member), member) == 1
+end
+
+local function is_added(name, member)
+  local set = open_set(name)
+  if call('SADD', bucket_of(set, member), member) == 0 then return false end
+  set.size = set.size + 1
+  set.changed = true
+  if set.size > set.buckets * TARGET then split(set) end
+  return true
+end
+
+-- Remembered in the epoch of the record; also looked up in the one before.
+local function is_first(epoch, member)
+  if holds('d:' .. (epoch - 1), member) then return false end
+  return is_added('d:' .. epoch, member)
+end
+
+local grow, whole, micro = {}, {}, {}
+local counted, duplicate = {}, {}
+local counted_total, duplicate_total = 0, 0
+
+local function count_events(project, number)
+  counted[project] = (counted[project] or 0) + number
+  counted_total = counted_total + number
+end
+local function count_duplicates(project, number)
+  duplicate[project] = (duplicate[project] or 0) + number
+  duplicate_total = duplicate_total + number
+end
+
+for i = 1, #simple do
+  local project, epoch, indexes, hashes, firsts = unpack(simple[i])
+  local seen = 0
+  local previous, current = 'd:' .. (epoch - 1), 'd:' .. epoch
+  for member in string.gmatch(hashes, '%S+') do
+    if not holds(previous, member) and is_added(current, member) then
+      firsts = firsts + 1
+    else
+      seen = seen + 1
+    end
+  end
+  if firsts > 0 then
+    count_events(project, firsts)
+    for j = 1, #indexes do
+      local index = indexes[j]
+      grow[index] = (grow[index] or 0) + firsts
+    end
+  end
+  if seen > 0 then count_duplicates(project, seen) end
+end
+
+local function contribute(contribution)
+  local indexes, sign, value, guard, after = unpack(contribution)
+  if guard and not is_added(guard[1], guard[2]) then return end
+  for j = 1, #indexes do
+    local index = indexes[j]
+    grow[index] = (grow[index] or 0) + sign
+    if value then
+      whole[index] = (whole[index] or 0) + sign * value[1]
+      micro[index] = (micro[index] or 0) + sign * value[2]
+    end
+  end
+  for j = 1, #after do contribute(after[j]) end
+end
+
+for i = 1, #singles do
+  local project, epoch, member, required, contributions, is_exposure = unpack(singles[i])
+  local go_on = true
+  if required and not (holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)) then
+    go_on = false
+    count_duplicates(project, 1)
+  end
+  if go_on and member and not is_first(epoch, member) then
+    go_on = false
+    count_duplicates(project, 1)
+  end
+  if go_on then
+    if not is_exposure then count_events(project, 1) end
+    for j = 1, #contributions do contribute(contributions[j]) end
+  end
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+for index, number in pairs(grow) do
+  local key, field = prefix .. counters[index][1], counters[index][2]
+  if number ~= 0 then call('HINCRBY', key, field, text(number)) end
+  if whole[index] then
+    local suffix = string.sub(field, 2)
+    call('HINCRBY', key, 'v' .. suffix, text(whole[index]))
+    call('HINCRBY', key, 'u' .. suffix, text(micro[index]))
+  end
+end
+for i = 1, #last do
+  local key = prefix .. last[i][1]
+  if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then
+    call('HSET', key, 'last', text(last[i][2]))
+  end
+end
+for _, set in pairs(sets) do
+  if set.changed then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
+end
+for i = 1, #partition do
+  call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|' .. partition[i][1], partition[i][2])
+end
+call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|counted', text(counted_total))
+call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|duplicate', text(duplicate_total))
+for i = 1, #projects do
+  local name, fields = projects[i][1], projects[i][2]
+  local key = prefix .. 'p:' .. name
+  for j = 1, #fields do call('HINCRBY', key, fields[j][1], fields[j][2]) end
+  if counted[i] then call('HINCRBY', key, 'counted', text(counted[i])) end
+  if duplicate[i] then call('HINCRBY', key, 'duplicate', text(duplicate[i])) end
+end
+call('HSET', prefix .. 'cp', checkpoint_field, text(next_offset))
+call('HSET', prefix .. 'wm', checkpoint_field, text(watermark))
+return {1, next_offset, counted_total, duplicate_total}
