@@ -1,0 +1,161 @@
+"""The catalog: every definition that ever acted, compiled and indexed by project and event type. Immutable.
+
+Workers swap a whole catalog between two batches; a rebuild and `verify` read the log again with the same object, since
+each version says from when to when it acts (by the broker's clock).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
+from app.domain.goal import Goal
+from app.domain.goal_definition import compile_goal
+from app.domain.history import DefinitionHistory, DefinitionVersion, Project
+from app.domain.url_pattern import path_of
+from app.errors import InvalidDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a conversion goal's conversions count for."""
+
+    definition: ConversionGoal
+    goals: tuple[Goal, ...]
+    """Goals whose numerator it feeds, all versions."""
+    denominators: tuple[Goal, ...]
+    """Rate goals whose denominator it feeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeIndex:
+    """The feeds of one event type: by literal path where the pattern is one, so that matching does not grow with them."""
+
+    by_path: Mapping[str, tuple[Feed, ...]]
+    others: tuple[Feed, ...]
+    every: tuple[Feed, ...]
+
+    def candidates(self, url: str | None) -> Sequence[Feed]:
+        """The feeds that may match an event at this url, in the order of their creation where that matters not."""
+        if not self.by_path:
+            return self.others
+        if url is None:
+            return self.others
+        path = path_of(url)
+        if path is None:
+            return self.every
+        literal = self.by_path.get(path)
+        return (*literal, *self.others) if literal else self.others
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    """One project's definitions."""
+
+    project: Project
+    by_type: Mapping[str, TypeIndex]
+    goals: tuple[Goal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A definition that could not be compiled; the others work."""
+
+    version: DefinitionVersion
+    problem: InvalidDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All definitions at one revision; `as_of` is the database's clock when they were read (epoch ms)."""
+
+    revision: int
+    as_of: int
+    projects: Mapping[str, ProjectView] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+
+
+EMPTY = Catalog(revision=-1, as_of=0)
+
+
+def build_catalog(history: DefinitionHistory) -> Catalog:
+    """Compile and index a history. A version that does not compile is left out and named in `left_out`."""
+    zones = {project.key: project.time_zone for project in history.projects}
+    definitions: dict[str, list[ConversionGoal]] = defaultdict(list)
+    goals: dict[str, list[Goal]] = defaultdict(list)
+    left_out: list[LeftOut] = []
+    for version in history.versions:
+        if version.project not in zones or version.effective_from >= version.effective_until:
+            continue
+        try:
+            if version.kind == "conversion_goal":
+                definitions[version.project].append(_conversion_goal(version))
+            else:
+                goals[version.project].append(_goal(version, zones[version.project]))
+        except InvalidDefinition as problem:
+            left_out.append(LeftOut(version, problem))
+    views = {
+        project.key: ProjectView(
+            project, _index(definitions[project.key], goals[project.key]), tuple(goals[project.key])
+        )
+        for project in history.projects
+    }
+    return Catalog(history.revision, history.as_of, views, tuple(left_out))
+
+
+def _conversion_goal(version: DefinitionVersion) -> ConversionGoal:
+    return compile_conversion_goal(
+        version.body,
+        ident=version.id,
+        project=version.project,
+        revision=version.revision,
+        effective_from=version.effective_from,
+        effective_until=version.effective_until,
+    )
+
+
+def _goal(version: DefinitionVersion, time_zone: str) -> Goal:
+    return compile_goal(
+        version.body,
+        ident=version.id,
+        project=version.project,
+        time_zone=time_zone,
+        created_at=version.created_at,
+        revision=version.revision,
+        effective_from=version.effective_from,
+        effective_until=version.effective_until,
+    )
+
+
+def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal]) -> Mapping[str, TypeIndex]:
+    by_id: dict[str, list[Goal]] = defaultdict(list)
+    by_metric: dict[str, list[Goal]] = defaultdict(list)
+    by_denominator: dict[str, list[Goal]] = defaultdict(list)
+    for goal in goals:
+        if goal.conversion_goal_ids is None:
+            by_metric[goal.metric].append(goal)
+        else:
+            for ident in goal.conversion_goal_ids:
+                by_id[ident].append(goal)
+        if goal.denominator_metric is not None:
+            by_denominator[goal.denominator_metric].append(goal)
+    by_type: dict[str, list[Feed]] = defaultdict(list)
+    for definition in definitions:
+        if definition.status == "active":
+            fed = (*by_id[definition.id], *by_metric[definition.metric])
+            by_type[definition.event_type].append(Feed(definition, fed, tuple(by_denominator[definition.metric])))
+    return {event_type: _type_index(feeds) for event_type, feeds in by_type.items()}
+
+
+def _type_index(feeds: Sequence[Feed]) -> TypeIndex:
+    by_path: dict[str, list[Feed]] = defaultdict(list)
+    others: list[Feed] = []
+    for feed in feeds:
+        pattern = feed.definition.url_pattern
+        if pattern is not None and pattern.literal_path is not None:
+            by_path[pattern.literal_path].append(feed)
+        else:
+            others.append(feed)
+    return TypeIndex({path: tuple(some) for path, some in by_path.items()}, tuple(others), tuple(feeds))

@@ -1,0 +1,44 @@
+"""What was defined, and when it acts: the history that makes reading the log again give the same counts. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A wall: everything belongs to one. Events name it by `key`, which acts from `created_at` by the broker's clock."""
+
+    key: str
+    name: str
+    time_zone: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionVersion:
+    """One version of a conversion goal or a goal: its body in the API's field names, and when it acts (broker time)."""
+
+    kind: str
+    """`conversion_goal` or `goal`."""
+    id: str
+    project: str
+    revision: int
+    effective_from: int
+    effective_until: int
+    created_at: int
+    """When the definition (not this version) was created."""
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionHistory:
+    """All that ever acted, at one catalog revision, read in one transaction."""
+
+    revision: int
+    as_of: int
+    """The database's clock when it was read. A version that is committed later acts from a later time than
+    `as_of + lead` (see EFFECTIVE_LEAD_MS in defining.py)."""
+    projects: Sequence[Project]
+    versions: Sequence[DefinitionVersion]
