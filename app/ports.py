@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.domain.catalog import Catalog
 from app.domain.history import DefinitionHistory as DefinitionHistory
 from app.domain.history import DefinitionVersion as DefinitionVersion
 from app.domain.history import Project as Project
@@ -28,6 +29,18 @@ class DefinitionSource(Protocol):
         ...
 
     def history(self) -> DefinitionHistory: ...
+
+
+class CatalogKeeper(Protocol):
+    """The catalog that a reader of the log uses."""
+
+    @property
+    def current(self) -> Catalog: ...
+
+    async def reach(self, received_at: int) -> None:
+        """Return when `current` knows all that acts on records received at or before this moment, or when that cannot
+        be known in reasonable time (SQL is away): counting goes on with the last catalog."""
+        ...
 
 
 # ---------------------------------------------------------------- counters: writing
@@ -60,7 +73,10 @@ class Reading:
     fresh_as_of: int | None
     """Complete up to this broker time; None when nothing was ever read."""
     generation: int
+    rebuilding: bool = False
+    """The generation has not yet counted all that the log held when it was created: its figures are too low."""
     incomplete_since: int | None = None
+    """The earliest loss: events received at or before this moment were lost before they could be counted."""
 
 
 class CounterReader(Protocol):

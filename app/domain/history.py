@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+EFFECTIVE_LEAD_MS: Final = 150
+"""How long after the database's clock at its commit a version begins to act. Whoever has read the catalog at moment t
+therefore knows all that acts on records received before t + lead: live counting and reading again decide the same."""
 
 
 @dataclass(frozen=True, slots=True)

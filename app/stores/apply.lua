@@ -1,10 +1,11 @@
 -- Applies one batch of one partition to one stripe: whole, or not at all. The only place where counters change.
 --
 -- KEYS[1]  the stripe's record; every other key is KEYS[1]'s prefix plus a name, in the same hash slot by its hash tag.
--- ARGV[1]  a MessagePack array, see redis_packing.py for its shape.
+-- ARGV[1]  the generation's identity, which the record must hold: a number alone is given again after Redis was emptied.
+-- ARGV[2]  a MessagePack array, see redis_packing.py for its shape.
 -- Returns  {1, next offset, counted, duplicate} applied
 --          {0, stored checkpoint}               nothing changed: the stored checkpoint is not the expected one
---          {-1}                                 nothing changed: the stripe has no record (Redis was emptied)
+--          {-1}                                 nothing changed: the stripe's record is missing or another's (Redis was emptied)
 --          {-2, key}                            nothing changed: a key of ours holds another type
 --
 -- Event ids and subjects are 64-bit hashes as decimal text (a Lua number would lose bits). A seen set is a family of
@@ -12,11 +13,11 @@
 local call = redis.call
 local record = KEYS[1]
 local prefix = string.sub(record, 1, -string.len('gen') - 1)
-local batch = cmsgpack.unpack(ARGV[1])
+local batch = cmsgpack.unpack(ARGV[2])
 local checkpoint_field, expected, next_offset, watermark = batch[1], batch[2], batch[3], batch[4]
 local partition, projects, counters, simple, singles, last = batch[5], batch[6], batch[7], batch[8], batch[9], batch[10]
 
-if call('EXISTS', record) == 0 then
+if call('GET', record) ~= ARGV[1] then
   return {-1}
 end
 local stored = tonumber(call('HGET', prefix .. 'cp', checkpoint_field) or '0')
@@ -175,7 +176,9 @@ for i = 1, #singles do
   end
 end
 
+-- Never '-0', which Redis does not take for an integer.
 local function text(number)
+  if number == 0 then return '0' end
   return string.format('%.0f', number)
 end
 

@@ -1,0 +1,250 @@
+"""Folding: a run of records of one partition -> the increments it brings, and the dead letters in it. Pure.
+
+The same records with the same catalog give the same increments, however they are cut into batches: what depends on
+earlier events (is this id new? the first of its session?) is left to the store, which decides in the order of the log.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from app.domain.catalog import Catalog, Feed, ProjectView, TypeIndex
+from app.domain.event import Event
+from app.domain.increments import Accounting, Increments, Position, Simple, Single
+from app.domain.matching import matching_feeds
+from app.domain.parsing import ParsingRules, parse_message
+from app.domain.planning import Plan, make_plan
+from app.errors import InvalidEvent, Reason
+
+NO_CONVERSIONS: Final[list[Feed]] = []
+
+
+class Record(Protocol):
+    """A message as it lies in the log. `timestamp` is the broker's, epoch ms."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message, or one element of a batch message, that can never be counted."""
+
+    record: Record
+    reason: Reason
+    detail: str
+    project: str = ""
+    index: int | None = None
+    """Which element of a batch message; None is the whole message."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldingRules:
+    """What folding needs to know besides the catalog; fixed for a generation, or counts could not be reproduced."""
+
+    parsing: ParsingRules
+    secret: bytes
+    """The key of the hashes of ids and subjects, so that nobody can craft collisions."""
+    window_ms: int
+    """How long an event id is remembered, at least."""
+    stripes: int = 1
+
+    def stripe_of(self, project: str) -> int:
+        return 0 if self.stripes == 1 else zlib.crc32(project.encode(errors="surrogatepass")) % self.stripes
+
+    def hash(self, *parts: str) -> int:
+        """64 bits, signed, keyed."""
+        text = "\0".join(parts).encode(errors="surrogatepass")
+        return int.from_bytes(blake2b(text, digest_size=8, key=self.secret).digest(), "little", signed=True)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One project's part of the batch while it is folded."""
+
+    view: ProjectView
+    types: dict[str, TypeIndex]
+    stripe: int
+    since: int
+    accounting: Accounting = field(default_factory=Accounting)
+    ids: set[int] = field(default_factory=set)
+    simple: dict[tuple[int, int], tuple[Plan, Simple]] = field(default_factory=dict)
+    """By the identity of a plan (kept alive here, so that no other can take its address) and the epoch."""
+
+
+class Folder:
+    """Folds batches with one catalog. Keeps plans (which counters a set of matched definitions moves) between batches."""
+
+    def __init__(self, catalog: Catalog, rules: FoldingRules) -> None:
+        self.catalog = catalog
+        self._rules = rules
+        self._plans: dict[tuple[int, ...], Plan] = {}
+
+    def fold(
+        self,
+        position: Position,
+        records: Sequence[Record],
+        checkpoints: Sequence[int],
+        next_offset: int,
+        watermark: int,
+    ) -> tuple[list[Increments], list[DeadLetter]]:
+        """The increments of each stripe and the dead letters of the records at or beyond the stripe's checkpoint.
+
+        `checkpoints` has one entry a stripe. Raises nothing because of what a record holds.
+        """
+        increments = [
+            Increments(position, stripe, expected, max(expected, next_offset), watermark)
+            for stripe, expected in enumerate(checkpoints)
+        ]
+        batch = _Batch(self, increments, min(checkpoints))
+        for record in records:
+            if record.offset >= batch.lowest:
+                batch.add(record)
+        batch.close()
+        return increments, batch.dead_letters
+
+    def plan(self, feeds: list[Feed], event: Event) -> Plan:
+        """The plan for an event that matched these feeds; remembered for events at about the same time."""
+        key = (event.occurred_at // 3_600_000, *map(id, feeds))
+        plan = self._plans.get(key)
+        if plan is None or not plan.fits(event.occurred_at, event.received_at):
+            if len(self._plans) > 20_000:
+                self._plans.clear()
+            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at)
+        return plan
+
+    @property
+    def rules(self) -> FoldingRules:
+        return self._rules
+
+
+class _Batch:
+    """The state of one fold."""
+
+    def __init__(self, folder: Folder, increments: list[Increments], lowest: int) -> None:
+        self._folder = folder
+        self._rules = folder.rules
+        self._parsing = folder.rules.parsing
+        self._projects = folder.catalog.projects
+        self._increments = increments
+        self.lowest = lowest
+        self._tallies: dict[str, _Tally] = {}
+        self.dead_letters: list[DeadLetter] = []
+
+    def add(self, record: Record) -> None:
+        try:
+            parsed = parse_message(record.value, record.timestamp, record.headers, self._parsing)
+        except InvalidEvent as error:
+            self._reject(record, error, None)
+            return
+        if type(parsed) is Event:
+            self._add_event(record, parsed, None)
+            return
+        assert isinstance(parsed, list)
+        for index, element in enumerate(parsed):
+            if isinstance(element, InvalidEvent):
+                self._reject(record, element, index)
+            else:
+                self._add_event(record, element, index)
+
+    def _add_event(self, record: Record, event: Event, index: int | None) -> None:
+        tally = self._tallies.get(event.project) or self._open(event.project)
+        if tally is None or event.received_at < tally.since:
+            detail = f"no project has the key {event.project!r}"
+            self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
+            return
+        if record.offset < self._increments[tally.stripe].expected:
+            return
+        accounting = tally.accounting
+        accounting.received += 1
+        types = tally.types.get(event.type)
+        feeds = matching_feeds(event, types.candidates(event.url)) if types is not None else NO_CONVERSIONS
+        if not feeds:
+            accounting.unmatched += 1
+            return
+        self._count(tally, event, feeds)
+
+    def _open(self, project: str) -> _Tally | None:
+        view = self._projects.get(project)
+        if view is None:
+            return None
+        tally = _Tally(view, dict(view.by_type), self._rules.stripe_of(project), view.project.created_at)
+        self._tallies[project] = tally
+        return tally
+
+    def _count(self, tally: _Tally, event: Event, feeds: list[Feed]) -> None:
+        plan = self._folder.plan(feeds, event)
+        epoch = event.received_at // self._rules.window_ms
+        increments = self._increments[tally.stripe]
+        identity: int | None = None
+        if event.id is not None:
+            identity = self._rules.hash(event.project, event.id)
+            if event.corrects is None:
+                if identity in tally.ids:
+                    tally.accounting.duplicate += 1
+                    return
+                tally.ids.add(identity)
+        last = increments.last
+        for owner in plan.last_owners:
+            if event.occurred_at > last.get(owner, 0):
+                last[owner] = event.occurred_at
+        if plan.is_simple and event.corrects is None:
+            key = (id(plan), epoch)
+            known = tally.simple.get(key)
+            if known is None:
+                known = tally.simple[key] = (plan, Simple(event.project, epoch, plan.counters))
+                increments.simple.append(known[1])
+            simple = known[1]
+            if identity is None:
+                simple.without_id += 1
+            else:
+                simple.hashes.append(identity)
+            return
+        increments.singles.append(self._single(event, plan, epoch, identity))
+
+    def _single(self, event: Event, plan: Plan, epoch: int, identity: int | None) -> Single:
+        if event.corrects is None:
+            return Single(event.project, epoch, identity, plan.contributions(event, self._rules.hash))
+        original = self._rules.hash(event.project, event.corrects)
+        once = self._rules.hash(event.project, "\0correction", event.corrects)
+        return Single(
+            event.project, epoch, once, plan.contributions(event, self._rules.hash, sign=-1), requires=original
+        )
+
+    def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
+        # An unknown project has no accounting of its own, or anybody could create keys without bound.
+        tally = self._tallies.get(error.project) or self._open(error.project) if error.project else None
+        stripe = tally.stripe if tally is not None else 0
+        increments = self._increments[stripe]
+        if record.offset < increments.expected:
+            return
+        accounting = tally.accounting if tally is not None else increments.partition
+        accounting.received += 1
+        accounting.rejected[error.reason] = accounting.rejected.get(error.reason, 0) + 1
+        self.dead_letters.append(DeadLetter(record, error.reason, error.detail, error.project, index))
+
+    def close(self) -> None:
+        """Add each project's tally to its own accounting and to the partition's."""
+        for key, tally in self._tallies.items():
+            increments = self._increments[tally.stripe]
+            mine, whole = tally.accounting, increments.partition
+            if not mine.received:
+                continue
+            increments.projects[key] = mine
+            whole.received += mine.received
+            whole.unmatched += mine.unmatched
+            whole.duplicate += mine.duplicate
+            for reason, number in mine.rejected.items():
+                whole.rejected[reason] = whole.rejected.get(reason, 0) + number

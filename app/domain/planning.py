@@ -1,0 +1,172 @@
+"""The plan: which counters an event moves, given the conversion goals that it matched. Pure.
+
+A plan holds for events that occurred, and were received, within stretches of time in which nothing changes: no hour,
+day or period ends, no goal starts or ends, no version of a goal takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.domain import fields
+from app.domain.catalog import Feed
+from app.domain.conversion_goal import ConversionGoal, Counting
+from app.domain.event import Event
+from app.domain.goal import Aggregation, Goal, Period
+from app.domain.increments import Contribution, Counter
+from app.domain.parsing import exact_number
+from app.domain.periods import local_date, period_bounds
+
+Hash: TypeAlias = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class _UniqueGoal:
+    seen_set: str
+    counters: tuple[Counter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one matched conversion goal moves."""
+
+    definition: ConversionGoal
+    counted: tuple[Counter, ...]
+    """Grow by one."""
+    valued: tuple[Counter, ...]
+    """Grow by one, and by the value where the event has one."""
+    uniques: tuple[_UniqueGoal, ...]
+
+    @property
+    def is_simple(self) -> bool:
+        definition = self.definition
+        return definition.counting is Counting.EVERY_EVENT and definition.value_property is None and not self.uniques
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """See the module. Bounds are epoch ms, the lower inclusive, the upper exclusive."""
+
+    parts: tuple[_Part, ...]
+    occurred: tuple[int, int]
+    received: tuple[int, int]
+    is_simple: bool
+    """Whether all that is needed is to add one to each of `counters`."""
+    counters: tuple[Counter, ...]
+    last_owners: tuple[str, ...]
+
+    def fits(self, occurred_at: int, received_at: int) -> bool:
+        return (
+            self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
+        )
+
+    def contributions(self, event: Event, hash64: Hash, sign: int = 1) -> tuple[Contribution, ...]:
+        """What the event adds, part by part. A part that counts once per session or visitor is guarded."""
+        return tuple(self._contribution(part, event, hash64, sign) for part in self.parts)
+
+    def _contribution(self, part: _Part, event: Event, hash64: Hash, sign: int) -> Contribution:
+        definition = part.definition
+        value = exact_number(event.data, definition.value_property) if definition.value_property else None
+        then = [Contribution(part.valued, value=value, sign=sign)] if part.valued else []
+        if part.uniques and event.subject is not None:
+            who = event.subject
+            then.extend(
+                Contribution(unique.counters, guard=(unique.seen_set, hash64(unique.seen_set, who)), sign=sign)
+                for unique in part.uniques
+            )
+        guard: tuple[str, int] | None = None
+        if definition.counting is not Counting.EVERY_EVENT:
+            whose = event.session_id if definition.counting is Counting.ONCE_PER_SESSION else event.subject
+            seen_set = f"o:{definition.id}"
+            guard = (seen_set, hash64(seen_set, whose or ""))
+        return Contribution(part.counted, guard=guard, then=tuple(then), sign=sign)
+
+
+class _Stretch:
+    """A stretch of time around a moment, narrowed by each boundary."""
+
+    def __init__(self, at: int, since: int, until: int) -> None:
+        self._at, self.since, self.until = at, since, until
+
+    def cut(self, boundary: int) -> None:
+        if boundary <= self._at:
+            self.since = max(self.since, boundary)
+        else:
+            self.until = min(self.until, boundary)
+
+    def cut_all(self, boundaries: Iterable[int]) -> None:
+        for boundary in boundaries:
+            self.cut(boundary)
+
+
+def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> Plan:
+    """The plan for events that matched `feeds`, valid around these two moments."""
+    hour = occurred_at // fields.HOUR_MS * fields.HOUR_MS
+    occurred = _Stretch(occurred_at, hour, hour + fields.HOUR_MS)
+    received = _Stretch(received_at, -(2**62), 2**62)
+    parts: list[_Part] = []
+    owners: list[str] = []
+    for feed in feeds:
+        definition = feed.definition
+        owners.append(fields.conversion_goal_owner(definition.id))
+        counted: list[Counter] = []
+        valued: list[Counter] = []
+        uniques: list[_UniqueGoal] = []
+        own = valued if definition.value_property else counted
+        own.extend(_conversion_goal_counters(definition, occurred_at))
+        for goal in feed.goals:
+            if not _goal_counts(goal, occurred, received, occurred_at, received_at):
+                continue
+            owners.append(fields.goal_owner(goal.id))
+            counters = _goal_counters(goal, occurred_at, occurred, "n")
+            if goal.aggregation is Aggregation.UNIQUE:
+                suffix = counters[0][1][1:]
+                uniques.append(_UniqueGoal(f"q:{goal.id}{suffix}", counters))
+            elif goal.aggregation is Aggregation.SUM:
+                valued.extend(counters)
+            else:
+                counted.extend(counters)
+        for goal in feed.denominators:
+            if _goal_counts(goal, occurred, received, occurred_at, received_at):
+                counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
+        parts.append(_Part(definition, tuple(counted), tuple(valued), tuple(uniques)))
+    return Plan(
+        parts=tuple(parts),
+        occurred=(occurred.since, occurred.until),
+        received=(received.since, received.until),
+        is_simple=all(part.is_simple for part in parts),
+        counters=tuple(counter for part in parts for counter in (*part.counted, *part.valued)),
+        last_owners=tuple(owners),
+    )
+
+
+def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, occurred_at: int, received_at: int) -> bool:
+    received.cut_all((goal.effective_from, goal.effective_until))
+    if not goal.effective_from <= received_at < goal.effective_until:
+        return False
+    occurred.cut_all((goal.starts_at, goal.ends_at + 1))
+    return goal.starts_at <= occurred_at <= goal.ends_at
+
+
+def _conversion_goal_counters(definition: ConversionGoal, occurred_at: int) -> tuple[Counter, ...]:
+    owner, history = fields.conversion_goal_owner(definition.id), fields.conversion_goal_history_owner(definition.id)
+    return ((owner, "n"), (history, "n" + fields.hour_suffix(occurred_at)))
+
+
+def _goal_counters(goal: Goal, occurred_at: int, occurred: _Stretch, letter: str) -> tuple[Counter, ...]:
+    """The goal's total or its period's, then its history by hour and by day of the project's time zone."""
+    owner, history = fields.goal_owner(goal.id), fields.goal_history_owner(goal.id)
+    day = period_bounds(Period.DAY, occurred_at, goal.time_zone)
+    occurred.cut_all(day)
+    suffix = ""
+    if goal.period is not None:
+        period = period_bounds(goal.period, occurred_at, goal.time_zone)
+        occurred.cut_all(period)
+        suffix = fields.period_suffix(period[0])
+    return (
+        (owner, letter + suffix),
+        (history, letter + fields.hour_suffix(occurred_at)),
+        (history, letter + fields.day_suffix(local_date(occurred_at, goal.time_zone))),
+    )

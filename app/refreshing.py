@@ -1,0 +1,92 @@
+"""Keeps a worker's catalog as new as the records that it counts. SQL is asked in a thread, never in the event loop.
+
+A version acts from EFFECTIVE_LEAD_MS after its commit. So a catalog read at moment t is right for all records received
+before t + lead, and records that are older than that (a backlog) never wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from app.domain.catalog import EMPTY, Catalog, build_catalog
+from app.domain.history import EFFECTIVE_LEAD_MS
+from app.errors import StoreUnavailable
+from app.ports import DefinitionSource
+
+log = logging.getLogger(__name__)
+
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+
+
+class CatalogRefresher:
+    """Implements CatalogKeeper over a DefinitionSource. `on_change` is told each catalog that takes over."""
+
+    def __init__(
+        self,
+        source: DefinitionSource,
+        *,
+        allowance_ms: int = 1_000,
+        on_change: Callable[[Catalog], None] = lambda catalog: None,
+    ) -> None:
+        self._source = source
+        self._allowance_ms = allowance_ms
+        self._on_change = on_change
+        self._current: Catalog = EMPTY
+        self._known_at = 0
+        self._failed_at: float | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def current(self) -> Catalog:
+        return self._current
+
+    @property
+    def known_at(self) -> int:
+        """The database's clock when the current catalog was last found to be the newest; epoch ms."""
+        return self._known_at
+
+    async def refresh(self) -> None:
+        """Ask for the newest revision and load it when it is another. Raises StoreUnavailable."""
+        async with self._lock:
+            try:
+                revision, as_of = await asyncio.to_thread(self._source.revision)
+                if revision != self._current.revision:
+                    history = await asyncio.to_thread(self._source.history)
+                    catalog = await asyncio.to_thread(build_catalog, history)
+                    self._use(catalog)
+                    as_of = catalog.as_of
+            except StoreUnavailable:
+                self._failed_at = time.monotonic()
+                raise
+            self._known_at = as_of
+            self._failed_at = None
+
+    def _use(self, catalog: Catalog) -> None:
+        for left_out in catalog.left_out:
+            log.error("definition %s is left out: %s", left_out.version.id, left_out.problem)
+        self._current = catalog
+        self._on_change(catalog)
+
+    async def reach(self, received_at: int) -> None:
+        if received_at < self._known_at + EFFECTIVE_LEAD_MS:
+            return
+        deadline = time.monotonic() + self._allowance_ms / 1000
+        while received_at >= self._known_at + EFFECTIVE_LEAD_MS and not self._has_just_failed():
+            try:
+                await self.refresh()
+            except StoreUnavailable as error:
+                log.warning("counting goes on with catalog revision %d: %s", self._current.revision, error)
+                return
+            if received_at < self._known_at + EFFECTIVE_LEAD_MS:
+                return
+            if time.monotonic() >= deadline:
+                log.warning("the broker's clock is more than %d ms ahead of the database's", self._allowance_ms)
+                return
+            # The broker's clock is ahead of the database's: let the latter get there.
+            await asyncio.sleep(0.02)
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and time.monotonic() - self._failed_at < PAUSE_AFTER_FAILURE_SECONDS

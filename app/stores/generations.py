@@ -1,0 +1,184 @@
+"""Generations: which complete counting of the log is shown, which others exist, and what each was counted by.
+
+Keys outside every stripe:
+  sk:active               the number of the generation that is shown
+  sk:generations          the greatest number that was ever given
+  sk:generation:<n>       hash: the specification of generation n (below) and what is known of it
+
+Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, so that one script may touch them all:
+  gen                     the stripe's record, the generation's identity; without it the stripe was emptied
+  cp, wm                  hash: position -> checkpoint; position -> newest broker timestamp below it
+  acct, p:<project>       hash: accounting by position and by project
+  g: h: c: k:             counters, see app/domain/fields.py
+  s:<set>, s:<set>:<i>    a seen set: its size and number of buckets; its buckets
+  fresh                   hash (stripe 0): position -> complete up to, end offset, when written
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+
+from app.domain.folding import FoldingRules
+from app.domain.parsing import ParsingRules
+from app.errors import GenerationMissing, StoreUnavailable
+from app.stores.redis_client import Client, as_store_errors
+
+SCHEME = 1
+"""The version of the key scheme; another one is refused, and replaced by a rebuild."""
+ACTIVE = "sk:active"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation's specification. `rules` are fixed for its life, or its counts could not be reproduced."""
+
+    number: int
+    rules: FoldingRules
+    created_at: int
+
+    @property
+    def stripes(self) -> int:
+        return self.rules.stripes
+
+    @property
+    def identity(self) -> str:
+        """Tells this generation from another of the same number, given after Redis was emptied."""
+        return hashlib.blake2b(self.rules.secret, digest_size=8, person=b"generation").hexdigest()
+
+    def prefix(self, stripe: int) -> str:
+        return f"{{sk:{self.number}:{stripe}}}:"
+
+
+def spec_key(number: int) -> str:
+    return f"sk:generation:{number}"
+
+
+def new_rules(parsing: ParsingRules, *, window_ms: int, stripes: int) -> FoldingRules:
+    """Rules with a new secret for the hashes."""
+    return FoldingRules(parsing=parsing, secret=secrets.token_bytes(16), window_ms=window_ms, stripes=stripes)
+
+
+class Generations:
+    """Creates, finds, switches and drops generations. Coroutines; each may be repeated; raises StoreUnavailable."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def active_number(self) -> int | None:
+        with as_store_errors():
+            number = await self._client.get(ACTIVE)
+        return int(number) if number is not None else None
+
+    async def active(self) -> Generation:
+        """The generation that is shown. Raises GenerationMissing when Redis was emptied."""
+        number = await self.active_number()
+        if number is None:
+            raise GenerationMissing
+        return await self.get(number)
+
+    async def get(self, number: int) -> Generation:
+        """Raises GenerationMissing."""
+        with as_store_errors():
+            spec = await self._client.hgetall(spec_key(number))
+        if not spec:
+            raise GenerationMissing(number)
+        if int(spec[b"scheme"]) != SCHEME:
+            problem = f"generation {number} has the key scheme {int(spec[b'scheme'])}, this version reads {SCHEME}"
+            raise StoreUnavailable("redis", problem + "; run `scorekeeper rebuild`")
+        fixed = json.loads(spec[b"rules"])
+        rules = FoldingRules(
+            parsing=ParsingRules(**fixed["parsing"]),
+            secret=bytes.fromhex(spec[b"secret"].decode()),
+            window_ms=fixed["window_ms"],
+            stripes=fixed["stripes"],
+        )
+        return Generation(number, rules, int(spec[b"created_at"]))
+
+    async def create(self, rules: FoldingRules, created_at: int) -> Generation:
+        """A new, empty generation; not shown yet."""
+        parsing = rules.parsing
+        fixed = {
+            "parsing": {
+                "default_project": parsing.default_project,
+                "max_age_ms": parsing.max_age_ms,
+                "max_ahead_ms": parsing.max_ahead_ms,
+            },
+            "window_ms": rules.window_ms,
+            "stripes": rules.stripes,
+        }
+        with as_store_errors():
+            number = int(await self._client.incr("sk:generations"))
+            await self._client.hset(
+                spec_key(number),
+                mapping={
+                    "scheme": SCHEME,
+                    "rules": json.dumps(fixed),
+                    "secret": rules.secret.hex(),
+                    "created_at": created_at,
+                },
+            )
+        generation = Generation(number, rules, created_at)
+        await self.restore_records(generation)
+        return generation
+
+    async def restore_records(self, generation: Generation) -> list[int]:
+        """Give each stripe its record; returns the stripes that had none: they were emptied, or are new."""
+        missing = []
+        with as_store_errors():
+            for stripe in range(generation.stripes):
+                if await self._client.set(generation.prefix(stripe) + "gen", generation.identity, nx=True):
+                    missing.append(stripe)
+        return missing
+
+    async def ensure_active(self, rules: FoldingRules, now: int) -> Generation:
+        """The active generation, created when there is none; any number of processes may call this at once.
+
+        `rules` are those of a new generation only: an existing one keeps its own.
+        """
+        try:
+            generation = await self.active()
+        except GenerationMissing:
+            candidate = await self.create(rules, now)
+            with as_store_errors():
+                # A pointer to a generation without a specification is left from a Redis that lost keys.
+                pointed = await self._client.get(ACTIVE)
+                if pointed is not None and not await self._client.exists(spec_key(int(pointed))):
+                    await self._client.set(ACTIVE, candidate.number)
+                elif not await self._client.set(ACTIVE, candidate.number, nx=True):
+                    await self.drop(candidate.number)
+            generation = await self.active()
+        await self.restore_records(generation)
+        return generation
+
+    async def switch(self, number: int) -> Generation:
+        """Show generation `number` from now on. The one shown before stays until it is dropped."""
+        generation = await self.get(number)
+        with as_store_errors():
+            await self._client.set(ACTIVE, number)
+        return generation
+
+    async def numbers(self) -> list[int]:
+        """The generations that exist, oldest first."""
+        with as_store_errors():
+            greatest = int(await self._client.get("sk:generations") or 0)
+            return [n for n in range(1, greatest + 1) if await self._client.exists(spec_key(n))]
+
+    async def drop(self, number: int) -> None:
+        """Delete a generation and all its keys. Refuse the active one at the caller: here it is not asked."""
+        with as_store_errors():
+            spec = await self._client.hgetall(spec_key(number))
+            stripes = json.loads(spec[b"rules"])["stripes"] if spec else 1
+            for stripe in range(stripes):
+                await self._client.unlink(f"{{sk:{number}:{stripe}}}:gen")
+                batch: list[bytes] = []
+                async for key in self._client.scan_iter(match=f"{{sk:{number}:{stripe}}}:*", count=1000):
+                    batch.append(key)
+                    if len(batch) >= 500:
+                        await self._client.unlink(*batch)
+                        batch.clear()
+                if batch:
+                    await self._client.unlink(*batch)
+            await self._client.delete(spec_key(number))

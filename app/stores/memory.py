@@ -1,0 +1,149 @@
+"""Counters in memory: the twin of the Redis store, held to the same contract tests. `verify` recounts into it.
+
+Nothing here is shared between processes, and nothing outlives the object.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from app.domain.increments import Accounting, Applied, Contribution, Increments, Position
+from app.ports import Reading
+
+
+class _Stripe:
+    """One stripe: what `apply.lua` does, in Python."""
+
+    def __init__(self) -> None:
+        self.checkpoints: dict[str, int] = {}
+        self.watermarks: dict[str, int] = {}
+        self.counters: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.seen: dict[str, set[int]] = defaultdict(set)
+        self.accounting: dict[str, int] = defaultdict(int)
+        self.projects: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+
+    def apply(self, increments: Increments) -> Applied:
+        name = increments.position.name
+        stored = self.checkpoints.get(name, 0)
+        if stored != increments.expected:
+            return Applied(applied=False, checkpoint=stored)
+        counted: dict[str, int] = defaultdict(int)
+        duplicate: dict[str, int] = defaultdict(int)
+        for simple in increments.simple:
+            firsts = sum(self._is_first(simple.epoch, member) for member in simple.hashes)
+            duplicate[simple.project] += len(simple.hashes) - firsts
+            counted[simple.project] += firsts + simple.without_id
+            for owner, field in simple.counters:
+                self.counters[owner][field] += firsts + simple.without_id
+        for single in increments.singles:
+            missing = single.requires is not None and not self._is_remembered(single.epoch, single.requires)
+            if missing or (single.hash is not None and not self._is_first(single.epoch, single.hash)):
+                duplicate[single.project] += 1
+                continue
+            if not single.is_exposure:
+                counted[single.project] += 1
+            for contribution in single.contributions:
+                self._contribute(contribution)
+        for owner, at in increments.last.items():
+            self.counters[owner]["last"] = max(self.counters[owner]["last"], at)
+        self._account(increments, counted, duplicate)
+        self.checkpoints[name] = increments.next_offset
+        self.watermarks[name] = increments.watermark
+        return Applied(True, increments.next_offset, sum(counted.values()), sum(duplicate.values()))
+
+    def _is_remembered(self, epoch: int, member: int) -> bool:
+        return member in self.seen[f"d:{epoch}"] or member in self.seen[f"d:{epoch - 1}"]
+
+    def _is_first(self, epoch: int, member: int) -> bool:
+        return member not in self.seen[f"d:{epoch - 1}"] and self._is_added(f"d:{epoch}", member)
+
+    def _is_added(self, seen_set: str, member: int) -> bool:
+        members = self.seen[seen_set]
+        if member in members:
+            return False
+        members.add(member)
+        return True
+
+    def _contribute(self, contribution: Contribution) -> None:
+        if contribution.guard is not None and not self._is_added(*contribution.guard):
+            return
+        for owner, field in contribution.counters:
+            self.counters[owner][field] += contribution.sign
+            if contribution.value is not None:
+                whole, micro = contribution.value
+                self.counters[owner]["v" + field[1:]] += contribution.sign * whole
+                self.counters[owner]["u" + field[1:]] += contribution.sign * micro
+        for after in contribution.then:
+            self._contribute(after)
+
+    def _account(self, increments: Increments, counted: Mapping[str, int], duplicate: Mapping[str, int]) -> None:
+        name = increments.position.name
+        for field, number in accounting_fields(increments.partition):
+            self.accounting[f"{name}|{field}"] += number
+        self.accounting[f"{name}|counted"] += sum(counted.values())
+        self.accounting[f"{name}|duplicate"] += sum(duplicate.values())
+        for project, accounting in increments.projects.items():
+            for field, number in accounting_fields(accounting):
+                self.projects[project][field] += number
+            self.projects[project]["counted"] += counted[project]
+            self.projects[project]["duplicate"] += duplicate[project]
+
+
+def accounting_fields(accounting: Accounting) -> list[tuple[str, int]]:
+    """The accounting as (field, number), without zeros: received, unmatched, duplicate, rejected:<reason>."""
+    pairs = [
+        ("received", accounting.received),
+        ("unmatched", accounting.unmatched),
+        ("duplicate", accounting.duplicate),
+        *((f"rejected:{reason}", number) for reason, number in accounting.rejected.items()),
+    ]
+    return [(field, number) for field, number in pairs if number]
+
+
+class MemoryCounters:
+    """One generation in memory. Implements CounterStore and CounterReader."""
+
+    def __init__(self, stripes: int = 1, *, generation: int = 1) -> None:
+        self._stripes = [_Stripe() for _ in range(stripes)]
+        self._generation = generation
+        self.fresh_as_of: int | None = None
+
+    @property
+    def stripes(self) -> int:
+        return len(self._stripes)
+
+    async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
+        return [[stripe.checkpoints.get(position.name, 0) for stripe in self._stripes] for position in positions]
+
+    async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
+        return [self._stripes[increments.stripe].apply(increments) for increments in batch]
+
+    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
+        owners = [
+            {field: own[field] for field in names if field in own}
+            for own, names in ((self.owner(owner), names) for _, owner, names in wanted)
+        ]
+        return Reading(owners, self.fresh_as_of, self._generation)
+
+    def owner(self, owner: str) -> Mapping[str, int]:
+        """All fields of one owner, from whichever stripe holds it."""
+        return next((dict(stripe.counters[owner]) for stripe in self._stripes if owner in stripe.counters), {})
+
+    def owners(self) -> Mapping[str, Mapping[str, int]]:
+        """Every owner with its fields that are not zero."""
+        merged: dict[str, dict[str, int]] = {}
+        for stripe in self._stripes:
+            for owner, own in stripe.counters.items():
+                merged[owner] = {field: number for field, number in own.items() if number}
+        return merged
+
+    def accounting(self) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
+        """(per project: field -> number; per partition: `position|field` -> number)."""
+        partitions: dict[str, int] = defaultdict(int)
+        projects: dict[str, Mapping[str, int]] = {}
+        for stripe in self._stripes:
+            for name, number in stripe.accounting.items():
+                partitions[name] += number
+            projects.update({key: dict(own) for key, own in stripe.projects.items()})
+        return projects, dict(partitions)

@@ -1,0 +1,57 @@
+"""Connections to Redis: one address in, one client out. Drivers' errors become StoreUnavailable here.
+
+redis-py's own retries are off: a call that was executed and not answered must not run twice behind our back; whoever
+repeats a call knows that it may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app.errors import InvalidSettings, StoreUnavailable
+
+Client: TypeAlias = Any
+"""A Redis or RedisCluster of redis.asyncio: the two share the commands used here, not a base class."""
+
+
+def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
+    """A client for `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://host:port/service`.
+
+    Nothing is sent before the first command. `name` labels the connection (CLIENT LIST). Raises InvalidSettings.
+    """
+    options: dict[str, Any] = {
+        "client_name": name,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(timeout_seconds, 2.0),
+        "decode_responses": False,
+    }
+    retry = Retry(NoBackoff(), 0)
+    scheme = urlsplit(url).scheme
+    if scheme in {"redis", "rediss", "unix"}:
+        return Redis.from_url(url, retry=retry, health_check_interval=0, **options)
+    if scheme in {"redis+cluster", "rediss+cluster"}:
+        return RedisCluster.from_url(url.replace("+cluster", "", 1), cluster_error_retry_attempts=1, **options)
+    if scheme == "redis+sentinel":
+        parts = urlsplit(url)
+        sentinel = Sentinel([(parts.hostname or "127.0.0.1", parts.port or 26379)], sentinel_kwargs={}, **options)
+        return sentinel.master_for(parts.path.strip("/") or "mymaster", retry=retry)
+    message = f"SCOREKEEPER_REDIS: {scheme or url!r} is not a scheme we know; use redis://host:port/0"
+    raise InvalidSettings(message)
+
+
+@contextmanager
+def as_store_errors() -> Iterator[None]:
+    """Turn what the driver raises into StoreUnavailable; the call may then be repeated."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailable("redis", f"{type(error).__name__}: {error}") from error

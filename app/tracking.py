@@ -1,0 +1,233 @@
+"""The write path: a run of records of one partition -> counters, exactly once.
+
+counts = f(events below the checkpoint), always: the checkpoint moves in the same atomic step as everything that a batch
+changes, and only from the value that the batch was folded from. Whatever dies, the next one starts at the checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
+from app.domain.increments import Accounting, Increments, Position
+from app.errors import GenerationMissing, StoreUnavailable
+from app.ports import CatalogKeeper, CounterStore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class DeadLetters(Protocol):
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
+        ...
+
+
+class Hook(Protocol):
+    """Called before each step of the write path. Tests hand one in, to die there; production has none."""
+
+    def __call__(self, step: str) -> None: ...
+
+
+def no_hook(step: str) -> None:
+    """Production's hook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that the log holds of one partition from `start` to below `next_offset`.
+
+    Offsets without a record (of control records, of compaction) are covered too, so that batches join without a gap.
+    """
+
+    position: Position
+    start: int
+    next_offset: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch."""
+
+    checkpoint: int
+    """Everything below is in the counters."""
+    seek_to: int | None = None
+    """The reader must go on from here: the batch does not begin where the counters end."""
+    counted: int = 0
+    duplicate: int = 0
+    unmatched: int = 0
+    rejected: Mapping[str, int] | None = None
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """An opened generation: its store and the rules it was created with."""
+
+    store: CounterStore
+    rules: FoldingRules
+
+
+class Tracker:
+    """Tracks batches, one at a time. Not thread-safe; one object a reader of the log.
+
+    `open_counting` finds (or, after Redis was emptied, creates) the generation; it is called again whenever the store
+    says that its generation is missing.
+    """
+
+    def __init__(
+        self,
+        open_counting: Callable[[], Awaitable[Counting]],
+        catalog: CatalogKeeper,
+        dead_letters: DeadLetters,
+        *,
+        hook: Hook = no_hook,
+        retry_wait_seconds: float = 0.5,
+    ) -> None:
+        self._open = open_counting
+        self._catalog = catalog
+        self._dead_letters = dead_letters
+        self._hook = hook
+        self._retry_wait_seconds = retry_wait_seconds
+        self._counting: Counting | None = None
+        self._folder: Folder | None = None
+        self._checkpoints: dict[Position, list[int]] = {}
+        self._watermarks: dict[Position, int] = {}
+
+    async def counting(self) -> Counting:
+        """The opened generation; waits until the store answers."""
+        if self._counting is None:
+            self._counting = await self._persist(self._open)
+            self._folder = None
+        return self._counting
+
+    async def assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
+        """Begin to track these positions; returns where each has to be read from. Waits until the store answers."""
+        while True:
+            store = (await self.counting()).store
+            try:
+                found = await self._persist(lambda: store.checkpoints(positions))
+                break
+            except GenerationMissing:
+                self._counting = None
+        self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
+        return {position: min(own) for position, own in self._checkpoints.items()}
+
+    def checkpoint(self, position: Position) -> int | None:
+        """The next offset whose effects are not in the counters; None when the position is not assigned."""
+        own = self._checkpoints.get(position)
+        return min(own) if own is not None else None
+
+    def watermark(self, position: Position) -> int:
+        """The greatest broker timestamp that this object has counted of the position; 0 when none."""
+        return self._watermarks.get(position, 0)
+
+    async def track(self, batch: Batch) -> Outcome:
+        """Count the batch. Returns when it is counted for good, or with `seek_to` when the reader has to go back.
+
+        Waits as long as a store does not answer. May be repeated: what was counted is recognised by the checkpoint.
+        """
+        position = batch.position
+        while True:
+            checkpoints = self._checkpoints.get(position)
+            if checkpoints is None:
+                return Outcome(checkpoint=batch.start, seek_to=None)
+            lowest = min(checkpoints)
+            if batch.start > lowest:
+                return Outcome(checkpoint=lowest, seek_to=lowest)
+            if batch.next_offset <= lowest:
+                return Outcome(checkpoint=lowest)
+            try:
+                outcome = await self._count(batch, checkpoints)
+            except GenerationMissing as missing:
+                log.warning("the counters are gone (%s): counting again from the start of the log", missing)
+                self._counting = None
+                start = await self.assign(list(self._checkpoints))
+                return Outcome(checkpoint=start[position], seek_to=start[position])
+            if outcome is not None:
+                return outcome
+
+    async def skip(self, position: Position, to: int) -> None:
+        """Move the checkpoint to `to`, over (or back from) offsets that the log does not hold any more."""
+        checkpoints = self._checkpoints[position]
+        store = (await self.counting()).store
+        jumps = [
+            Increments(position, stripe, expected, to, self.watermark(position))
+            for stripe, expected in enumerate(checkpoints)
+        ]
+        for stripe, applied in enumerate(await self._persist(lambda: store.apply(jumps))):
+            checkpoints[stripe] = applied.checkpoint
+
+    async def _count(self, batch: Batch, checkpoints: list[int]) -> Outcome | None:
+        """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
+        counting = await self.counting()
+        newest = max((record.timestamp for record in batch.records), default=0)
+        await self._catalog.reach(newest)
+        watermark = max(newest, self.watermark(batch.position))
+        self._hook("fold")
+        increments, letters = self._fold_with(counting).fold(
+            batch.position, batch.records, checkpoints, batch.next_offset, watermark
+        )
+        if letters:
+            self._hook("dead_letters")
+            await self._persist(lambda: self._dead_letters.send(letters, batch.position))
+        self._hook("apply")
+        applied = await self._persist(lambda: counting.store.apply(increments))
+        self._hook("applied")
+        for stripe, answer in enumerate(applied):
+            checkpoints[stripe] = answer.checkpoint
+        if not all(answer.applied for answer in applied):
+            return None
+        self._watermarks[batch.position] = watermark
+        return _outcome(min(checkpoints), increments, [(a.counted, a.duplicate) for a in applied])
+
+    def _fold_with(self, counting: Counting) -> Folder:
+        catalog = self._catalog.current
+        if self._folder is None or self._folder.catalog is not catalog:
+            self._folder = Folder(catalog, counting.rules)
+        return self._folder
+
+    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat the same call until the store answers. GenerationMissing is an answer."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_passing),
+            wait=wait_random_exponential(multiplier=0.02, max=self._retry_wait_seconds),
+            before_sleep=_log_waiting,
+            reraise=True,
+        ):
+            with attempt:
+                return await call()
+        raise AssertionError
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and not isinstance(error, GenerationMissing)
+
+
+def _log_waiting(state: RetryCallState) -> None:
+    log.warning("waiting: %s", state.outcome.exception() if state.outcome else "")
+
+
+def _outcome(checkpoint: int, increments: Sequence[Increments], applied: Sequence[tuple[int, int]]) -> Outcome:
+    whole = Accounting()
+    for part in increments:
+        whole.received += part.partition.received
+        whole.unmatched += part.partition.unmatched
+        whole.duplicate += part.partition.duplicate
+        for reason, number in part.partition.rejected.items():
+            whole.rejected[reason] = whole.rejected.get(reason, 0) + number
+    return Outcome(
+        checkpoint=checkpoint,
+        counted=sum(counted for counted, _ in applied),
+        duplicate=whole.duplicate + sum(duplicate for _, duplicate in applied),
+        unmatched=whole.unmatched,
+        rejected=whole.rejected,
+        received=whole.received,
+    )
