@@ -73,20 +73,19 @@ class CatalogRefresher:
     async def reach(self, received_at: int) -> None:
         if received_at < self._known_at + EFFECTIVE_LEAD_MS:
             return
-        deadline = time.monotonic() + self._allowance_ms / 1000
-        while received_at >= self._known_at + EFFECTIVE_LEAD_MS and not self._has_just_failed():
+        while not self._has_just_failed():
             try:
                 await self.refresh()
             except StoreUnavailable as error:
                 log.warning("counting goes on with catalog revision %d: %s", self._current.revision, error)
                 return
-            if received_at < self._known_at + EFFECTIVE_LEAD_MS:
+            ahead_ms = received_at - self._known_at - EFFECTIVE_LEAD_MS
+            if ahead_ms < 0:
                 return
-            if time.monotonic() >= deadline:
-                log.warning("the broker's clock is more than %d ms ahead of the database's", self._allowance_ms)
+            if ahead_ms > self._allowance_ms:
+                log.warning("a broker timestamp is more than %d ms ahead of the database's clock", self._allowance_ms)
                 return
-            # The broker's clock is ahead of the database's: let the latter get there.
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(ahead_ms / 1000 + 0.005)
 
     def _has_just_failed(self) -> bool:
         return self._failed_at is not None and time.monotonic() - self._failed_at < PAUSE_AFTER_FAILURE_SECONDS

@@ -60,6 +60,8 @@ class Outcome:
     """Everything below is in the counters."""
     seek_to: int | None = None
     """The reader must go on from here: the batch does not begin where the counters end."""
+    recount: bool = False
+    """The counters were emptied: every partition is read again from its checkpoint."""
     counted: int = 0
     duplicate: int = 0
     unmatched: int = 0
@@ -120,6 +122,10 @@ class Tracker:
         self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
         return {position: min(own) for position, own in self._checkpoints.items()}
 
+    def forget(self) -> None:
+        """The generation was found missing: find or create one before the next batch."""
+        self._counting = None
+
     def checkpoint(self, position: Position) -> int | None:
         """The next offset whose effects are not in the counters; None when the position is not assigned."""
         own = self._checkpoints.get(position)
@@ -150,7 +156,7 @@ class Tracker:
                 log.warning("the counters are gone (%s): counting again from the start of the log", missing)
                 self._counting = None
                 start = await self.assign(list(self._checkpoints))
-                return Outcome(checkpoint=start[position], seek_to=start[position])
+                return Outcome(checkpoint=start[position], seek_to=start[position], recount=True)
             if outcome is not None:
                 return outcome
 

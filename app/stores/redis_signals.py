@@ -1,0 +1,72 @@
+"""What processes tell each other through Redis: that the catalog changed, and which worker runs which revision.
+
+All of it may be lost: workers look for a new revision every second anyway, and a silent worker is forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from app.stores.redis_client import Client, as_store_errors
+
+CHANNEL = "sk:catalog"
+WORKERS = "sk:workers"
+ALIVE_SECONDS = 5.0
+FORGOTTEN_SECONDS = 600.0
+
+
+class RedisSignals:
+    """Implements CatalogSignals, and the workers' side of it. Coroutines; raise StoreUnavailable."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def publish(self, revision: int) -> None:
+        """Nudge the workers."""
+        with as_store_errors():
+            await self._client.execute_command("PUBLISH", CHANNEL, revision)
+
+    async def nudges(self) -> AsyncIterator[None]:
+        """One item a nudge, and one when the connection was made (nudges may have been missed). Ends when it breaks."""
+        try:
+            async with self._client.pubsub() as channel:
+                await channel.subscribe(CHANNEL)
+                while True:
+                    message = await channel.get_message(ignore_subscribe_messages=False, timeout=30.0)
+                    if message is not None:
+                        yield None
+        except (RedisError, OSError, TimeoutError):
+            return
+
+    async def report_worker(self, ident: str, report: Mapping[str, Any]) -> None:
+        """Say that the worker lives, which revision it runs, and how it does."""
+        with as_store_errors():
+            await self._client.hset(WORKERS, ident, json.dumps({**report, "at": int(time.time() * 1000)}))
+
+    async def forget_worker(self, ident: str) -> None:
+        with as_store_errors():
+            await self._client.hdel(WORKERS, ident)
+
+    async def workers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every worker that was heard of in the last ten minutes, with `alive` by whether in the last five seconds."""
+        with as_store_errors():
+            raw = await self._client.hgetall(WORKERS)
+            now = time.time() * 1000
+            found: dict[str, Mapping[str, Any]] = {}
+            for name, text in raw.items():
+                report = json.loads(text)
+                silent_ms = now - report["at"]
+                if silent_ms > FORGOTTEN_SECONDS * 1000:
+                    await self._client.hdel(WORKERS, name)
+                else:
+                    found[name.decode()] = {**report, "alive": silent_ms <= ALIVE_SECONDS * 1000}
+        return found
+
+    async def worker_revisions(self) -> Mapping[str, int]:
+        """The catalog revision of each worker that lives."""
+        return {name: report["revision"] for name, report in (await self.workers()).items() if report["alive"]}

@@ -1,0 +1,34 @@
+"""What flows through Faust here: one message per run of records of one partition, handed on undecoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from app.domain.folding import Record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Everything that the log holds of a partition from `start` to below `next_offset`."""
+
+    tp: TP
+    start: int
+    next_offset: int
+    records: Sequence[Record]
+    seeks: int
+    """How often this partition had been sought when the batch was read; an older batch is not looked at."""
+
+
+class Undecoded(faust.Schema):  # type: ignore[misc]  # faust.Schema is untyped
+    """A schema that hands the value on as it is: an undecodable value would end the agent (EXACTNESS section 4)."""
+
+    def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return None
+
+    def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.value

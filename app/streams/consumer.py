@@ -1,0 +1,244 @@
+"""A Faust consumer that hands on whole runs of records, and that starts where the counters end.
+
+Stock Faust spends some 110 microseconds on each message before user code runs; handing one Faust message per run of
+records takes that away. These are private seams of faust-streaming, pinned in requirements/ and held by
+tests/streams/test_seams.py: another version fails there, loudly, and not in production.
+
+Kafka's committed offset is a hint for lag tools here. Positions come from `Partitions.starts` on every assignment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from app.streams.batches import RecordBatch
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.02
+ERROR_PAUSE_SECONDS = 0.5
+
+
+class Partitions(Protocol):
+    """Who knows where each partition has to be read from."""
+
+    async def starts(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """Called on each assignment, with all partitions that are assigned now. Waits until it knows."""
+        ...
+
+    async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
+        """The log holds nothing at `position`: it begins at `earliest` and ends at `end`. Returns where to go on."""
+        ...
+
+    def applied(self, tp: TP) -> int | None:
+        """The next offset whose effects are not in the counters; None when not assigned."""
+        ...
+
+
+class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust's driver is untyped
+    """The thread in which aiokafka runs."""
+
+    def seek_soon(self, tp: TP, offset: int) -> None:
+        """Seek in the thread that owns the consumer, before any read that is asked for after this call."""
+        self.thread_loop.call_soon_threadsafe(self._seek_if_assigned, tp, offset)
+
+    def _seek_if_assigned(self, tp: TP, offset: int) -> None:
+        try:
+            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+        except IllegalStateError:
+            log.debug("%s was revoked before it was sought", tp)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # Faust's own ends the worker when the broker is away for a moment.
+        assigned = self.assignment()
+        marks = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        try:
+            await self._ensure_consumer().commit(marks)
+        except KafkaError as error:
+            log.info("Kafka's committed offsets trail: %r", error)
+            return False
+        return True
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is untyped
+    """See the module. `partitions` is set by the app before the consumer starts."""
+
+    partitions: Partitions
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partitions = self.app.partitions
+        self._position: dict[TP, int] = {}
+        self._seeks: dict[TP, int] = {}
+        self._gap_seen: dict[TP, int] = {}
+
+    # -- positions
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Faust calls this after each rebalance: seek to the counters' checkpoints, not to Kafka's commits."""
+        assigned = [TP(tp.topic, tp.partition) for tp in self.assignment()]
+        starts = await self.partitions.starts(assigned)
+        self._position = {}
+        for tp, offset in starts.items():
+            self._go_to(tp, offset)
+        return dict(starts)
+
+    def rewind(self, tp: TP, offset: int) -> None:
+        """Read on from `offset`; batches that were read before are recognised by their `seeks`."""
+        if tp in self._position:
+            self._go_to(tp, offset)
+
+    def seen_end(self, tp: TP) -> int | None:
+        """The log's end as of the last answer of the broker; None before the first."""
+        state = self._state(tp)
+        return state.highwater if state is not None else None
+
+    def heard_at(self, tp: TP) -> int | None:
+        """When the broker last answered for the partition; epoch ms. Up to then, `seen_end` was the end."""
+        state = self._state(tp)
+        return state.timestamp if state is not None else None
+
+    def _state(self, tp: TP) -> Any:
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        key = driver.ensure_aiokafka_TP(tp)
+        return assignment.state_value(key) if assignment is not None and key in assignment.tps else None
+
+    def seeks(self, tp: TP) -> int:
+        return self._seeks.get(tp, 0)
+
+    def _go_to(self, tp: TP, offset: int) -> None:
+        self._position[tp] = offset
+        self._seeks[tp] = self._seeks.get(tp, 0) + 1
+        self._read_offset[tp] = offset
+        self._thread.seek_soon(tp, offset)
+
+    # -- reading
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        # Faust's own sleeps a whole second when every partition is paused by buffer pressure.
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        if not active:
+            await self.sleep(IDLE_SECONDS)
+            return {}, active
+        return await self._getmany(active_partitions=active, timeout=timeout), active
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        stopped = cast("asyncio.Event", self._stopped)
+        fetcher_stopped = cast("asyncio.Event", fetcher._stopped)
+        while not (stopped.is_set() or fetcher_stopped.is_set()):
+            try:
+                records, _ = await self._wait_next_records(timeout=1.0)
+            except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+                await self._recover_positions(error)
+                continue
+            except self.consumer_stopped_errors:
+                if self.transport.app.should_stop:
+                    return
+                raise
+            except KafkaError as error:
+                log.warning("waiting for the broker: %r", error)
+                await self.sleep(ERROR_PAUSE_SECONDS)
+                continue
+            group_generation = self.app.consumer_generation_id
+            for tp, run in (records or {}).items():
+                if not self.flow_active or self.app.consumer_generation_id != group_generation:
+                    break
+                await self._hand_on(TP(tp.topic, tp.partition), run)
+            await asyncio.sleep(0)
+
+    async def _hand_on(self, tp: TP, run: Sequence[Any]) -> None:
+        position = self._position.get(tp)
+        if position is None:
+            return
+        run = [record for record in run if record.offset >= position] if run[0].offset < position else run
+        if not run:
+            return
+        first = run[0].offset
+        if first > position and self._gap_seen.get(tp) != first:
+            # Records may have been dropped on the way here (a rebalance, a race with a seek): read once more. If the
+            # log itself has no records in between (control records, compaction), it says the same again.
+            self._gap_seen[tp] = first
+            self._go_to(tp, position)
+            return
+        next_offset = run[-1].offset + 1
+        batch = RecordBatch(tp, position, next_offset, run, self._seeks[tp])
+        message = self._message(tp, run[-1], batch)
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if self._seeks[tp] == batch.seeks:
+            self._position[tp] = next_offset
+
+    def _message(self, tp: TP, last: Any, batch: RecordBatch) -> ConsumerMessage:
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            (),
+            None,
+            batch,
+            None,
+            None,
+            None,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def _recover_positions(self, error: Exception) -> None:
+        """The log does not hold what we want to read next: never reset silently (EXACTNESS section 1)."""
+        wanted = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        tps = [TP(tp.topic, tp.partition) for tp in wanted] or list(self._position)
+        try:
+            earliest = await self.earliest_offsets(*tps)
+            ends = await self.highwaters(*tps)
+        except KafkaError as broken:
+            log.warning("waiting for the broker: %r", broken)
+            await self.sleep(ERROR_PAUSE_SECONDS)
+            return
+        for tp in tps:
+            position = self._position.get(tp)
+            if position is None:
+                continue
+            if not earliest[tp] <= position <= ends[tp]:
+                position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])
+            self._go_to(tp, position)
+
+    # -- Kafka's committed offsets, as a hint
+
+    def ack(self, message: Any) -> bool:
+        # Progress is the checkpoint, which the tracker moves; Faust only has to forget the message.
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        offsets: dict[TP, int] = {}
+        for tp in tps:
+            applied = self.partitions.applied(tp)
+            if applied is not None and applied != self._committed_offset[tp]:
+                offsets[tp] = applied
+        return offsets
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]  # faust's driver is untyped
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = BatchConsumer

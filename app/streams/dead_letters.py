@@ -1,0 +1,76 @@
+"""Dead letters: what can never be counted, kept unchanged in a topic of its own, with where it came from and why.
+
+A letter's identity is `topic/partition/offset[/index]`. A batch that is counted again after a crash sends its letters
+again; readers keep one of each identity.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from app.domain.folding import DeadLetter
+from app.domain.increments import Position
+from app.errors import StoreUnavailable
+
+PREFIX = "scorekeeper-"
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+def identity(letter: DeadLetter, position: Position) -> str:
+    """`topic/partition/offset`, and the element's index where the message is a batch."""
+    whole = f"{position.topic}/{position.partition}/{letter.record.offset}"
+    return whole if letter.index is None else f"{whole}/{letter.index}"
+
+
+def headers_of(letter: DeadLetter, position: Position, *, by_reference: bool) -> list[tuple[str, bytes]]:
+    """The original headers, then ours."""
+    ours = {
+        "id": identity(letter, position),
+        "topic": position.topic,
+        "partition": str(position.partition),
+        "offset": str(letter.record.offset),
+        "timestamp": str(letter.record.timestamp),
+        "reason": str(letter.reason),
+        "detail": _UNPRINTABLE.sub("?", letter.detail)[:500],
+    }
+    if letter.index is not None:
+        ours["index"] = str(letter.index)
+    if letter.project:
+        ours["project"] = _UNPRINTABLE.sub("?", letter.project)[:200]
+    if by_reference:
+        ours["by-reference"] = f"{len(letter.record.value or b'')} bytes, in the original topic"
+    return [*letter.record.headers, *((PREFIX + name, text.encode()) for name, text in ours.items())]
+
+
+class DeadLetterTopic:
+    """Implements tracking.DeadLetters: sends and waits until the brokers have them."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        try:
+            pending = [await self._send(letter, position) for letter in letters]
+            for future in pending:
+                await future
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
+
+    async def _send(self, letter: DeadLetter, position: Position) -> object:
+        record = letter.record
+        try:
+            return await self._producer.send(
+                self._topic,
+                key=record.key,
+                value=record.value,
+                headers=headers_of(letter, position, by_reference=False),
+            )
+        except MessageSizeTooLargeError:
+            headers = headers_of(letter, position, by_reference=True)
+            key = record.key if len(record.key or b"") <= 1000 else None
+            return await self._producer.send(self._topic, key=key, value=None, headers=headers)

@@ -1,0 +1,93 @@
+"""Where each partition has to be read from, and what to do when the log does not hold that any more."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
+
+from faust.types import TP
+from tenacity import AsyncRetrying, wait_random_exponential
+
+from app.domain.increments import Position
+from app.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+
+
+class TrackedPartitions:
+    """Implements consumer.Partitions over a Tracker.
+
+    `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
+    under a position of its own.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        incarnation_of: Callable[[str], Awaitable[str]],
+        report_loss: Callable[[Mapping[str, object]], Awaitable[None]],
+    ) -> None:
+        self._tracker = tracker
+        self._incarnation_of = incarnation_of
+        self._report_loss = report_loss
+        self._positions: dict[TP, Position] = {}
+
+    def position(self, tp: TP) -> Position | None:
+        return self._positions.get(tp)
+
+    @property
+    def positions(self) -> Mapping[TP, Position]:
+        """The partitions that are assigned now."""
+        return self._positions
+
+    async def starts(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        tps = list(tps)
+        incarnations = {topic: await self._incarnation(topic) for topic in {tp.topic for tp in tps}}
+        self._positions = {tp: Position(tp.topic, tp.partition, incarnations[tp.topic]) for tp in tps}
+        starts = await self._tracker.assign(list(self._positions.values()))
+        return {tp: starts[position] for tp, position in self._positions.items()}
+
+    async def _incarnation(self, topic: str) -> str:
+        async for attempt in AsyncRetrying(wait=wait_random_exponential(multiplier=0.05, max=1.0)):
+            with attempt:
+                return await self._incarnation_of(topic)
+        raise AssertionError
+
+    def applied(self, tp: TP) -> int | None:
+        position = self._positions.get(tp)
+        return self._tracker.checkpoint(position) if position is not None else None
+
+    async def was_recreated(self, topic: str) -> bool:
+        """Whether the topic is another one than when its partitions were assigned."""
+        known = {position.incarnation for tp, position in self._positions.items() if tp.topic == topic}
+        return bool(known) and await self._incarnation(topic) not in known
+
+    async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
+        if await self.was_recreated(tp.topic):
+            log.error("topic %s was deleted and created again: counting the new one from its start", tp.topic)
+            starts = await self.starts(list(self._positions))
+            return starts[tp]
+        where = self._positions[tp]
+        if position < earliest:
+            number, to = earliest - position, earliest
+            what = f"{number} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
+        else:
+            number, to = position - end, end
+            what = f"{number} counted messages of {tp.topic}/{tp.partition} are not in the log any more"
+        log.error("%s (offsets %d to %d); goals that were running then are marked incomplete", what, position, to)
+        loss = {
+            "position": where.name,
+            "topic": tp.topic,
+            "partition": tp.partition,
+            "from": min(position, to),
+            "to": max(position, to),
+            "number": number,
+            "at": int(time.time() * 1000),
+        }
+        await self._report_loss(loss)
+        await self._tracker.skip(where, to)
+        return to

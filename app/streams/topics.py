@@ -1,0 +1,116 @@
+"""Topics as their broker knows them: partitions, identity, ends, and whether it stamps messages itself. Blocking.
+
+Every call connects, asks and closes: these are questions of a start, a command or a check, never of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from app.domain.increments import Position
+from app.errors import NotFound, StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """`incarnation` is the broker's id of the topic: one that was deleted and created again has another."""
+
+    name: str
+    incarnation: str
+    partitions: int
+
+    def positions(self) -> list[Position]:
+        return [Position(self.name, partition, self.incarnation) for partition in range(self.partitions)]
+
+
+class Topics:
+    """Asks the brokers at `bootstrap`. `security` holds kafka-python's connection settings. Raises StoreUnavailable."""
+
+    def __init__(self, bootstrap: str, security: Mapping[str, Any] | None = None, *, timeout_seconds: float = 10) -> None:
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": bootstrap.split(","),
+            "request_timeout_ms": int(timeout_seconds * 1000),
+            "bootstrap_timeout_ms": int(timeout_seconds * 1000),
+            **(security or {}),
+        }
+
+    def describe(self, names: Sequence[str]) -> list[TopicDescription]:
+        """In the order of `names`. Raises NotFound naming the first topic that does not exist."""
+        with self._admin() as admin:
+            answers = {answer["name"]: answer for answer in admin.describe_topics(list(names))}
+        found = []
+        for name in names:
+            answer = answers.get(name)
+            if answer is None or answer["error_code"] == UnknownTopicOrPartitionError.errno:
+                raise NotFound("topic", name)
+            if answer["error_code"]:
+                raise StoreUnavailable("kafka", f"the topic {name} answers error {answer['error_code']}")
+            found.append(TopicDescription(name, str(answer["topic_id"] or ""), len(answer["partitions"])))
+        return found
+
+    def create(self, name: str, partitions: int, *, replication: int = -1, config: Mapping[str, str] | None = None) -> bool:
+        """Create the topic; False when it exists already."""
+        topic = NewTopic(name, partitions, replication, topic_configs=dict(config or {}))
+        with self._admin() as admin:
+            try:
+                admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                return False
+        return True
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Grow the topic to `total` partitions."""
+        with self._admin() as admin:
+            admin.create_partitions({name: total})
+
+    def delete(self, name: str) -> None:
+        with self._admin() as admin:
+            admin.delete_topics([name])
+
+    def config(self, name: str) -> Mapping[str, str]:
+        """The topic's settings, defaults included: `message.timestamp.type`, `retention.ms`, …; {} where unsupported."""
+        with self._admin() as admin:
+            answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+        topics = answer.get("topic", {}) if isinstance(answer, dict) else {}
+        values = topics.get(name, {})
+        return {key: _text(value) for key, value in values.items()}
+
+    def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
+        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        with _errors():
+            consumer = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
+            try:
+                first = consumer.beginning_offsets(list(wanted))
+                end = consumer.end_offsets(list(wanted))
+            finally:
+                consumer.close()
+        return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
+
+    @contextmanager
+    def _admin(self) -> Iterator[Any]:
+        with _errors():
+            admin = KafkaAdminClient(**self._options)
+            try:
+                yield admin
+            finally:
+                admin.close()
+
+
+def _text(value: Any) -> str:
+    return str(value.get("value")) if isinstance(value, dict) else str(getattr(value, "value", value))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error

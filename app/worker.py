@@ -1,0 +1,176 @@
+"""The Faust app of a worker, and what runs in it beside the agents. `faust -A app.worker` or `scorekeeper worker`.
+
+The only module that builds something when it is imported: Faust wants it so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from faust.types import TP
+
+from app import bootstrap
+from app.domain.increments import Position
+from app.errors import GenerationMissing, StoreUnavailable
+from app.streams.faust_app import ScorekeeperApp, make_app
+from app.streams.partitions import TrackedPartitions
+from app.tracking import Counting, Outcome, Tracker
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 0.5
+
+
+class Worker:
+    """One worker: its tracker, its partitions and its reports. Lives in the event loop of its Faust app."""
+
+    def __init__(self, parts: bootstrap.WorkerParts) -> None:
+        self.parts = parts
+        self.topics = parts.kafka.topics
+        self.ident = f"{socket.gethostname()}:{os.getpid()}"
+        self.tracker = Tracker(
+            self._open_counting, parts.catalog, parts.dead_letters, hook=parts.hook
+        )
+        self.partitions = TrackedPartitions(self.tracker, parts.incarnation_of, self._report_loss)
+        self.app = self._make_app()
+        self.started_at = int(time.time() * 1000)
+        self.counted = 0
+        self.received = 0
+        self._recent: list[tuple[float, int]] = []
+
+    def _make_app(self) -> ScorekeeperApp:
+        app = make_app(self.parts.kafka, self.parts.data_dir)
+        app.partitions = self.partitions
+        return app
+
+    # -- counting
+
+    async def _open_counting(self) -> Counting:
+        store = await self.parts.open_store(int(time.time() * 1000))
+        self.store = store
+        partitions = await self.parts.partitions_of(self.topics)
+        await store.expect_positions(partitions)
+        return Counting(store, store.generation.rules)
+
+    async def _report_loss(self, loss: Any) -> None:
+        await self.tracker.counting()
+        await self.store.report_loss(loss)
+
+    def observe(self, position: Position, outcome: Outcome) -> None:
+        """Remember what a batch came to, for the reports."""
+        self.counted += outcome.counted
+        self.received += outcome.received
+        self.parts.observe(position, outcome)
+
+    def rewind(self, tps: Iterable[TP]) -> None:
+        """Read these partitions on from where the counters end."""
+        for tp in tps:
+            checkpoint = self.partitions.applied(tp)
+            if checkpoint is not None:
+                self.app.consumer.rewind(tp, checkpoint)
+
+    # -- reports
+
+    def lag(self) -> dict[TP, tuple[int, int]]:
+        """Per assigned partition: (checkpoint, the log's end as the consumer last saw it); unknown ends left out."""
+        found: dict[TP, tuple[int, int]] = {}
+        for tp in self.partitions.positions:
+            checkpoint, end = self.partitions.applied(tp), self.app.consumer.seen_end(tp)
+            if checkpoint is not None and end is not None:
+                found[tp] = (checkpoint, end)
+        return found
+
+    async def report(self) -> None:
+        """Tell Redis up to when each partition is complete, and that this worker lives. Raises StoreUnavailable."""
+        now = int(time.time() * 1000)
+        fresh: dict[Position, tuple[int, int]] = {}
+        for tp, (checkpoint, end) in self.lag().items():
+            position = self.partitions.positions[tp]
+            heard_at = self.app.consumer.heard_at(tp)
+            if checkpoint >= end and heard_at is not None:
+                fresh[position] = (heard_at, end)
+            elif self.tracker.watermark(position):
+                fresh[position] = (self.tracker.watermark(position), end)
+        if fresh:
+            await self.store.report_freshness(fresh, now)
+        await self.report_alive()
+
+    async def report_alive(self) -> None:
+        """Tell which revision this worker runs."""
+        self._recent = [*self._recent[-20:], (time.monotonic(), self.received)]
+        (then, before), (last, after) = self._recent[0], self._recent[-1]
+        report = {
+            "revision": self.parts.catalog.current.revision,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "startedAt": self.started_at,
+            "received": self.received,
+            "counted": self.counted,
+            "rate": round((after - before) / (last - then), 1) if last > then else 0.0,
+            "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in self.partitions.positions),
+            "catalogAsOf": self.parts.catalog.known_at,
+        }
+        await self.parts.signals.report_worker(self.ident, report)
+
+    async def keep_reporting(self) -> None:
+        """Report for ever; an unreachable Redis is logged and tried again."""
+        while not self.app.should_stop:
+            try:
+                await self.report()
+                await self._look_for_recreated_topics()
+            except GenerationMissing:
+                self.tracker.forget()
+            except StoreUnavailable as error:
+                log.warning("cannot report: %s", error)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async def _look_for_recreated_topics(self) -> None:
+        if int(time.monotonic()) % 5 == 0:
+            for topic in self.topics:
+                if await self.partitions.was_recreated(topic):
+                    log.error("topic %s was deleted and created again: counting the new one from its start", topic)
+                    await self.partitions.starts(list(self.partitions.positions))
+                    self.rewind(list(self.partitions.positions))
+
+    # -- the catalog
+
+    async def refresh_catalog(self) -> None:
+        """Load a new revision if there is one, and say so at once."""
+        before = self.parts.catalog.current.revision
+        try:
+            await self.parts.catalog.refresh()
+            if self.parts.catalog.current.revision != before:
+                await self.report_alive()
+        except StoreUnavailable as error:
+            log.warning("the catalog stays at revision %d: %s", before, error)
+
+    async def keep_refreshing(self) -> None:
+        """Look for a new revision every second."""
+        while not self.app.should_stop:
+            await self.refresh_catalog()
+            await asyncio.sleep(1.0)
+
+    async def follow_nudges(self) -> None:
+        """Look for a new revision as soon as somebody says that there is one."""
+        while not self.app.should_stop:
+            async for _ in self.parts.signals.nudges():
+                await self.refresh_catalog()
+            await asyncio.sleep(0.5)
+
+    async def stop(self) -> None:
+        """Leave no trace but the counters."""
+        try:
+            await self.parts.signals.forget_worker(self.ident)
+        except StoreUnavailable as error:
+            log.info("not signed off: %s", error)
+        await self.parts.close()
+
+
+worker = Worker(bootstrap.worker_parts())
+app = worker.app
