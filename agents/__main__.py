@@ -1,0 +1,34 @@
+"""Runs one worker: `python -m agents`. Ends with 0 when it was asked to, else with another code, for its supervisor."""
+
+from __future__ import annotations
+
+import sys
+
+import faust
+
+import agents
+from app.worker import app, worker
+
+
+def main() -> int:
+    """Block until the worker ends."""
+    assert agents.__all__
+    app.finalize()
+    runner = faust.Worker(
+        app,
+        loglevel="WARNING",
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
+        blocking_timeout=None,
+    )
+    try:
+        runner.execute_from_commandline()
+    except SystemExit as end:
+        code = end.code
+        return code if isinstance(code, int) else 1
+    return worker.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
