@@ -12,8 +12,10 @@ from app.worker import app, worker
 
 def main() -> int:
     """Block until the worker ends."""
-    assert agents.__all__
+    # Importing the package registers the agents; the names say that it is meant.
     app.finalize()
+    if not agents.__all__:
+        return 1
     runner = faust.Worker(
         app,
         loglevel="WARNING",

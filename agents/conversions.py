@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 @app.agent(app.topic(*worker.topics), name="conversions", concurrency=1)
 async def track_conversions(batches: Any) -> None:
-    """Nothing raises out of here because of what a message holds: a raise would lose the batch (EXACTNESS section 1)."""
+    """Nothing raises out of here because of what a message holds: Faust would lose the batch."""
     async for message in batches.events():
         await track_batch(message.value)
 

@@ -29,7 +29,7 @@ class CatalogRefresher:
         source: DefinitionSource,
         *,
         allowance_ms: int = 1_000,
-        on_change: Callable[[Catalog], None] = lambda catalog: None,
+        on_change: Callable[[Catalog], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._allowance_ms = allowance_ms

@@ -112,15 +112,20 @@ class Tracker:
 
     async def assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         """Begin to track these positions; returns where each has to be read from. Waits until the store answers."""
-        while True:
-            store = (await self.counting()).store
-            try:
-                found = await self._persist(lambda: store.checkpoints(positions))
-                break
-            except GenerationMissing:
-                self._counting = None
+        found = await self._find_checkpoints(positions)
+        while found is None:
+            self._counting = None
+            found = await self._find_checkpoints(positions)
         self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
         return {position: min(own) for position, own in self._checkpoints.items()}
+
+    async def _find_checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]] | None:
+        """None when the generation was emptied meanwhile."""
+        store = (await self.counting()).store
+        try:
+            return await self._persist(lambda: store.checkpoints(positions))
+        except GenerationMissing:
+            return None
 
     def forget(self) -> None:
         """The generation was found missing: find or create one before the next batch."""

@@ -34,9 +34,7 @@ class Worker:
         self.parts = parts
         self.topics = parts.kafka.topics
         self.ident = f"{socket.gethostname()}:{os.getpid()}"
-        self.tracker = Tracker(
-            self._open_counting, parts.catalog, parts.dead_letters, hook=parts.hook
-        )
+        self.tracker = Tracker(self._open_counting, parts.catalog, parts.dead_letters, hook=parts.hook)
         self.partitions = TrackedPartitions(self.tracker, parts.incarnation_of, self._report_loss)
         self.app = self._make_app()
         self.started_at = int(time.time() * 1000)

@@ -31,7 +31,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class TypeIndex:
-    """The feeds of one event type: by literal path where the pattern is one, so that matching does not grow with them."""
+    """The feeds of one event type: by literal path where the pattern is one, so that matching stays flat."""
 
     by_path: Mapping[str, tuple[Feed, ...]]
     others: tuple[Feed, ...]

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Protocol
 
+import msgspec
+
 from app.domain.catalog import Catalog, Feed, ProjectView, TypeIndex
 from app.domain.event import Event
-from app.domain.increments import Accounting, Increments, Position, Simple, Single
+from app.domain.increments import Accounting, Contribution, Increments, Position, Simple, Single
 from app.domain.matching import matching_feeds
 from app.domain.parsing import ParsingRules, parse_message
 from app.domain.planning import Plan, make_plan
@@ -85,7 +87,7 @@ class _Tally:
 
 
 class Folder:
-    """Folds batches with one catalog. Keeps plans (which counters a set of matched definitions moves) between batches."""
+    """Folds batches with one catalog. Keeps plans (which counters matched definitions move) between batches."""
 
     def __init__(self, catalog: Catalog, rules: FoldingRules) -> None:
         self.catalog = catalog
@@ -149,10 +151,9 @@ class _Batch:
         except InvalidEvent as error:
             self._reject(record, error, None)
             return
-        if type(parsed) is Event:
+        if not isinstance(parsed, list):
             self._add_event(record, parsed, None)
             return
-        assert isinstance(parsed, list)
         for index, element in enumerate(parsed):
             if isinstance(element, InvalidEvent):
                 self._reject(record, element, index)
@@ -170,6 +171,9 @@ class _Batch:
         accounting = tally.accounting
         accounting.received += 1
         types = tally.types.get(event.type)
+        if event.corrects is not None:
+            self._correct(tally, event, event.corrects, types)
+            return
         feeds = matching_feeds(event, types.candidates(event.url)) if types is not None else NO_CONVERSIONS
         if not feeds:
             accounting.unmatched += 1
@@ -191,16 +195,15 @@ class _Batch:
         identity: int | None = None
         if event.id is not None:
             identity = self._rules.hash(event.project, event.id)
-            if event.corrects is None:
-                if identity in tally.ids:
-                    tally.accounting.duplicate += 1
-                    return
-                tally.ids.add(identity)
+            if identity in tally.ids:
+                tally.accounting.duplicate += 1
+                return
+            tally.ids.add(identity)
         last = increments.last
         for owner in plan.last_owners:
             if event.occurred_at > last.get(owner, 0):
                 last[owner] = event.occurred_at
-        if plan.is_simple and event.corrects is None:
+        if plan.is_simple:
             key = (id(plan), epoch)
             known = tally.simple.get(key)
             if known is None:
@@ -212,15 +215,34 @@ class _Batch:
             else:
                 simple.hashes.append(identity)
             return
-        increments.singles.append(self._single(event, plan, epoch, identity))
+        contributions = plan.contributions(event, self._rules.hash)
+        increments.singles.append(Single(event.project, epoch, identity, contributions))
 
-    def _single(self, event: Event, plan: Plan, epoch: int, identity: int | None) -> Single:
-        if event.corrects is None:
-            return Single(event.project, epoch, identity, plan.contributions(event, self._rules.hash))
-        original = self._rules.hash(event.project, event.corrects)
-        once = self._rules.hash(event.project, "\0correction", event.corrects)
-        return Single(
-            event.project, epoch, once, plan.contributions(event, self._rules.hash, sign=-1), requires=original
+    def _correct(self, tally: _Tally, event: Event, corrects: str, types: TypeIndex | None) -> None:
+        """Take a counted event back, and with `restated` count it again with its new properties; each once.
+
+        Counts only when the original was counted. What counted once per session or visitor, and unique subjects, stay:
+        the subject was there.
+        """
+        hash64 = self._rules.hash
+        contributions: list[Contribution] = []
+        if types is not None:
+            feeds = matching_feeds(event, types.candidates(event.url))
+            contributions.extend(self._folder.plan(feeds, event).contributions(event, hash64, sign=-1))
+            if event.restated is not None:
+                restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
+                feeds = matching_feeds(restated, types.candidates(restated.url))
+                contributions.extend(self._folder.plan(feeds, restated).contributions(restated, hash64))
+        if not contributions:
+            tally.accounting.unmatched += 1
+            return
+        project = event.project
+        kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
+        once = hash64(project, "\0correction", corrects, *kind)
+        epoch = event.received_at // self._rules.window_ms
+        original = hash64(project, corrects)
+        self._increments[tally.stripe].singles.append(
+            Single(project, epoch, once, tuple(contributions), requires=original)
         )
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:

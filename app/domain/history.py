@@ -1,4 +1,4 @@
-"""What was defined, and when it acts: the history that makes reading the log again give the same counts. Plain values."""
+"""What was defined, and when it acts: with it, reading the log again gives the same counts. Plain values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 EFFECTIVE_LEAD_MS: Final = 150
-"""How long after the database's clock at its commit a version begins to act. Whoever has read the catalog at moment t
-therefore knows all that acts on records received before t + lead: live counting and reading again decide the same."""
+"""How long after the database's clock at its commit a version begins to act.
+
+Who has read the catalog at moment t therefore knows all that acts on records received before t + lead: counting live and
+reading again decide the same."""
 
 
 @dataclass(frozen=True, slots=True)

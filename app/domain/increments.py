@@ -1,4 +1,4 @@
-"""What one batch changes: plain values between the fold (pure) and the stores (which apply them whole or not at all)."""
+"""What one batch changes: plain values between the fold (pure) and the stores (which apply all of it or nothing)."""
 
 from __future__ import annotations
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from app.domain.catalog import Feed
-from app.domain.condition import Clause
+from app.domain.clause import Clause
 from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
-from app.domain.parsing import decode_data
 
 
 def matches(event: Event, definition: ConversionGoal) -> bool:
@@ -38,7 +37,7 @@ def matching_feeds(event: Event, candidates: Iterable[Feed]) -> list[Feed]:
         condition = definition.condition
         if condition is not None:
             if data is None:
-                data = decode_data(event.data)
+                data = event.properties
             answer = answers.get(condition)
             if answer is None:
                 answer = answers[condition] = condition.matches(data)
@@ -53,7 +52,7 @@ def _holds(event: Event, definition: ConversionGoal, data: Mapping[str, object] 
     if not _where_and_who(event, definition):
         return False
     condition = definition.condition
-    return condition is None or condition.matches(decode_data(event.data) if data is None else data)
+    return condition is None or condition.matches(event.properties if data is None else data)
 
 
 def _where_and_who(event: Event, definition: ConversionGoal) -> bool:
@@ -99,7 +98,7 @@ def explain(event: Event, definition: ConversionGoal) -> Explanation:
             )
         )
     if definition.condition is not None:
-        clauses.extend(definition.condition.explain(decode_data(event.data)))
+        clauses.extend(definition.condition.explain(event.properties))
     if definition.counting is Counting.ONCE_PER_SESSION:
         clauses.append(_present("sessionId", event.session_id))
     elif definition.counting is Counting.ONCE_PER_VISITOR:

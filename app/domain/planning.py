@@ -58,19 +58,18 @@ class Plan:
     last_owners: tuple[str, ...]
 
     def fits(self, occurred_at: int, received_at: int) -> bool:
-        return (
-            self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
-        )
+        return self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
 
     def contributions(self, event: Event, hash64: Hash, sign: int = 1) -> tuple[Contribution, ...]:
         """What the event adds, part by part. A part that counts once per session or visitor is guarded."""
-        return tuple(self._contribution(part, event, hash64, sign) for part in self.parts)
+        parts = self.parts if sign > 0 else [p for p in self.parts if p.definition.counting is Counting.EVERY_EVENT]
+        return tuple(self._contribution(part, event, hash64, sign) for part in parts)
 
     def _contribution(self, part: _Part, event: Event, hash64: Hash, sign: int) -> Contribution:
         definition = part.definition
         value = exact_number(event.data, definition.value_property) if definition.value_property else None
         then = [Contribution(part.valued, value=value, sign=sign)] if part.valued else []
-        if part.uniques and event.subject is not None:
+        if sign > 0 and part.uniques and event.subject is not None:
             who = event.subject
             then.extend(
                 Contribution(unique.counters, guard=(unique.seen_set, hash64(unique.seen_set, who)), sign=sign)

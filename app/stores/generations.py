@@ -126,12 +126,12 @@ class Generations:
 
     async def restore_records(self, generation: Generation) -> list[int]:
         """Give each stripe its record; returns the stripes that had none: they were emptied, or are new."""
-        missing = []
         with as_store_errors():
-            for stripe in range(generation.stripes):
-                if await self._client.set(generation.prefix(stripe) + "gen", generation.identity, nx=True):
-                    missing.append(stripe)
-        return missing
+            return [
+                stripe
+                for stripe in range(generation.stripes)
+                if await self._client.set(generation.prefix(stripe) + "gen", generation.identity, nx=True)
+            ]
 
     async def ensure_active(self, rules: FoldingRules, now: int) -> Generation:
         """The active generation, created when there is none; any number of processes may call this at once.
@@ -173,12 +173,8 @@ class Generations:
             stripes = json.loads(spec[b"rules"])["stripes"] if spec else 1
             for stripe in range(stripes):
                 await self._client.unlink(f"{{sk:{number}:{stripe}}}:gen")
-                batch: list[bytes] = []
-                async for key in self._client.scan_iter(match=f"{{sk:{number}:{stripe}}}:*", count=1000):
-                    batch.append(key)
-                    if len(batch) >= 500:
-                        await self._client.unlink(*batch)
-                        batch.clear()
-                if batch:
-                    await self._client.unlink(*batch)
+                match = f"{{sk:{number}:{stripe}}}:*"
+                keys = [key async for key in self._client.scan_iter(match=match, count=1000)]
+                for first in range(0, len(keys), 500):
+                    await self._client.unlink(*keys[first : first + 500])
             await self._client.delete(spec_key(number))

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
@@ -145,7 +145,9 @@ def _applied(answer: list[object], generation: int) -> Applied:
         raise GenerationMissing(generation)
     key = answer[1]
     name = key.decode() if isinstance(key, bytes) else str(key)
-    raise StoreUnavailable("redis", f"the key {name} is not ours any more: it holds another type; delete it, then rebuild")
+    raise StoreUnavailable(
+        "redis", f"the key {name} is not ours any more: it holds another type; delete it, then rebuild"
+    )
 
 
 class RedisReader:
@@ -168,9 +170,7 @@ class RedisReader:
     async def _find(self) -> Generation:
         return await Generations(self._client).active()
 
-    async def _read(
-        self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]]
-    ) -> Reading | None:
+    async def _read(self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading | None:
         """None when another generation is shown meanwhile."""
         prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
         asked = [(project, owner, fields) for project, owner, fields in wanted if fields]
@@ -210,8 +210,8 @@ class RedisReader:
         )
 
 
-def _numbers(fields: Sequence[str], answer: object) -> Mapping[str, int]:
+def _numbers(fields: Sequence[str], answer: Any) -> Mapping[str, int]:
     if isinstance(answer, dict):
         return {field.decode(): int(number) for field, number in answer.items()}
-    assert isinstance(answer, list)
-    return {field: int(number) for field, number in zip(fields, answer, strict=True) if number is not None}
+    values: list[bytes | None] = answer
+    return {field: int(number) for field, number in zip(fields, values, strict=True) if number is not None}

@@ -27,8 +27,9 @@ class RecordBatch:
 class Undecoded(faust.Schema):  # type: ignore[misc]  # faust.Schema is untyped
     """A schema that hands the value on as it is: an undecodable value would end the agent (EXACTNESS section 4)."""
 
-    def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
-        return None
+    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
+        del app, message, options
 
-    def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        del app, options
         return message.value

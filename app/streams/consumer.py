@@ -24,6 +24,7 @@ from app.streams.batches import RecordBatch
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.02
+FETCH_WAIT_MS = 250
 ERROR_PAUSE_SECONDS = 0.5
 
 
@@ -45,6 +46,12 @@ class Partitions(Protocol):
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust's driver is untyped
     """The thread in which aiokafka runs."""
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        consumer = super()._create_consumer(loop)
+        # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
     def seek_soon(self, tp: TP, offset: int) -> None:
         """Seek in the thread that owns the consumer, before any read that is asked for after this call."""
@@ -127,7 +134,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is
 
     # -- reading
 
-    async def _wait_next_records(self, timeout: float) -> Any:
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  # Faust names it
         # Faust's own sleeps a whole second when every partition is paused by buffer pressure.
         if not self.flow_active:
             await self.wait(self.can_resume_flow)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
 
 from faust.types import TP
 from tenacity import AsyncRetrying, wait_random_exponential
@@ -14,8 +13,6 @@ from app.domain.increments import Position
 from app.tracking import Tracker
 
 log = logging.getLogger(__name__)
-
-
 
 
 class TrackedPartitions:

@@ -33,7 +33,9 @@ class TopicDescription:
 class Topics:
     """Asks the brokers at `bootstrap`. `security` holds kafka-python's connection settings. Raises StoreUnavailable."""
 
-    def __init__(self, bootstrap: str, security: Mapping[str, Any] | None = None, *, timeout_seconds: float = 10) -> None:
+    def __init__(
+        self, bootstrap: str, security: Mapping[str, Any] | None = None, *, timeout_seconds: float = 10
+    ) -> None:
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap.split(","),
             "request_timeout_ms": int(timeout_seconds * 1000),
@@ -55,7 +57,9 @@ class Topics:
             found.append(TopicDescription(name, str(answer["topic_id"] or ""), len(answer["partitions"])))
         return found
 
-    def create(self, name: str, partitions: int, *, replication: int = -1, config: Mapping[str, str] | None = None) -> bool:
+    def create(
+        self, name: str, partitions: int, *, replication: int = -1, config: Mapping[str, str] | None = None
+    ) -> bool:
         """Create the topic; False when it exists already."""
         topic = NewTopic(name, partitions, replication, topic_configs=dict(config or {}))
         with self._admin() as admin:
@@ -75,7 +79,7 @@ class Topics:
             admin.delete_topics([name])
 
     def config(self, name: str) -> Mapping[str, str]:
-        """The topic's settings, defaults included: `message.timestamp.type`, `retention.ms`, …; {} where unsupported."""
+        """The topic's settings (`message.timestamp.type`, `retention.ms`, …); {} where the broker does not tell."""
         with self._admin() as admin:
             answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
         topics = answer.get("topic", {}) if isinstance(answer, dict) else {}

@@ -1,0 +1,64 @@
+"""The private seams of faust-streaming and aiokafka that the batch consumer stands on. Another version fails here."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import TopicPartitionState
+from faust import App
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+
+from app.streams.consumer import BatchConsumer
+
+
+def test_the_versions_are_those_the_seams_were_read_in() -> None:
+    assert version("faust-streaming") == "0.15.3"
+    assert version("aiokafka") == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (faust_consumer.Consumer, "_drain_messages", ["self", "fetcher"]),
+        (faust_consumer.Consumer, "_wait_next_records", ["self", "timeout"]),
+        (faust_consumer.Consumer, "_filter_committable_offsets", ["self", "tps"]),
+        (faust_consumer.Consumer, "ack", ["self", "message"]),
+        (faust_consumer.ThreadDelegateConsumer, "seek_to_committed", ["self"]),
+        (faust_consumer.ThreadDelegateConsumer, "_new_consumer_thread", ["self"]),
+        (faust_consumer.ThreadDelegateConsumer, "_getmany", ["self", "active_partitions", "timeout"]),
+        (driver.AIOKafkaConsumerThread, "_commit", ["self", "offsets"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_create_consumer", ["self", "loop"]),
+        (App, "_new_transport", ["self"]),
+        (AIOKafkaConsumer, "seek", ["self", "partition", "offset"]),
+        (Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_seam_has_the_shape_it_was_built_on(owner: type, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_faust_seeks_through_our_method_after_a_rebalance() -> None:
+    assert "self.seek_to_committed()" in inspect.getsource(faust_consumer.Consumer.perform_seek)
+    assert BatchConsumer.seek_to_committed is not faust_consumer.ThreadDelegateConsumer.seek_to_committed
+
+
+def test_faust_drains_through_our_method() -> None:
+    assert "consumer._drain_messages(self)" in inspect.getsource(faust_consumer.Fetcher._fetcher)
+
+
+def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
+    source = inspect.getsource(Fetcher._proc_fetch_request)
+    assert "tp_state.highwater = highwater" in source
+    assert "tp_state.timestamp = now_ms" in source
+    assert "self.timestamp" in inspect.getsource(TopicPartitionState.__init__)
+
+
+def test_the_drivers_wait_for_new_records_can_be_set() -> None:
+    assert "_fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.__init__)
