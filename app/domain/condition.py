@@ -7,10 +7,8 @@ Everything is checked and compiled when a definition is saved or loaded; matchin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Final, cast
 
 from app.domain.clause import MISSING, Clause
@@ -27,7 +25,7 @@ from app.domain.condition_grammar import (
 )
 from app.domain.condition_operators import OPERATORS, Test, equals, list_operand
 from app.domain.condition_paths import find, test_at
-from app.domain.loose_values import kind_of, number_of
+from app.domain.loose_values import number_of
 from app.errors import InvalidDefinition
 
 __all__ = ["MAX_CONDITIONS", "MAX_DEPTH", "MISSING", "Clause", "Condition", "compile_condition"]
@@ -106,7 +104,7 @@ def compile_condition(source: object) -> Condition:
     """
     refuse_too_deep(source)
     nodes = _Compiler().fields(source, "/conditions")
-    canonical = json.dumps(_canonical(source), default=_json_of_decimal)
+    canonical = repr(_canonical(source))
     matches = cast(Callable[[Mapping[str, object]], bool], _all_of(nodes))
     return Condition(cast(Mapping[str, object], source), matches, nodes, canonical, hash(canonical))
 
@@ -153,7 +151,7 @@ class _Compiler:
 
     def _value_test(self, source: object, at: str) -> Test:
         tests = tuple(test for _, _, test in self._value(source, at))
-        return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+        return _every(tests)
 
     def _operator(self, name: str, operand: object, at: str) -> Test:
         if name in HOLDERS:
@@ -207,7 +205,10 @@ class _Compiler:
 
 
 def _all_of(nodes: tuple[_Node, ...]) -> Test:
-    tests = tuple(node.holds for node in nodes)
+    return _every(tuple(node.holds for node in nodes))
+
+
+def _every(tests: tuple[Test, ...]) -> Test:
     if len(tests) == 1:
         return tests[0]
     if len(tests) == 2:
@@ -223,13 +224,21 @@ def _all_of(nodes: tuple[_Node, ...]) -> Test:
     return holds
 
 
+def _any(tests: tuple[Test, ...]) -> Test:
+    def holds(data: object) -> bool:
+        for test in tests:
+            if test(data):
+                return True
+        return not tests  # GrowthBook takes an empty $or as fulfilled, so an empty $nor never is
+
+    return holds
+
+
 def _joined(operator: str, tests: tuple[Test, ...]) -> Test:
     if operator == "$and":
-        return lambda data: all(test(data) for test in tests)
-    # GrowthBook takes an empty $or as fulfilled, so an empty $nor never is.
-    if operator == "$or":
-        return lambda data: not tests or any(test(data) for test in tests)
-    return lambda data: bool(tests) and not any(test(data) for test in tests)
+        return _every(tests)
+    some = _any(tests)
+    return some if operator == "$or" else lambda data: not some(data)
 
 
 def _as_one(nodes: tuple[_Node, ...], data: object) -> Clause:
@@ -261,16 +270,10 @@ def _is_exact(wanted: object) -> bool:
     return wanted is None
 
 
-def _canonical(source: object) -> object:
-    """The same meaning in one form: paths, groups and operators in sorted order, whole objects as they are."""
+def _canonical(source: object, *, is_fields: bool = True) -> object:
+    """The same meaning in one form: keys sorted, but not those of objects that are compared whole, in their order."""
     if isinstance(source, list):
-        return [_canonical(item) for item in source]
-    if isinstance(source, dict):
-        return [[key, _canonical(source[key])] for key in sorted(source)]
+        return [_canonical(item, is_fields=is_fields) for item in source]
+    if isinstance(source, dict) and (is_fields or any(key.startswith("$") for key in source)):
+        return {key: _canonical(source[key], is_fields=key in {*GROUPS, "$elemMatch"}) for key in sorted(source)}
     return source
-
-
-def _json_of_decimal(value: object) -> object:
-    if isinstance(value, Decimal):
-        return {"decimal": str(value)}
-    raise TypeError(f"{kind_of(value)} is not JSON")

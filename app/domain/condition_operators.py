@@ -37,13 +37,24 @@ def equals(wanted: object, *, insensitive: bool = False) -> Test:
     if wanted is None:
         return lambda value: value is None
     if isinstance(wanted, int | float | Decimal):
-        return lambda value: loose.compare(loose.number_of(value), wanted) == 0
+        return _equals_number(wanted)
     return lambda value: loose.equals_deeply(value, wanted)
 
 
 def _equals_text(wanted: str) -> Test:
     def holds(value: object) -> bool:
         return value == wanted if type(value) is str else loose.text_of(value) == wanted
+
+    return holds
+
+
+def _equals_number(wanted: loose.Number) -> Test:
+    comparable = type(wanted) is int or type(wanted) is float
+
+    def holds(value: object) -> bool:
+        if comparable and (type(value) is int or type(value) is float):
+            return value == wanted
+        return loose.compare(loose.number_of(value), wanted) == 0
 
     return holds
 

@@ -29,7 +29,7 @@ def find(data: object, path: str, absent: object) -> object:
 def _find(data: object, parts: list[str], absent: object) -> object:
     current = data
     for part in parts:
-        if isinstance(current, Mapping):
+        if type(current) is dict or isinstance(current, Mapping):
             if part not in current:
                 return absent
             current = current[part]
