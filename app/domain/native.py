@@ -1,0 +1,179 @@
+"""The native form: its fields with their aliases, the limits they have to keep, and the event that they make.
+
+Pure, and part of the hot path of `parsing.py`: what is cheap to test is tested here, in the order of cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from app.domain.envelope import Envelope
+from app.domain.event import Event
+from app.domain.formats import ABSENT
+from app.domain.refusal import wrong_data
+from app.errors import InvalidEvent, Reason
+
+MAX_NAME: Final = 200
+"""The longest `type` and the longest `id`, in characters."""
+RETRACT: Final = "$retract"
+RESTATE: Final = "$restate"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_NOTHING: Final[object] = None
+
+_decode_any: Final = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class ParsingRules:
+    """What parsing needs to know besides the message; fixed for a generation."""
+
+    default_project: str | None = None
+    max_age_ms: int = 35 * 86_400_000
+    max_ahead_ms: int = 5 * 60_000
+
+
+class Message(msgspec.Struct, gc=False, rename="camel"):
+    """The native form, aliases included, `data` undecoded. Whatever else a message holds is JSON, and not looked at."""
+
+    type: str | None = None
+    event_type: str | None = None
+    project_key: str | None = None
+    project_id: str | None = None
+    project: str | None = None
+    id: str | None = None
+    event_id: str | None = None
+    message_id: str | None = None
+    timestamp: datetime | int | float | None = None
+    url: str | None = None
+    user_id: str | None = None
+    visitor_id: str | None = None
+    anonymous_id: str | None = None
+    session_id: str | None = None
+    data: msgspec.Raw = ABSENT
+    properties: msgspec.Raw = ABSENT
+    experiments: dict[str, str | int] | None = None
+    events: msgspec.Raw = ABSENT
+    specversion: msgspec.Raw = ABSENT
+    retracts: str | None = None
+    restates: str | None = None
+    restated_data: msgspec.Raw = ABSENT
+
+
+def project_of(message: Message, envelope: Envelope) -> str:
+    """The project that the message or what surrounds it names; empty when neither does."""
+    return message.project_key or message.project_id or message.project or envelope.project
+
+
+def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules, envelope: Envelope) -> Event:
+    """The event that the fields make, of the type `kind`. Raises InvalidEvent."""
+    project = message.project_key or message.project_id or message.project or envelope.project or rules.default_project
+    if not project:
+        raise InvalidEvent(Reason.NO_PROJECT, "projectKey: missing, there is no header `project` and no default")
+    ident = message.id or message.event_id or message.message_id
+    if len(kind) > MAX_NAME or (ident and len(ident) > MAX_NAME):
+        name = "type" if len(kind) > MAX_NAME else "id"
+        raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: longer than {MAX_NAME} characters", project=project)
+    moment = message.timestamp
+    if moment is None:
+        occurred_at = received_at if envelope.occurred_at is None else envelope.occurred_at
+    else:
+        occurred_at = milliseconds(moment, project)
+    if occurred_at != received_at:
+        _refuse_age(occurred_at, received_at, rules, project)
+    data: bytes | msgspec.Raw = message.data if message.data is not ABSENT else message.properties
+    decoded = _NOTHING if data is ABSENT else _decoded(data, "data", project)
+    if type(decoded) is not dict:
+        data, decoded = _other_data(message, decoded, project)
+    experiments = message.experiments
+    return Event(
+        kind,
+        project,
+        ident or envelope.ident or None,
+        occurred_at,
+        received_at,
+        message.url or envelope.url or None,
+        message.user_id or envelope.user_id or None,
+        message.visitor_id or message.anonymous_id or envelope.visitor_id or None,
+        message.session_id or envelope.session_id or None,
+        data,
+        envelope.experiments if experiments is None else assignments(experiments),
+        None,
+        None,
+        decoded,
+    )
+
+
+def _decoded(raw: bytes | msgspec.Raw, name: str, project: str) -> object:
+    try:
+        return _decode_any(raw)
+    except msgspec.MsgspecError as error:
+        raise wrong_data(name, error, project) from None
+
+
+def _other_data(message: Message, decoded: object, project: str) -> tuple[bytes | msgspec.Raw, dict[str, object]]:
+    """The properties of an event whose `data` is no object: absent and null leave the place to the alias."""
+    if decoded is None and message.data is not ABSENT and message.properties is not ABSENT:
+        decoded = _decoded(message.properties, "properties", project)
+        if isinstance(decoded, dict):
+            return message.properties, decoded
+    if decoded is not None:
+        raise InvalidEvent(Reason.INVALID_FIELD, "data: not an object", project=project)
+    return b"{}", {}
+
+
+def milliseconds(moment: datetime | float, project: str) -> int:
+    """Epoch milliseconds, rounded down."""
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            detail = "timestamp: without an offset it says no moment; end it with Z or +hh:mm"
+            raise InvalidEvent(Reason.INVALID_TIMESTAMP, detail, project=project)
+        return (moment - _EPOCH) // _MILLISECOND
+    if moment != int(moment):
+        raise InvalidEvent(Reason.INVALID_TIMESTAMP, "timestamp: epoch milliseconds are whole", project=project)
+    return int(moment)
+
+
+def _refuse_age(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> None:
+    age = received_at - occurred_at
+    if age > rules.max_age_ms:
+        detail = f"timestamp: {age / 86_400_000:.1f} days before it was received"
+        if occurred_at * 1000 > received_at - rules.max_age_ms:
+            detail += "; it seems to be in seconds, epoch milliseconds are expected"
+        raise InvalidEvent(Reason.TOO_OLD, detail, project=project)
+    if -age > rules.max_ahead_ms:
+        detail = f"timestamp: {-age // 1000} s after it was received"
+        raise InvalidEvent(Reason.IN_THE_FUTURE, detail, project=project)
+
+
+def assignments(experiments: dict[str, str | int]) -> dict[str, str] | None:
+    return {key: str(variant) for key, variant in experiments.items()} or None
+
+
+def correction_of(message: Message, kind: str, received_at: int, rules: ParsingRules, envelope: Envelope) -> Event:
+    """`$retract` takes a counted event back, `$restate` gives it other properties.
+
+    Both carry the original event's fields, its type as `eventType`, and its id as `retracts` or `restates`; so what has
+    to be taken back is known without looking the event up. `$restate` adds `restatedData`, the properties that hold
+    from now on. The original's own timestamp puts the correction into its period.
+    """
+    project = project_of(message, envelope)
+    original, name = (message.retracts, "retracts") if kind == RETRACT else (message.restates, "restates")
+    if not original or len(original) > MAX_NAME:
+        raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: the id of the event that {kind} corrects", project=project)
+    if message.type != kind or not message.event_type:
+        raise InvalidEvent(Reason.MISSING_TYPE, "eventType: the type of the event that is corrected", project=project)
+    event = event_of(message, message.event_type, received_at, rules, envelope)
+    if kind == RETRACT:
+        return structs.replace(event, corrects=original)
+    raw = message.restated_data
+    restated = _NOTHING if raw is ABSENT else _decoded(raw, "restatedData", event.project)
+    if not isinstance(restated, dict):
+        raise InvalidEvent(Reason.INVALID_FIELD, "restatedData: the new properties, an object", project=event.project)
+    return structs.replace(event, corrects=original, restated=raw)
