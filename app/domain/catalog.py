@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
@@ -27,6 +27,9 @@ class Feed:
     """Goals whose numerator it feeds, all versions."""
     denominators: tuple[Goal, ...]
     """Rate goals whose denominator it feeds."""
+    counts_itself: bool = True
+    """False where the definition reaches back before its creation for the sake of goals with `backfill`: then only
+    these goals are moved, not the conversion goal's own counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +145,26 @@ def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal]) -> Mapp
         if goal.denominator_metric is not None:
             by_denominator[goal.denominator_metric].append(goal)
     by_type: dict[str, list[Feed]] = defaultdict(list)
+    first_versions = _first_versions(definitions)
     for definition in definitions:
-        if definition.status == "active":
-            fed = (*by_id[definition.id], *by_metric[definition.metric])
-            by_type[definition.event_type].append(Feed(definition, fed, tuple(by_denominator[definition.metric])))
+        if definition.status != "active":
+            continue
+        fed = (*by_id[definition.id], *by_metric[definition.metric])
+        denominators = tuple(by_denominator[definition.metric])
+        by_type[definition.event_type].append(Feed(definition, fed, denominators))
+        backfilled = tuple(goal for goal in fed if goal.backfill)
+        if backfilled and first_versions[definition.id] == definition.effective_from:
+            earlier = replace(definition, effective_from=0, effective_until=definition.effective_from)
+            before = tuple(goal for goal in denominators if goal.backfill)
+            by_type[definition.event_type].append(Feed(earlier, backfilled, before, counts_itself=False))
     return {event_type: _type_index(feeds) for event_type, feeds in by_type.items()}
+
+
+def _first_versions(definitions: Iterable[ConversionGoal]) -> Mapping[str, int]:
+    first: dict[str, int] = {}
+    for definition in definitions:
+        first[definition.id] = min(definition.effective_from, first.get(definition.id, definition.effective_from))
+    return first
 
 
 def _type_index(feeds: Sequence[Feed]) -> TypeIndex:

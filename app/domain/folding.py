@@ -62,6 +62,8 @@ class FoldingRules:
     window_ms: int
     """How long an event id is remembered, at least."""
     stripes: int = 1
+    counted_since: int = 0
+    """When the generation was created, epoch ms."""
 
     def stripe_of(self, project: str) -> int:
         return 0 if self.stripes == 1 else zlib.crc32(project.encode(errors="surrogatepass")) % self.stripes
@@ -124,7 +126,7 @@ class Folder:
         if plan is None or not plan.fits(event.occurred_at, event.received_at):
             if len(self._plans) > 20_000:
                 self._plans.clear()
-            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at)
+            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at, self._rules.counted_since)
         return plan
 
     @property
@@ -190,6 +192,9 @@ class _Batch:
 
     def _count(self, tally: _Tally, event: Event, feeds: list[Feed]) -> None:
         plan = self._folder.plan(feeds, event)
+        if not plan.parts:
+            tally.accounting.unmatched += 1
+            return
         epoch = event.received_at // self._rules.window_ms
         increments = self._increments[tally.stripe]
         identity: int | None = None

@@ -9,13 +9,13 @@ from typing import Final
 EFFECTIVE_LEAD_MS: Final = 150
 """How long after the database's clock at its commit a version begins to act.
 
-Who has read the catalog at moment t therefore knows all that acts on records received before t + lead: counting live and
-reading again decide the same."""
+Who has read the catalog at moment t therefore knows all that acts on records received before t + lead: counting live
+and reading again decide the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A wall: everything belongs to one. Events name it by `key`, which acts from `created_at` by the broker's clock."""
+    """A wall: everything belongs to one. Events name it by `key`; it acts from `created_at` by the broker's clock."""
 
     key: str
     name: str

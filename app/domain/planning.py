@@ -100,8 +100,12 @@ class _Stretch:
             self.cut(boundary)
 
 
-def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> Plan:
-    """The plan for events that matched `feeds`, valid around these two moments."""
+def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted_since: int = 0) -> Plan:
+    """The plan for events that matched `feeds`, valid around these two moments.
+
+    A goal with `backfill` that existed before `counted_since`, when this counting began at the log's start, reaches
+    back to the start of the log; one that was created later is filled by a backfill of its own.
+    """
     hour = occurred_at // fields.HOUR_MS * fields.HOUR_MS
     occurred = _Stretch(occurred_at, hour, hour + fields.HOUR_MS)
     received = _Stretch(received_at, -(2**62), 2**62)
@@ -109,14 +113,15 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> Plan
     owners: list[str] = []
     for feed in feeds:
         definition = feed.definition
-        owners.append(fields.conversion_goal_owner(definition.id))
         counted: list[Counter] = []
         valued: list[Counter] = []
         uniques: list[_UniqueGoal] = []
-        own = valued if definition.value_property else counted
-        own.extend(_conversion_goal_counters(definition, occurred_at))
+        if feed.counts_itself:
+            owners.append(fields.conversion_goal_owner(definition.id))
+            own = valued if definition.value_property else counted
+            own.extend(_conversion_goal_counters(definition, occurred_at))
         for goal in feed.goals:
-            if not _goal_counts(goal, occurred, received, occurred_at, received_at):
+            if not _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
                 continue
             owners.append(fields.goal_owner(goal.id))
             counters = _goal_counters(goal, occurred_at, occurred, "n")
@@ -128,9 +133,10 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> Plan
             else:
                 counted.extend(counters)
         for goal in feed.denominators:
-            if _goal_counts(goal, occurred, received, occurred_at, received_at):
+            if _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
                 counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
-        parts.append(_Part(definition, tuple(counted), tuple(valued), tuple(uniques)))
+        if feed.counts_itself or counted or valued or uniques:
+            parts.append(_Part(definition, tuple(counted), tuple(valued), tuple(uniques)))
     return Plan(
         parts=tuple(parts),
         occurred=(occurred.since, occurred.until),
@@ -141,9 +147,12 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> Plan
     )
 
 
-def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, occurred_at: int, received_at: int) -> bool:
-    received.cut_all((goal.effective_from, goal.effective_until))
-    if not goal.effective_from <= received_at < goal.effective_until:
+def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, at: tuple[int, int], counted_since: int) -> bool:
+    occurred_at, received_at = at
+    reaches_back = goal.backfill and goal.effective_from == goal.created_at <= counted_since
+    since = 0 if reaches_back else goal.effective_from
+    received.cut_all((since, goal.effective_until))
+    if not since <= received_at < goal.effective_until:
         return False
     occurred.cut_all((goal.starts_at, goal.ends_at + 1))
     return goal.starts_at <= occurred_at <= goal.ends_at

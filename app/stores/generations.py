@@ -94,6 +94,7 @@ class Generations:
             secret=bytes.fromhex(spec[b"secret"].decode()),
             window_ms=fixed["window_ms"],
             stripes=fixed["stripes"],
+            counted_since=int(spec[b"created_at"]),
         )
         return Generation(number, rules, int(spec[b"created_at"]))
 
