@@ -11,6 +11,8 @@ from app.domain.condition import Condition, compile_condition
 
 Data = dict[str, object]
 
+ALIKE = (None, True, False, 0, 1, 5, 5.0, Decimal(5), "5", "1", "", "true", "null")
+"""Values that look alike and are not the same."""
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -65,6 +67,23 @@ def test_not_and_nor_are_the_opposite_and_and_and_or_of_one_change_nothing(sourc
 @given(wanted=st.one_of(SCALARS, st.lists(OPERATIONS, min_size=1, max_size=1).map(dict)), value=VALUES)
 def test_the_shortcut_for_plain_paths_agrees_with_the_general_way(wanted: object, value: object) -> None:
     assert compiled({"a": wanted}).matches({"a": value}) is compiled({"b.a": wanted}).matches({"b": {"a": value}})
+
+
+def test_the_shortcut_for_plain_paths_tells_apart_what_looks_alike() -> None:
+    for wanted in ALIKE:
+        for source in (wanted, *({operator: wanted} for operator in ("$eq", "$gt", "$gte", "$lt", "$lte"))):
+            near, far = compiled({"a": source}), compiled({"b.a": source})
+            for value in ALIKE:
+                assert near.matches({"a": value}) is far.matches({"b": {"a": value}}), (source, value)
+
+
+def test_strict_equality_tells_apart_what_looks_alike() -> None:
+    same = {(a, b) for a in range(len(ALIKE)) for b in range(len(ALIKE)) if a == b} | {
+        (a, b) for a in range(5, 8) for b in range(5, 8)
+    }
+    for a, wanted in enumerate(ALIKE):
+        for b, value in enumerate(ALIKE):
+            assert compiled({"a": {"$eq": wanted}}).matches({"a": value}) is ((a, b) in same), (wanted, value)
 
 
 @given(wanted=st.lists(SCALARS, max_size=4), value=SCALARS)

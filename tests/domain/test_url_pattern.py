@@ -187,9 +187,16 @@ def test_a_path_is_known_without_a_parser_only_where_it_is_certain(url: str, pat
     assert path_of(url) == path
 
 
-# Few characters, many of them traps, so that patterns and urls often meet.
+# Few characters and segments, many of them traps, so that patterns and urls often meet.
 CHARACTERS = "ab/.-_~%2eE:*+?#()\\&=;,@!$' \t\u00e9A1x"
-PATHS = st.text(CHARACTERS, max_size=8).map("/".__add__)
+SEGMENTS = st.sampled_from(
+    ["", "a", "A", ".", "..", "%2e", "%2E.", "%61", "a b", "a\tb", "\u00e9", "a:b", "a\\b", "(a)", "*"]
+)
+PATHS = st.one_of(
+    st.lists(SEGMENTS, min_size=1, max_size=3).map(lambda segments: "/" + "/".join(segments)),
+    st.text(CHARACTERS, max_size=8).map("/".__add__),
+)
+PLAIN_PATHS = st.sampled_from(["/", "/a", "/a/b"])
 HOSTS = st.one_of(
     st.sampled_from(
         [
@@ -215,7 +222,7 @@ URLS = st.one_of(
         st.sampled_from(["http://", "https://", "http:", "ftp://", "x://"]),
         HOSTS,
         st.sampled_from(["", ":80", ":8080", ":99999", ":"]),
-        st.one_of(PATHS, st.just("")),
+        st.one_of(PLAIN_PATHS, PATHS, st.just("")),
     ),
     st.text(CHARACTERS, max_size=10),
 )
@@ -226,7 +233,7 @@ def by_the_package(pattern: UrlPattern, url: str) -> bool:
     return UrlPattern(pattern.source, None, None, pattern._pattern).matches(url)
 
 
-@given(source=PATHS, url=URLS)
+@given(source=st.one_of(PLAIN_PATHS, PATHS), url=URLS)
 def test_the_shortcut_always_agrees_with_the_package(source: str, url: str) -> None:
     try:
         pattern = compile_url_pattern(source)
