@@ -1,0 +1,200 @@
+"""Proof that the number is right: count the log again, from its first record, and compare every counter.
+
+What is compared is the state at one moment of each stripe: its checkpoints say up to where the log was counted, and
+exactly that much is counted again, in memory, by the tracker that counts live.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.domain import fields
+from app.domain.catalog import Catalog
+from app.domain.folding import FoldingRules, Record
+from app.domain.increments import Position
+from app.domain.matching import matching_feeds
+from app.domain.parsing import parse_message
+from app.errors import InvalidEvent
+from app.ports import CounterStore
+from app.recounting import Comparison, Difference, LogSource, NoDeadLetters, Progress, compare, recount
+from app.tracking import Batch, Counting, Tracker
+
+MAX_IDS = 20
+
+
+class Snapshot(Protocol):
+    """Counters of each stripe as they were at one moment: owner -> field -> number."""
+
+    async def snapshot(self) -> Sequence[Mapping[str, Mapping[str, int]]]: ...
+
+
+class ReadableCounters(CounterStore, Protocol):
+    """A store in memory whose owners can be listed."""
+
+    def owners(self) -> Mapping[str, Mapping[str, int]]: ...
+
+
+class FixedCatalog:
+    """Implements CatalogKeeper with one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.current = catalog
+
+    async def reach(self, received_at: int) -> None:
+        del received_at
+
+
+@dataclass(slots=True)
+class Explained:
+    """A difference, with the ids of the events that the log says count there (at most MAX_IDS)."""
+
+    difference: Difference
+    event_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """`equal` is proof for the whole log; `unprovable` lists what the log holds no more."""
+
+    messages: int
+    compared: int
+    differences: list[Explained]
+    unprovable: list[str]
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences and not self.unprovable
+
+
+def checkpoints_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> Mapping[str, Sequence[int]]:
+    """Position name -> its checkpoint in each stripe."""
+    names = {name for stripe in stripes for name in stripe.get("cp", {})}
+    return {name: [stripe.get("cp", {}).get(name, 0) for stripe in stripes] for name in names}
+
+
+def counters_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Only what goals and conversion goals show: owner -> field -> number."""
+    merged: dict[str, dict[str, int]] = {}
+    for stripe in stripes:
+        for owner, own in stripe.items():
+            if owner[:2] in {"g:", "h:", "c:", "k:", "x:"}:
+                merged[owner] = {name: number for name, number in own.items() if number}
+    return merged
+
+
+async def verify(
+    snapshot: Snapshot,
+    make_memory: Callable[[], ReadableCounters],
+    rules: FoldingRules,
+    catalog: Catalog,
+    log: LogSource,
+    ends: Mapping[Position, tuple[int, int]],
+    *,
+    only_goal: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Verdict:
+    """Recount and compare. `ends`: per position of the topics as they are now, the first offset and the end.
+
+    May run beside live counting. Raises StoreUnavailable.
+    """
+    stripes = await snapshot.snapshot()
+    reached = checkpoints_of(stripes)
+    unprovable = _unprovable(reached, ends)
+    spans: dict[Position, tuple[int, int]] = {}
+    for position, (first, end) in ends.items():
+        marks = reached.get(position.name)
+        if marks is None:
+            continue
+        if min(marks) != max(marks):
+            unprovable.append(f"{position.name}: the stripes are at different offsets; try again when the lag is gone")
+        if first < min(marks):
+            spans[position] = (first, min(*marks, end))
+    memory = make_memory()
+
+    async def open_counting() -> Counting:
+        return Counting(memory, rules)
+
+    async def tell(progress: Progress) -> None:
+        on_progress(progress)
+
+    tracker = Tracker(open_counting, FixedCatalog(catalog), NoDeadLetters())
+    messages = await recount(tracker, log, spans, tell)
+    have, should = counters_of(stripes), {owner: dict(own) for owner, own in memory.owners().items()}
+    if only_goal is not None:
+        wanted = {fields.goal_owner(only_goal), fields.goal_history_owner(only_goal)}
+        have = {owner: own for owner, own in have.items() if owner in wanted}
+        should = {owner: own for owner, own in should.items() if owner in wanted}
+    comparison = compare(have, {owner: own for owner, own in should.items() if owner[:2] != "s:"})
+    explained = await _name_events(comparison, catalog, rules, log, spans)
+    return Verdict(messages, comparison.compared, explained, unprovable)
+
+
+def _unprovable(reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]) -> list[str]:
+    present = {position.name: first for position, (first, _) in ends.items()}
+    told = []
+    for name, marks in sorted(reached.items()):
+        if name not in present:
+            if max(marks):
+                told.append(f"{name}: {max(marks)} messages were counted from a topic that is gone")
+        elif present[name] > 0:
+            told.append(f"{name}: offsets below {present[name]} were counted and are not in the log any more")
+    return told
+
+
+async def _name_events(
+    comparison: Comparison,
+    catalog: Catalog,
+    rules: FoldingRules,
+    log: LogSource,
+    spans: Mapping[Position, tuple[int, int]],
+) -> list[Explained]:
+    """Read once more for the ids behind each difference. Nothing is read when there is none."""
+    explained = [Explained(difference) for difference in comparison.differences]
+    if not explained:
+        return explained
+    wanted: dict[str, list[Explained]] = defaultdict(list)
+    for one in explained:
+        wanted[one.difference.owner.partition(":")[2]].append(one)
+    for position, (first, end) in spans.items():
+        async for batch in log.read(position, first, end):
+            _collect(batch, catalog, rules, wanted)
+    return explained
+
+
+def _collect(batch: Batch, catalog: Catalog, rules: FoldingRules, wanted: Mapping[str, Sequence[Explained]]) -> None:
+    for record in batch.records:
+        for ident, occurred_at, owners in _conversions(record, catalog, rules):
+            for owner in owners:
+                for one in wanted.get(owner, ()):
+                    if len(one.event_ids) < MAX_IDS and _is_within(one.difference.field, occurred_at):
+                        one.event_ids.append(ident)
+
+
+def _is_within(name: str, occurred_at: int) -> bool:
+    """Whether an event of that time falls under the field: an hour's field narrows, all others take every event."""
+    return "." not in name or name.partition(".")[2] == str(occurred_at // fields.HOUR_MS)
+
+
+def _conversions(record: Record, catalog: Catalog, rules: FoldingRules) -> list[tuple[str, int, list[str]]]:
+    """(event id, occurred at, ids of the definitions and goals it counts for), for each event of the message."""
+    try:
+        parsed = parse_message(record.value, record.timestamp, record.headers, rules.parsing)
+    except InvalidEvent:
+        return []
+    found = []
+    for event in parsed if isinstance(parsed, list) else [parsed]:
+        if isinstance(event, InvalidEvent):
+            continue
+        view = catalog.projects.get(event.project)
+        types = view.by_type.get(event.type) if view is not None else None
+        if types is None:
+            continue
+        feeds = matching_feeds(event, types.candidates(event.url))
+        owners = [feed.definition.id for feed in feeds]
+        owners += [goal.id for feed in feeds for goal in (*feed.goals, *feed.denominators)]
+        if owners:
+            found.append((event.id or f"(no id, offset {record.offset})", event.occurred_at, owners))
+    return found
