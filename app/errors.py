@@ -54,13 +54,19 @@ class InvalidEvent(ScorekeeperError):
 
 
 class InvalidDefinition(ScorekeeperError):
-    """A definition that does not say what to count. `field` is a JSON pointer into the definition."""
+    """A definition that does not say what to count. `field` is a JSON pointer into the definition.
 
-    def __init__(self, field: str, problem: str, remedy: str = "") -> None:
+    When more than one field is wrong, this is the first and `others` are the rest.
+    """
+
+    def __init__(
+        self, field: str, problem: str, remedy: str = "", *, others: tuple[InvalidDefinition, ...] = ()
+    ) -> None:
         super().__init__(f"{field or '/'}: {problem}" + (f" {remedy}" if remedy else ""))
         self.field = field
         self.problem = problem
         self.remedy = remedy
+        self.others = others
 
 
 class InvalidSettings(ScorekeeperError):
@@ -97,7 +103,9 @@ class GenerationMissing(StoreUnavailable):
     """The store answers but holds no generation: it was emptied."""
 
     def __init__(self, generation: int | None = None) -> None:
-        super().__init__("redis", "the counters are missing" if generation is None else f"generation {generation} is missing")
+        super().__init__(
+            "redis", "the counters are missing" if generation is None else f"generation {generation} is missing"
+        )
         self.generation = generation
 
 
