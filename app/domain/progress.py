@@ -1,0 +1,256 @@
+"""Progress: what a goal's counters mean at a moment. Current value, what was to be expected by now, status, projection.
+
+Pure, exact (fractions, never binary floats), and measured when it is asked for: a quiet goal falls behind by itself.
+
+The expectation is taken at the watermark, the moment up to which all events are counted, and not at the clock: a goal
+never turns worse because the pipeline lags. Four kinds of goal:
+
+- at least: from the baseline up to the target. Reached when `current >= target`.
+- at most, baseline above the target: from the baseline down to it. Reached when `current <= target`.
+- at most, else: the target is a budget, used up in a straight line. Over it, the goal is behind; within it when the
+  time is over, completed. The budget's line is taken at the clock: at an earlier moment less is allowed, and what
+  other partitions have counted since would make the goal look worse.
+- rate: the target is expected at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, Literal
+
+from app.domain import fields
+from app.domain.goal import Aggregation, Direction, Goal, Status
+from app.domain.pace import LINEAR, Pace
+from app.domain.periods import period_bounds
+
+_FURTHEST_MS: Final = 100 * 366 * 86_400_000
+"""A target that would be reached later than in a hundred years is not reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the counters of a goal say: of its whole time, or of one of its periods."""
+
+    count: int = 0
+    """Conversions; unique subjects for a goal that counts these."""
+    value: Decimal = Decimal(0)
+    denominator: int = 0
+    last: int | None = None
+    """When the newest conversion happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Least ratios of what was gained to what was expected, and the share of the time in which nothing is judged."""
+
+    on_track: Decimal = Decimal("0.90")
+    at_risk: Decimal = Decimal("0.75")
+    grace: Decimal = Decimal("0.05")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A goal as it is shown. Numbers have at most six decimals; times are epoch ms."""
+
+    current: Decimal
+    expected: Decimal
+    """The value that the pace asks for at `measured_at`."""
+    projected: Decimal | None
+    """The value at the end of the time if it goes on as until now; None while it is too early to say."""
+    projected_at: int | None
+    """When the target would be reached so; None when it is reached already, never, or too early to say."""
+    progress: Decimal
+    """The share of the way from the baseline to the target: 0.5 is half of it, more than 1 beyond it."""
+    status: Status
+    automatic_status: Status
+    """What the status would be without the override."""
+    status_source: Literal["auto", "manual"]
+    measured_at: int
+    starts_at: int
+    """Start of the goal's time or of the present period."""
+    ends_at: int
+    """Its last moment."""
+    pace: str = LINEAR.name
+
+
+DEFAULT_THRESHOLDS: Final = Thresholds()
+
+
+def measure(
+    goal: Goal,
+    counts: Counts,
+    now: int,
+    fresh_as_of: int | None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    pace: Pace = LINEAR,
+) -> Progress:
+    """The progress of a goal whose counters say `counts`: those of the period that `shown_period(goal, now)` names.
+
+    `fresh_as_of` is the watermark, None when nothing was ever read: then no time counts as gone by.
+    """
+    starts_at, ends_at = shown_span(goal, now)
+    watermark = starts_at if fresh_as_of is None else fresh_as_of
+    moment = now if _is_budget(goal) else min(now, watermark)
+    measured_at = min(max(moment, starts_at), ends_at + 1)
+    line = _Line(
+        start=Fraction(goal.start_value),
+        target=Fraction(goal.target),
+        current=_current(goal, counts),
+        share=pace.share(starts_at, measured_at, ends_at + 1),
+        elapsed=measured_at - starts_at,
+        length=ends_at + 1 - starts_at,
+    )
+    is_over = min(now, watermark) > goal.ends_at
+    status = _status(goal, line, thresholds, is_over=is_over)
+    is_early = line.elapsed < Fraction(thresholds.grace) * line.length
+    projected, after = (None, None) if is_early else _project(goal, line)
+    return Progress(
+        current=_rounded(line.current),
+        expected=_rounded(line.target if goal.aggregation is Aggregation.RATE else line.expected),
+        projected=projected,
+        projected_at=None if after is None or _is_reached(goal, line) else starts_at + after,
+        progress=_share_of_way(goal, line),
+        status=goal.status_override or status,
+        automatic_status=status,
+        status_source="auto" if goal.status_override is None else "manual",
+        measured_at=measured_at,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        pace=pace.name,
+    )
+
+
+def shown_span(goal: Goal, now: int) -> tuple[int, int]:
+    """First and last moment of the time in which the target is to be reached: the goal's own, or the present period's
+    part of it (the first before the goal's start, the last after its deadline)."""
+    if goal.period is None:
+        return goal.starts_at, goal.ends_at
+    first, after = _period(goal, now)
+    return max(first, goal.starts_at), min(after - 1, goal.ends_at)
+
+
+def shown_period(goal: Goal, now: int) -> str:
+    """The suffix of the counters to be shown (see fields.py): of the present period, or nothing for a goal without."""
+    return "" if goal.period is None else fields.period_suffix(_period(goal, now)[0])
+
+
+def read_counts(found: Mapping[str, int], suffix: str = "") -> Counts:
+    """The counts in a goal's fields, of its whole time or of the period with this suffix."""
+    return Counts(
+        count=found.get("n" + suffix, 0),
+        value=fields.exact_value(found.get("v" + suffix, 0), found.get("u" + suffix, 0)),
+        denominator=found.get("d" + suffix, 0),
+        last=found.get(fields.LAST),
+    )
+
+
+def number(value: Decimal) -> int | float:
+    """As JSON shows it: an integer when it is whole."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+# ---------------------------------------------------------------- the rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where a goal stands on its way from start to target. Exact."""
+
+    start: Fraction
+    target: Fraction
+    current: Fraction
+    share: Fraction
+    """Of the way, expected by the moment of measurement."""
+    elapsed: int
+    length: int
+
+    @property
+    def expected(self) -> Fraction:
+        return self.start + (self.target - self.start) * self.share
+
+    @property
+    def gained(self) -> Fraction:
+        return self.current - self.start
+
+
+def _current(goal: Goal, counts: Counts) -> Fraction:
+    if goal.aggregation is Aggregation.RATE:
+        return Fraction(100 * counts.count, counts.denominator) if counts.denominator else Fraction(0)
+    counted = counts.value if goal.aggregation is Aggregation.SUM else counts.count
+    return Fraction(goal.start_value) + Fraction(counted)
+
+
+def _is_budget(goal: Goal) -> bool:
+    return goal.direction is Direction.AT_MOST and goal.start_value <= goal.target
+
+
+def _is_reached(goal: Goal, line: _Line) -> bool:
+    """Whether the target is reached; a budget's when it is passed."""
+    if _is_budget(goal):
+        return line.current > line.target
+    return line.current <= line.target if goal.direction is Direction.AT_MOST else line.current >= line.target
+
+
+def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_over: bool) -> Status:
+    is_reached = _is_reached(goal, line)
+    if _is_budget(goal):
+        if is_reached:
+            return Status.BEHIND
+        if is_over:
+            return Status.COMPLETED
+    elif is_reached:
+        return Status.COMPLETED
+    elif is_over:
+        return Status.BEHIND
+    if line.elapsed < Fraction(thresholds.grace) * line.length:
+        return Status.ON_TRACK
+    have, wanted = _pace_ratio(goal, line)
+    if have >= Fraction(thresholds.on_track) * wanted:
+        return Status.ON_TRACK
+    return Status.AT_RISK if have >= Fraction(thresholds.at_risk) * wanted else Status.BEHIND
+
+
+def _pace_ratio(goal: Goal, line: _Line) -> tuple[Fraction, Fraction]:
+    """What is there and what should be, both in the direction of the goal: their ratio decides."""
+    if goal.aggregation is Aggregation.RATE:
+        have, wanted = line.current, line.target
+    else:
+        have, wanted = line.gained, line.expected - line.start
+    if _is_budget(goal):
+        return wanted, have
+    return (have, wanted) if goal.direction is Direction.AT_LEAST else (-have, -wanted)
+
+
+def _project(goal: Goal, line: _Line) -> tuple[Decimal | None, int | None]:
+    """The value at the end at the pace until now, and how many ms after the start the target is reached at it."""
+    if goal.aggregation is Aggregation.RATE:
+        return _rounded(line.current), None
+    if not line.share or not line.elapsed:
+        return None, None
+    projected = line.start + line.gained / line.share
+    way = line.target - line.start
+    if not line.gained or way / line.gained < 0:
+        return _rounded(projected), None
+    after = int(way / line.gained * line.elapsed)
+    return _rounded(projected), after if after < _FURTHEST_MS else None
+
+
+def _share_of_way(goal: Goal, line: _Line) -> Decimal:
+    way = line.target - line.start
+    if not way:
+        return Decimal(1) if _is_reached(goal, line) else Decimal(0)
+    return max(_rounded(line.gained / way), Decimal(0))
+
+
+def _period(goal: Goal, now: int) -> tuple[int, int]:
+    if goal.period is None:
+        raise ValueError("the goal has no period")
+    return period_bounds(goal.period, min(max(now, goal.starts_at), goal.ends_at), goal.time_zone)
+
+
+def _rounded(value: Fraction) -> Decimal:
+    """To six decimals, half to even."""
+    return Decimal(round(value * fields.MICRO)) / fields.MICRO
