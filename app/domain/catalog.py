@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
+from app.domain.condition import Condition
 from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
-from app.domain.url_pattern import path_of
+from app.domain.url_pattern import UrlPattern, path_of
 from app.errors import InvalidDefinition
 
 
@@ -89,12 +91,13 @@ def build_catalog(history: DefinitionHistory) -> Catalog:
     definitions: dict[str, list[ConversionGoal]] = defaultdict(list)
     goals: dict[str, list[Goal]] = defaultdict(list)
     left_out: list[LeftOut] = []
+    shared: dict[object, object] = {}
     for version in history.versions:
         if version.project not in zones or version.effective_from >= version.effective_until:
             continue
         try:
             if version.kind == "conversion_goal":
-                definitions[version.project].append(_conversion_goal(version))
+                definitions[version.project].append(_share(_conversion_goal(version), shared))
             else:
                 goals[version.project].append(_goal(version, zones[version.project]))
         except InvalidDefinition as problem:
@@ -116,6 +119,17 @@ def _conversion_goal(version: DefinitionVersion) -> ConversionGoal:
         revision=version.revision,
         effective_from=version.effective_from,
         effective_until=version.effective_until,
+    )
+
+
+def _share(definition: ConversionGoal, shared: dict[object, object]) -> ConversionGoal:
+    """The same definition, with the one object of each condition and pattern that is equal to its own."""
+    condition = shared.setdefault(definition.condition, definition.condition)
+    pattern = shared.setdefault(definition.url_pattern, definition.url_pattern)
+    if condition is definition.condition and pattern is definition.url_pattern:
+        return definition
+    return replace(
+        definition, condition=cast("Condition | None", condition), url_pattern=cast("UrlPattern | None", pattern)
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from app.domain.catalog import Catalog, Feed, ProjectView, TypeIndex
 from app.domain.event import Event
-from app.domain.increments import Accounting, Contribution, Increments, Position, Simple, Single
+from app.domain.increments import Accounting, Change, Increments, Position, Simple, Single
 from app.domain.matching import matching_feeds
 from app.domain.parsing import ParsingRules, parse_message
 from app.domain.planning import Plan, make_plan
@@ -220,8 +220,7 @@ class _Batch:
             else:
                 simple.hashes.append(identity)
             return
-        contributions = plan.contributions(event, self._rules.hash)
-        increments.singles.append(Single(event.project, epoch, identity, contributions))
+        increments.singles.append(self._single(event, epoch, identity, (plan.change(event),)))
 
     def _correct(self, tally: _Tally, event: Event, corrects: str, types: TypeIndex | None) -> None:
         """Take a counted event back, and with `restated` count it again with its new properties; each once.
@@ -230,15 +229,15 @@ class _Batch:
         the subject was there.
         """
         hash64 = self._rules.hash
-        contributions: list[Contribution] = []
+        changes: list[Change] = []
         if types is not None:
             feeds = matching_feeds(event, types.candidates(event.url))
-            contributions.extend(self._folder.plan(feeds, event).contributions(event, hash64, sign=-1))
+            changes.append(self._folder.plan(feeds, event).reversal(event))
             if event.restated is not None:
                 restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
                 feeds = matching_feeds(restated, types.candidates(restated.url))
-                contributions.extend(self._folder.plan(feeds, restated).contributions(restated, hash64))
-        if not contributions:
+                changes.append(self._folder.plan(feeds, restated).change(restated))
+        if not any(change.parts for change in changes):
             tally.accounting.unmatched += 1
             return
         project = event.project
@@ -246,9 +245,16 @@ class _Batch:
         once = hash64(project, "\0correction", corrects, *kind)
         epoch = event.received_at // self._rules.window_ms
         original = hash64(project, corrects)
-        self._increments[tally.stripe].singles.append(
-            Single(project, epoch, once, tuple(contributions), requires=original)
-        )
+        single = self._single(event, epoch, once, tuple(changes), requires=original)
+        self._increments[tally.stripe].singles.append(single)
+
+    def _single(
+        self, event: Event, epoch: int, identity: int | None, changes: tuple[Change, ...], requires: int | None = None
+    ) -> Single:
+        hash64, project = self._rules.hash, event.project
+        session = hash64(project, "\0session", event.session_id) if event.session_id else None
+        subject = hash64(project, "\0subject", event.subject) if event.subject else None
+        return Single(project, epoch, identity, session, subject, changes, requires)
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 Counter: TypeAlias = tuple[str, str]
@@ -35,18 +36,33 @@ class Accounting:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """What one counted event adds. With a guard it counts only the first time; `then` only when this one counts."""
+class Whose(StrEnum):
+    """Whose first time a guard asks for."""
 
-    counters: tuple[Counter, ...]
-    """Each grows by `sign`."""
-    value: tuple[int, int] | None = None
-    """Whole part and millionths (0 <= millionths < 1,000,000): with it, each counter `n<suffix>` is followed by its
-    `v<suffix>` and `u<suffix>`."""
-    guard: tuple[str, int] | None = None
-    """(seen set, 64-bit signed hash)."""
-    then: tuple[Contribution, ...] = ()
+    SESSION = "session"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one matched conversion goal moves; the same for many events, so that it is packed once a batch."""
+
+    counted: tuple[Counter, ...]
+    """Each grows by the sign."""
+    valued: tuple[Counter, ...] = ()
+    """Each `n<suffix>` grows by the sign, its `v<suffix>` and `u<suffix>` by the event's value where it has one."""
+    guard: tuple[str, Whose] | None = None
+    """(seen set, whose): the part counts only the first time."""
+    uniques: tuple[tuple[str, tuple[Counter, ...]], ...] = ()
+    """(seen set, counters): where the part counts, these grow the first time that the subject is seen in the set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one counted event adds: its parts, and per part its value (whole, millionths) or None."""
+
+    parts: tuple[Part, ...]
+    values: tuple[tuple[int, int] | None, ...]
     sign: int = 1
 
 
@@ -69,11 +85,13 @@ class Single:
     project: str
     epoch: int
     hash: int | None
-    contributions: tuple[Contribution, ...]
+    """Counts only when this id is new; None always counts."""
+    session: int | None
+    subject: int | None
+    """64-bit signed hashes of who it was, for the guards."""
+    changes: tuple[Change, ...]
     requires: int | None = None
     """Counts only when this id was counted before (corrections)."""
-    is_exposure: bool = False
-    """Not a conversion: marks an experiment's subject and leaves the accounting alone."""
 
 
 @dataclass(slots=True)

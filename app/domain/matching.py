@@ -25,11 +25,15 @@ def acts_on(definition: ConversionGoal, received_at: int) -> bool:
 
 
 def matching_feeds(event: Event, candidates: Iterable[Feed]) -> list[Feed]:
-    """The candidates (of the event's type) that act on the event and match it. `data` is decoded at most once."""
+    """The candidates (of the event's type) that act on the event and match it.
+
+    `data` is decoded at most once, and a condition or pattern that several definitions share (the catalog sees to it
+    that equal ones are the same object) is asked once.
+    """
     found: list[Feed] = []
     data: Mapping[str, object] | None = None
     received_at = event.received_at
-    answers: dict[object, bool] = {}
+    answers: dict[int, bool] = {}
     for feed in candidates:
         definition = feed.definition
         if not definition.effective_from <= received_at < definition.effective_until:
@@ -38,12 +42,21 @@ def matching_feeds(event: Event, candidates: Iterable[Feed]) -> list[Feed]:
         if condition is not None:
             if data is None:
                 data = event.properties
-            answer = answers.get(condition)
+            answer = answers.get(id(condition))
             if answer is None:
-                answer = answers[condition] = condition.matches(data)
+                answer = answers[id(condition)] = condition.matches(data)
             if not answer:
                 continue
-        if _where_and_who(event, definition):
+        pattern = definition.url_pattern
+        if pattern is not None:
+            if event.url is None:
+                continue
+            answer = answers.get(id(pattern))
+            if answer is None:
+                answer = answers[id(pattern)] = pattern.matches(event.url)
+            if not answer:
+                continue
+        if _who(event, definition):
             found.append(feed)
     return found
 
@@ -59,6 +72,10 @@ def _where_and_who(event: Event, definition: ConversionGoal) -> bool:
     pattern = definition.url_pattern
     if pattern is not None and (event.url is None or not pattern.matches(event.url)):
         return False
+    return _who(event, definition)
+
+
+def _who(event: Event, definition: ConversionGoal) -> bool:
     counting = definition.counting
     if counting is Counting.EVERY_EVENT:
         return True

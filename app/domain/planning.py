@@ -6,50 +6,26 @@ day or period ends, no goal starts or ends, no version of a goal takes over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from app.domain import fields
 from app.domain.catalog import Feed
 from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
 from app.domain.goal import Aggregation, Goal, Period
-from app.domain.increments import Contribution, Counter
+from app.domain.increments import Change, Counter, Part, Whose
 from app.domain.parsing import exact_number
 from app.domain.periods import local_date, period_bounds
-
-Hash: TypeAlias = Callable[..., int]
-
-
-@dataclass(frozen=True, slots=True)
-class _UniqueGoal:
-    seen_set: str
-    counters: tuple[Counter, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one matched conversion goal moves."""
-
-    definition: ConversionGoal
-    counted: tuple[Counter, ...]
-    """Grow by one."""
-    valued: tuple[Counter, ...]
-    """Grow by one, and by the value where the event has one."""
-    uniques: tuple[_UniqueGoal, ...]
-
-    @property
-    def is_simple(self) -> bool:
-        definition = self.definition
-        return definition.counting is Counting.EVERY_EVENT and definition.value_property is None and not self.uniques
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """See the module. Bounds are epoch ms, the lower inclusive, the upper exclusive."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[Part, ...]
+    value_paths: tuple[tuple[str, ...] | None, ...]
+    """Per part, where the event's value is; None where none is asked for."""
     occurred: tuple[int, int]
     received: tuple[int, int]
     is_simple: bool
@@ -60,27 +36,20 @@ class Plan:
     def fits(self, occurred_at: int, received_at: int) -> bool:
         return self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
 
-    def contributions(self, event: Event, hash64: Hash, sign: int = 1) -> tuple[Contribution, ...]:
-        """What the event adds, part by part. A part that counts once per session or visitor is guarded."""
-        parts = self.parts if sign > 0 else [p for p in self.parts if p.definition.counting is Counting.EVERY_EVENT]
-        return tuple(self._contribution(part, event, hash64, sign) for part in parts)
+    def change(self, event: Event) -> Change:
+        """What the event adds."""
+        found: dict[tuple[str, ...], tuple[int, int] | None] = {}
+        for path in self.value_paths:
+            if path is not None and path not in found:
+                found[path] = exact_number(event.data, path)
+        return Change(self.parts, tuple(None if path is None else found[path] for path in self.value_paths))
 
-    def _contribution(self, part: _Part, event: Event, hash64: Hash, sign: int) -> Contribution:
-        definition = part.definition
-        value = exact_number(event.data, definition.value_property) if definition.value_property else None
-        then = [Contribution(part.valued, value=value, sign=sign)] if part.valued else []
-        if sign > 0 and part.uniques and event.subject is not None:
-            who = event.subject
-            then.extend(
-                Contribution(unique.counters, guard=(unique.seen_set, hash64(unique.seen_set, who)), sign=sign)
-                for unique in part.uniques
-            )
-        guard: tuple[str, int] | None = None
-        if definition.counting is not Counting.EVERY_EVENT:
-            whose = event.session_id if definition.counting is Counting.ONCE_PER_SESSION else event.subject
-            seen_set = f"o:{definition.id}"
-            guard = (seen_set, hash64(seen_set, whose or ""))
-        return Contribution(part.counted, guard=guard, then=tuple(then), sign=sign)
+    def reversal(self, event: Event) -> Change:
+        """What taking the event back adds. What was guarded stays: the session or the subject was there."""
+        change = self.change(event)
+        kept = [(p, v) for p, v in zip(change.parts, change.values, strict=True) if p.guard is None]
+        parts = tuple(replace(part, uniques=()) for part, _ in kept)
+        return Change(parts, tuple(value for _, value in kept), sign=-1)
 
 
 class _Stretch:
@@ -109,13 +78,14 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
     hour = occurred_at // fields.HOUR_MS * fields.HOUR_MS
     occurred = _Stretch(occurred_at, hour, hour + fields.HOUR_MS)
     received = _Stretch(received_at, -(2**62), 2**62)
-    parts: list[_Part] = []
+    parts: list[Part] = []
+    value_paths: list[tuple[str, ...] | None] = []
     owners: list[str] = []
     for feed in feeds:
         definition = feed.definition
         counted: list[Counter] = []
         valued: list[Counter] = []
-        uniques: list[_UniqueGoal] = []
+        uniques: list[tuple[str, tuple[Counter, ...]]] = []
         if feed.counts_itself:
             owners.append(fields.conversion_goal_owner(definition.id))
             own = valued if definition.value_property else counted
@@ -127,7 +97,7 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
             counters = _goal_counters(goal, occurred_at, occurred, "n")
             if goal.aggregation is Aggregation.UNIQUE:
                 suffix = counters[0][1][1:]
-                uniques.append(_UniqueGoal(f"q:{goal.id}{suffix}", counters))
+                uniques.append((f"q:{goal.id}{suffix}", counters))
             elif goal.aggregation is Aggregation.SUM:
                 valued.extend(counters)
             else:
@@ -136,15 +106,24 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
             if _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
                 counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
         if feed.counts_itself or counted or valued or uniques:
-            parts.append(_Part(definition, tuple(counted), tuple(valued), tuple(uniques)))
+            parts.append(Part(tuple(counted), tuple(valued), _guard(definition), tuple(uniques)))
+            value_paths.append(definition.value_property)
     return Plan(
         parts=tuple(parts),
+        value_paths=tuple(value_paths),
         occurred=(occurred.since, occurred.until),
         received=(received.since, received.until),
-        is_simple=all(part.is_simple for part in parts),
+        is_simple=not any(part.guard or part.uniques for part in parts) and not any(value_paths),
         counters=tuple(counter for part in parts for counter in (*part.counted, *part.valued)),
         last_owners=tuple(owners),
     )
+
+
+def _guard(definition: ConversionGoal) -> tuple[str, Whose] | None:
+    if definition.counting is Counting.EVERY_EVENT:
+        return None
+    whose = Whose.SESSION if definition.counting is Counting.ONCE_PER_SESSION else Whose.SUBJECT
+    return (f"o:{definition.id}", whose)
 
 
 def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, at: tuple[int, int], counted_since: int) -> bool:

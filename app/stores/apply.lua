@@ -15,7 +15,8 @@ local record = KEYS[1]
 local prefix = string.sub(record, 1, -string.len('gen') - 1)
 local batch = cmsgpack.unpack(ARGV[2])
 local checkpoint_field, expected, next_offset, watermark = batch[1], batch[2], batch[3], batch[4]
-local partition, projects, counters, simple, singles, last = batch[5], batch[6], batch[7], batch[8], batch[9], batch[10]
+local partition, projects, counters, simple = batch[5], batch[6], batch[7], batch[8]
+local parts, singles, last = batch[9], batch[10], batch[11]
 
 if call('GET', record) ~= ARGV[1] then
   return {-1}
@@ -145,34 +146,42 @@ for i = 1, #simple do
   if seen > 0 then count_duplicates(project, seen) end
 end
 
-local function contribute(contribution)
-  local indexes, sign, value, guard, after = unpack(contribution)
-  if guard and not is_added(guard[1], guard[2]) then return end
-  for j = 1, #indexes do
-    local index = indexes[j]
-    grow[index] = (grow[index] or 0) + sign
-    if value then
-      whole[index] = (whole[index] or 0) + sign * value[1]
-      micro[index] = (micro[index] or 0) + sign * value[2]
+local function change(sign, indexes, values, whose)
+  for i = 1, #indexes do
+    local counts, valued, guard, uniques = unpack(parts[indexes[i]])
+    if not guard or (whose[guard[2]] and is_added(guard[1], whose[guard[2]])) then
+      for j = 1, #counts do
+        local index = counts[j]
+        grow[index] = (grow[index] or 0) + sign
+      end
+      local value = values[i]
+      for j = 1, #valued do
+        local index = valued[j]
+        grow[index] = (grow[index] or 0) + sign
+        if value then
+          whole[index] = (whole[index] or 0) + sign * value[1]
+          micro[index] = (micro[index] or 0) + sign * value[2]
+        end
+      end
+      for j = 1, #uniques do
+        if whose[2] and is_added(uniques[j][1], whose[2]) then
+          local found = uniques[j][2]
+          for k = 1, #found do grow[found[k]] = (grow[found[k]] or 0) + sign end
+        end
+      end
     end
   end
-  for j = 1, #after do contribute(after[j]) end
 end
 
 for i = 1, #singles do
-  local project, epoch, member, required, contributions, is_exposure = unpack(singles[i])
-  local go_on = true
-  if required and not (holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)) then
-    go_on = false
+  local project, epoch, member, required, session, subject, changes = unpack(singles[i])
+  local is_due = not required or holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)
+  if is_due and (not member or is_first(epoch, member)) then
+    count_events(project, 1)
+    local whose = {session, subject}
+    for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose) end
+  else
     count_duplicates(project, 1)
-  end
-  if go_on and member and not is_first(epoch, member) then
-    go_on = false
-    count_duplicates(project, 1)
-  end
-  if go_on then
-    if not is_exposure then count_events(project, 1) end
-    for j = 1, #contributions do contribute(contributions[j]) end
   end
 end
 

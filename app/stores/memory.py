@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from app.domain.increments import Accounting, Applied, Contribution, Increments, Position
+from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
 from app.ports import Reading
 
 
@@ -41,10 +41,9 @@ class _Stripe:
             if missing or (single.hash is not None and not self._is_first(single.epoch, single.hash)):
                 duplicate[single.project] += 1
                 continue
-            if not single.is_exposure:
-                counted[single.project] += 1
-            for contribution in single.contributions:
-                self._contribute(contribution)
+            counted[single.project] += 1
+            for change in single.changes:
+                self._change(single, change)
         for owner, at in increments.last.items():
             self.counters[owner]["last"] = max(self.counters[owner]["last"], at)
         self._account(increments, counted, duplicate)
@@ -65,17 +64,24 @@ class _Stripe:
         members.add(member)
         return True
 
-    def _contribute(self, contribution: Contribution) -> None:
-        if contribution.guard is not None and not self._is_added(*contribution.guard):
-            return
-        for owner, field in contribution.counters:
-            self.counters[owner][field] += contribution.sign
-            if contribution.value is not None:
-                whole, micro = contribution.value
-                self.counters[owner]["v" + field[1:]] += contribution.sign * whole
-                self.counters[owner]["u" + field[1:]] += contribution.sign * micro
-        for after in contribution.then:
-            self._contribute(after)
+    def _change(self, single: Single, change: Change) -> None:
+        for part, value in zip(change.parts, change.values, strict=True):
+            if part.guard is not None:
+                seen_set, whose = part.guard
+                who = single.session if whose is Whose.SESSION else single.subject
+                if who is None or not self._is_added(seen_set, who):
+                    continue
+            for owner, field in part.counted:
+                self.counters[owner][field] += change.sign
+            for owner, field in part.valued:
+                self.counters[owner][field] += change.sign
+                if value is not None:
+                    self.counters[owner]["v" + field[1:]] += change.sign * value[0]
+                    self.counters[owner]["u" + field[1:]] += change.sign * value[1]
+            for seen_set, counters in part.uniques:
+                if single.subject is not None and self._is_added(seen_set, single.subject):
+                    for owner, field in counters:
+                        self.counters[owner][field] += change.sign
 
     def _account(self, increments: Increments, counted: Mapping[str, int], duplicate: Mapping[str, int]) -> None:
         name = increments.position.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis, RedisCluster
@@ -42,7 +42,9 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
         return RedisCluster.from_url(url.replace("+cluster", "", 1), cluster_error_retry_attempts=1, **options)
     if scheme == "redis+sentinel":
         parts = urlsplit(url)
-        sentinel = Sentinel([(parts.hostname or "127.0.0.1", parts.port or 26379)], sentinel_kwargs={}, **options)
+        sentinel: Any = cast(Any, Sentinel)(
+            [(parts.hostname or "127.0.0.1", parts.port or 26379)], sentinel_kwargs={}, **options
+        )
         return sentinel.master_for(parts.path.strip("/") or "mymaster", retry=retry)
     message = f"SCOREKEEPER_REDIS: {scheme or url!r} is not a scheme we know; use redis://host:port/0"
     raise InvalidSettings(message)

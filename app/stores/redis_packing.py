@@ -3,11 +3,12 @@
 [checkpoint field, expected, next offset, watermark,
  partition accounting [[field, n]…], projects [[key, [[field, n]…]]…], counters [[owner, field]…],
  simple [[project, epoch, [counter…], "hash hash …", events without id]…],
- singles [[project, epoch, hash|false, required hash|false, [contribution…], is exposure]…],
+ parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…]]…],
+ singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…]]…] (all hashes),
  last [[owner, ms]…]]
-contribution = [[counter…], sign, [whole, micro]|false, [seen set, hash]|false, [contribution…]]
+change = [sign, [part…], [value…]]; a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
 
-Projects and counters are named by their index from 1; hashes are decimal text, since a Lua number would lose bits.
+Projects, counters and parts are named by their index from 1; hashes are decimal text: a Lua number would lose bits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 
 import msgpack
 
-from app.domain.increments import Contribution, Counter, Increments
+from app.domain.increments import Counter, Increments, Part, Whose
 from app.stores.memory import accounting_fields
 
 
@@ -31,6 +32,34 @@ class _Indexes:
         return [numbers.setdefault(counter, len(numbers) + 1) for counter in counters]
 
 
+class _Parts:
+    """Packs each distinct part once. Parts are shared by plans, so they are known by their identity."""
+
+    def __init__(self, indexes: _Indexes) -> None:
+        self._indexes = indexes
+        self._of: dict[int, list[int]] = {}
+        self._kept: list[tuple[Part, ...]] = []
+        self.packed: list[list[object]] = []
+
+    def of(self, parts: tuple[Part, ...]) -> list[int]:
+        known = self._of.get(id(parts))
+        if known is None:
+            first = len(self.packed) + 1
+            self.packed.extend(self._pack(part) for part in parts)
+            known = self._of[id(parts)] = list(range(first, len(self.packed) + 1))
+            self._kept.append(parts)
+        return known
+
+    def _pack(self, part: Part) -> list[object]:
+        guard = part.guard
+        return [
+            self._indexes.of(part.counted),
+            self._indexes.of(part.valued),
+            [guard[0], 1 if guard[1] is Whose.SESSION else 2] if guard is not None else False,
+            [[seen_set, self._indexes.of(counters)] for seen_set, counters in part.uniques],
+        ]
+
+
 def pack(increments: Increments) -> bytes:
     """The argument of one `apply.lua` call."""
     indexes = _Indexes()
@@ -39,14 +68,16 @@ def pack(increments: Increments) -> bytes:
         [project_index[s.project], s.epoch, indexes.of(s.counters), " ".join(map(str, s.hashes)), s.without_id]
         for s in increments.simple
     ]
+    parts = _Parts(indexes)
     singles = [
         [
             project_index[s.project],
             s.epoch,
-            False if s.hash is None else str(s.hash),
-            False if s.requires is None else str(s.requires),
-            [_contribution(c, indexes) for c in s.contributions],
-            s.is_exposure,
+            _text(s.hash),
+            _text(s.requires),
+            _text(s.session),
+            _text(s.subject),
+            [[c.sign, parts.of(c.parts), [value or False for value in c.values]] for c in s.changes],
         ]
         for s in increments.singles
     ]
@@ -60,6 +91,7 @@ def pack(increments: Increments) -> bytes:
             [[key, accounting_fields(accounting)] for key, accounting in increments.projects.items()],
             list(indexes.numbers),
             simple,
+            parts.packed,
             singles,
             list(increments.last.items()),
         ]
@@ -67,12 +99,5 @@ def pack(increments: Increments) -> bytes:
     return packed
 
 
-def _contribution(contribution: Contribution, indexes: _Indexes) -> list[object]:
-    guard = contribution.guard
-    return [
-        indexes.of(contribution.counters),
-        contribution.sign,
-        list(contribution.value) if contribution.value is not None else False,
-        [guard[0], str(guard[1])] if guard is not None else False,
-        [_contribution(after, indexes) for after in contribution.then],
-    ]
+def _text(number: int | None) -> str | bool:
+    return False if number is None else str(number)

@@ -24,7 +24,7 @@ class RecordBatch:
     """How often this partition had been sought when the batch was read; an older batch is not looked at."""
 
 
-class Undecoded(faust.Schema):  # type: ignore[misc]  # faust.Schema is untyped
+class Undecoded(faust.Schema[Any, Any]):
     """A schema that hands the value on as it is: an undecodable value would end the agent (EXACTNESS section 4)."""
 
     def loads_key(self, app: Any, message: Any, **options: Any) -> Any:

@@ -44,7 +44,13 @@ class Partitions(Protocol):
         ...
 
 
-class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust's driver is untyped
+class HasPartitions(Protocol):
+    """The app, as this consumer sees it."""
+
+    partitions: Partitions
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka runs."""
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
@@ -79,14 +85,15 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust's d
         return True
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is untyped
+class BatchConsumer(driver.Consumer):
     """See the module. `partitions` is set by the app before the consumer starts."""
 
     partitions: Partitions
+    _thread: _Thread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.partitions = self.app.partitions
+        self.partitions = cast("HasPartitions", self.app).partitions
         self._position: dict[TP, int] = {}
         self._seeks: dict[TP, int] = {}
         self._gap_seen: dict[TP, int] = {}
@@ -137,7 +144,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  # Faust names it
         # Faust's own sleeps a whole second when every partition is paused by buffer pressure.
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(cast(Any, self.can_resume_flow))
         active = self._get_active_partitions()
         if not active:
             await self.sleep(IDLE_SECONDS)
@@ -196,9 +203,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is
             last.offset,
             last.timestamp / 1000.0,
             last.timestamp_type,
-            (),
             None,
-            batch,
+            None,
+            cast(Any, batch),
             None,
             None,
             None,
@@ -245,7 +252,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust's driver is
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]  # faust's driver is untyped
+class BatchTransport(driver.Transport):
     """Faust's aiokafka transport with our consumer."""
 
     Consumer = BatchConsumer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -61,7 +62,7 @@ class DeadLetterTopic:
         except (KafkaError, OSError, TimeoutError) as error:
             raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
 
-    async def _send(self, letter: DeadLetter, position: Position) -> object:
+    async def _send(self, letter: DeadLetter, position: Position) -> Any:
         record = letter.record
         try:
             return await self._producer.send(

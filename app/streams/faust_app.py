@@ -34,7 +34,7 @@ class KafkaOptions:
     ssl_cafile: str | None = None
 
 
-class ScorekeeperApp(faust.App):  # type: ignore[misc]  # faust is untyped
+class ScorekeeperApp(faust.App):
     """A Faust app whose consumer hands on runs of records. `partitions` is set before it starts."""
 
     partitions: Partitions

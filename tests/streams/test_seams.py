@@ -50,7 +50,7 @@ def test_faust_seeks_through_our_method_after_a_rebalance() -> None:
 
 
 def test_faust_drains_through_our_method() -> None:
-    assert "consumer._drain_messages(self)" in inspect.getsource(faust_consumer.Fetcher._fetcher)
+    assert "consumer._drain_messages(self)" in inspect.getsource(faust_consumer.Fetcher)
 
 
 def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
