@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal as D
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -31,15 +31,15 @@ GOAL = Goal(
     id="g",
     project="p",
     metric="m",
-    target=D(1000),
+    target=Decimal(1000),
     deadline="2026-12-09",
     starts_at=START,
     ends_at=END,
     created_at=START,
 )
 BUDGET = replace(GOAL, direction=Direction.AT_MOST)
-DESCENT = replace(BUDGET, start_value=D(1000), target=D(0), aggregation=Aggregation.SUM)
-RATE = replace(GOAL, aggregation=Aggregation.RATE, denominator_metric="visits", target=D(10))
+DESCENT = replace(BUDGET, start_value=Decimal(1000), target=Decimal(0), aggregation=Aggregation.SUM)
+RATE = replace(GOAL, aggregation=Aggregation.RATE, denominator_metric="visits", target=Decimal(10))
 
 
 def at(goal: Goal, day: float, count: int = 0, *, fresh: float | None = None, **counts: object) -> Progress:
@@ -92,7 +92,7 @@ def test_after_the_deadline_a_goal_is_not_behind_before_all_its_events_are_count
 
 def test_expectation_is_measured_at_the_watermark() -> None:
     lagging = at(GOAL, 80, 450, fresh=50)
-    assert (lagging.status, lagging.expected, lagging.measured_at) == (Status.ON_TRACK, D(500), START + 50 * DAY)
+    assert (lagging.status, lagging.expected, lagging.measured_at) == (Status.ON_TRACK, Decimal(500), START + 50 * DAY)
     assert at(GOAL, 80, 450).status is Status.BEHIND
 
 
@@ -102,7 +102,7 @@ def test_a_watermark_ahead_of_the_clock_changes_nothing() -> None:
 
 def test_nothing_is_expected_while_nothing_was_ever_read() -> None:
     progress = measure(GOAL, Counts(), END + DAY, None)
-    assert (progress.status, progress.expected, progress.current) == (Status.ON_TRACK, D(0), D(0))
+    assert (progress.status, progress.expected, progress.current) == (Status.ON_TRACK, Decimal(0), Decimal(0))
 
 
 def test_an_override_shows_its_status_and_keeps_the_automatic_one() -> None:
@@ -114,25 +114,25 @@ def test_an_override_shows_its_status_and_keeps_the_automatic_one() -> None:
 
 def test_the_figures_of_a_goal_halfway() -> None:
     progress = at(GOAL, 50, 400)
-    assert (progress.current, progress.expected, progress.projected) == (D(400), D(500), D(800))
+    assert (progress.current, progress.expected, progress.projected) == (Decimal(400), Decimal(500), Decimal(800))
     assert progress.projected_at == START + 125 * DAY
-    assert progress.progress == D("0.4")
+    assert progress.progress == Decimal("0.4")
 
 
 def test_a_goal_that_gains_nothing_never_reaches_its_target() -> None:
     progress = at(GOAL, 50, 0)
-    assert (progress.projected, progress.projected_at) == (D(0), None)
+    assert (progress.projected, progress.projected_at) == (Decimal(0), None)
 
 
 def test_a_reached_target_is_not_projected_again() -> None:
     progress = at(GOAL, 50, 1200)
-    assert (progress.projected_at, progress.progress) == (None, D("1.2"))
+    assert (progress.projected_at, progress.progress) == (None, Decimal("1.2"))
 
 
 def test_a_baseline_is_where_the_way_begins() -> None:
-    goal = replace(GOAL, start_value=D(500))
+    goal = replace(GOAL, start_value=Decimal(500))
     progress = at(goal, 50, 225)
-    assert (progress.current, progress.expected, progress.progress) == (D(725), D(750), D("0.45"))
+    assert (progress.current, progress.expected, progress.progress) == (Decimal(725), Decimal(750), Decimal("0.45"))
     assert progress.status is Status.ON_TRACK
     assert at(goal, 50, 224).status is Status.AT_RISK
     assert at(goal, 50, 500).status is Status.COMPLETED
@@ -169,13 +169,13 @@ def test_a_lagging_pipeline_does_not_make_a_budget_tighter() -> None:
     [(-450, Status.ON_TRACK), (-449, Status.AT_RISK), (-374, Status.BEHIND), (-1000, Status.COMPLETED)],
 )
 def test_a_descent_from_a_baseline_is_judged_like_an_ascent(gained: int, status: Status) -> None:
-    progress = at(DESCENT, 50, value=D(gained))
-    assert (progress.status, progress.current) == (status, D(1000 + gained))
+    progress = at(DESCENT, 50, value=Decimal(gained))
+    assert (progress.status, progress.current) == (status, Decimal(1000 + gained))
 
 
 def test_a_goal_that_fell_below_a_target_it_started_above_is_behind() -> None:
-    goal = replace(GOAL, aggregation=Aggregation.SUM, start_value=D(100), target=D(80))
-    assert at(goal, 50, value=D(-50)).status is Status.BEHIND
+    goal = replace(GOAL, aggregation=Aggregation.SUM, start_value=Decimal(100), target=Decimal(80))
+    assert at(goal, 50, value=Decimal(-50)).status is Status.BEHIND
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_rate_is_measured_against_its_target_at_any_time(
     count: int, visits: int, current: str, status: Status
 ) -> None:
     progress = at(RATE, 50, count, denominator=visits)
-    assert (progress.current, progress.status, progress.expected) == (D(current), status, D(10))
+    assert (progress.current, progress.status, progress.expected) == (Decimal(current), status, Decimal(10))
 
 
 def test_a_rate_that_must_stay_low_is_kept_or_not() -> None:
@@ -224,13 +224,13 @@ def test_a_new_period_begins_unjudged_though_the_watermark_is_in_the_last_one() 
     goal = replace(GOAL, period=Period.DAY)
     midnight = START + 10 * DAY
     progress = measure(goal, Counts(), midnight + DAY // 2, midnight - 1)
-    assert (progress.status, progress.expected, progress.starts_at) == (Status.ON_TRACK, D(0), midnight)
+    assert (progress.status, progress.expected, progress.starts_at) == (Status.ON_TRACK, Decimal(0), midnight)
 
 
 def test_counts_are_read_from_the_goals_fields() -> None:
     found = {"n": 5, "v": 12, "u": 500_000, "d": 9, "last": 77, "n@100": 2, "v@100": -1, "u@100": 250_000}
-    assert read_counts(found) == Counts(5, D("12.5"), 9, 77)
-    assert read_counts(found, "@100") == Counts(2, D("-0.75"), 0, 77)
+    assert read_counts(found) == Counts(5, Decimal("12.5"), 9, 77)
+    assert read_counts(found, "@100") == Counts(2, Decimal("-0.75"), 0, 77)
     assert read_counts({}) == Counts()
 
 
@@ -238,11 +238,11 @@ def test_counts_are_read_from_the_goals_fields() -> None:
     ("value", "shown"), [("5", "5"), ("5.0", "5"), ("5.5", "5.5"), ("-0", "0"), ("1E+3", "1000"), ("0.1", "0.1")]
 )
 def test_a_whole_number_is_shown_without_decimals(value: str, shown: str) -> None:
-    assert repr(number(D(value))) == shown
+    assert repr(number(Decimal(value))) == shown
 
 
 def test_the_thresholds_are_the_callers() -> None:
-    strict = Thresholds(on_track=D(1), at_risk=D("0.99"), grace=D(0))
+    strict = Thresholds(on_track=Decimal(1), at_risk=Decimal("0.99"), grace=Decimal(0))
     now = START + 50 * DAY
     assert measure(GOAL, Counts(count=500), now, now, strict).status is Status.ON_TRACK
     assert measure(GOAL, Counts(count=499), now, now, strict).status is Status.AT_RISK
