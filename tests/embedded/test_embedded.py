@@ -1,0 +1,79 @@
+"""The embedded broker and Redis start, answer on the loopback address alone, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from app.embedded.broker import start_broker
+from app.embedded.ports import free_port, is_listening, require_free
+from app.embedded.process import ChildProcess
+from app.embedded.redis import start_redis
+from app.errors import EmbeddedUnavailable
+from app.streams.topics import Topics
+
+
+def test_the_broker_creates_topics_and_gives_them_an_identity(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path)
+    try:
+        topics = Topics(broker.bootstrap)
+        assert topics.create("events", 3)
+        (description,) = topics.describe(["events"])
+        assert description.partitions == 3
+        assert description.incarnation
+    finally:
+        broker.stop()
+    assert not broker.is_running()
+
+
+def test_redis_keeps_what_it_was_told_over_a_restart(tmp_path: Path) -> None:
+    first = start_redis(tmp_path)
+    with redis.Redis.from_url(first.url) as client:
+        client.set("kept", "yes")
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    first.stop()
+    second = start_redis(tmp_path)
+    try:
+        with redis.Redis.from_url(second.url) as client:
+            assert client.get("kept") == b"yes"
+    finally:
+        second.stop()
+
+
+def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EmbeddedUnavailable, match=rf"port {port} is in use: .* SCOREKEEPER_PORT"):
+            require_free(port, "SCOREKEEPER_PORT")
+
+
+def test_a_child_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    child = ChildProcess("it", [sys.executable, "-c", "raise SystemExit('no luck')"], tmp_path / "log")
+    with pytest.raises(EmbeddedUnavailable, match="no luck"):
+        child.wait_until(lambda: False, 10)
+
+
+def test_a_child_does_not_survive_its_parent(tmp_path: Path) -> None:
+    port = free_port()
+    program = (
+        "import sys, signal; from pathlib import Path; from app.embedded.redis import start_redis;"
+        f"print(start_redis(Path({str(tmp_path)!r}), {port}).pid, flush=True); signal.pause()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    child.wait(timeout=5)
+    assert not is_listening(port)
