@@ -55,7 +55,7 @@ class ChildProcess:
         return self._process.poll()
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Return when `is_ready` says so. Raises EmbeddedUnavailable, with its last words, when it ends or takes too long."""
+        """Return when `is_ready` says so. Raises EmbeddedUnavailable, with its last words, when it fails to."""
         deadline = time.monotonic() + timeout_seconds
         while not is_ready():
             if self.exit_code() is not None:
