@@ -1,0 +1,1 @@
+"""What can be set, and how it is logged: values only. Nothing of ours is imported here."""

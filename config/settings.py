@@ -1,0 +1,187 @@
+"""Every setting: name, unit, meaning, default. Values only; what is wired from them stands in app/bootstrap.py.
+
+A setting comes from the command line, else from the environment (`SCOREKEEPER_` and the name in capitals), else from
+the TOML file that `--config` or SCOREKEEPER_CONFIG names, else it has its default. Nothing else is read, and nothing
+changes after the start. `load` in loading.py is the way to get them.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX: Final = "SCOREKEEPER_"
+CONFIG_VARIABLE: Final = "SCOREKEEPER_CONFIG"
+"""Names the TOML file. Not a setting itself."""
+DAY_MS: Final = 86_400_000
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class SecurityProtocol(StrEnum):
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SaslMechanism(StrEnum):
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
+def _setting(default: Any, meaning: str, *, unit: str = "", **limits: Any) -> Any:
+    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **limits)
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", validate_default=False
+    )
+
+    kafka: str | None = _setting(
+        None, "Kafka's bootstrap servers; without it the embedded broker.", unit="host:port[,host:port]"
+    )
+    kafka_security_protocol: SecurityProtocol = _setting(
+        SecurityProtocol.PLAINTEXT, "How connections to Kafka are secured."
+    )
+    kafka_sasl_mechanism: SaslMechanism = _setting(SaslMechanism.PLAIN, "How to sign in to Kafka.")
+    kafka_sasl_username: str | None = _setting(None, "Who signs in to Kafka.")
+    kafka_sasl_password: SecretStr | None = _setting(None, "The password for Kafka.")
+    kafka_ssl_cafile: Path | None = _setting(None, "Certificates of the authorities that Kafka's are signed by.")
+    redis: SecretStr | None = _setting(None, "Redis; without it the embedded one.", unit="URL")
+    database: SecretStr | None = _setting(
+        None, "Where definitions are kept; without it SQLite in the data directory.", unit="SQLAlchemy URL"
+    )
+    topic: str = _setting("events", "The topic that is counted, or several with commas.", min_length=1)
+    dead_letter_topic: str | None = _setting(
+        None, "Where messages go that can never be counted; by default `<first topic>.dead-letters`."
+    )
+    group: str = _setting("scorekeeper", "The consumer group that workers join.", min_length=1)
+    partitions: int = _setting(4, "Partitions of a topic that we create.", ge=1, le=10_000)
+    replication: int = _setting(-1, "Replicas of a topic that we create; -1 leaves it to the broker.", ge=-1)
+    retention_days: float = _setting(40.0, "How long a topic that we create keeps messages.", unit="days", gt=0)
+    data_dir: Path = _setting(Path(".scorekeeper"), "Everything embedded lives below it.", unit="path")
+    host: str = _setting("127.0.0.1", "The address that the HTTP API listens on.", min_length=1)
+    port: int = _setting(8000, "The port of the HTTP API; 0 takes a free one.", ge=0, le=65_535)
+    metrics_port: int = _setting(
+        0, "The port on which a worker shows its metrics, on `host`; 0 shows none.", ge=0, le=65_535
+    )
+    default_project: str | None = _setting(None, "The project of events that name none.")
+    deduplication_window_days: float = _setting(
+        7.0, "How long an event id is remembered, at least. Fixed when a generation begins.", unit="days", gt=0
+    )
+    max_event_age_days: float = _setting(
+        35.0, "Older events are rejected. Fixed when a generation begins.", unit="days", gt=0, le=1_000_000
+    )
+    max_event_ahead_seconds: float = _setting(
+        300.0, "Events further in the future are rejected. Fixed when a generation begins.", unit="seconds", ge=0
+    )
+    clock_allowance_seconds: float = _setting(
+        1.0, "How far the broker's clock may be ahead of the database's.", unit="seconds", ge=0
+    )
+    stripes: int = _setting(
+        1, "Over how many hash tags counters are spread. Fixed when a generation begins.", ge=1, le=1024
+    )
+    session_timeout_seconds: float = _setting(
+        6.0, "After this silence of a worker others take its partitions.", unit="seconds", ge=1, le=600
+    )
+    poll_records: int = _setting(4_000, "The most messages in one batch.", unit="messages", ge=1, le=100_000)
+    fetch_bytes: int = _setting(
+        2 * 1024 * 1024, "The most that is fetched of one partition at a time.", unit="bytes", ge=1024
+    )
+    redis_timeout_seconds: float = _setting(5.0, "How long Redis may take to answer.", unit="seconds", gt=0)
+    live_timeout_seconds: float = _setting(
+        3.0, "How long a write waits until every worker runs the new definition.", unit="seconds", ge=0
+    )
+    status_on_track_ratio: float = _setting(
+        0.90, "From this share of the expected progress on a goal is on track.", unit="ratio", ge=0, le=1
+    )
+    status_at_risk_ratio: float = _setting(
+        0.75, "From this share on it is at risk, below it is behind.", unit="ratio", ge=0, le=1
+    )
+    status_grace_ratio: float = _setting(
+        0.05, "In this first share of the time a goal is on track.", unit="ratio", ge=0, le=1
+    )
+    reads_per_minute: int = _setting(600, "Reads that one API key may make; 0 sets no limit.", unit="per minute", ge=0)
+    writes_per_minute: int = _setting(
+        120, "Writes that one API key may make; 0 sets no limit.", unit="per minute", ge=0
+    )
+    log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
+    log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that are counted, in order, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.topic.split(",") if name.strip()))
+
+    @property
+    def dead_letters(self) -> str:
+        """The dead-letter topic's name."""
+        return self.dead_letter_topic or f"{self.topics[0]}.dead-letters"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if not self.topics:
+            raise ValueError("SCOREKEEPER_TOPIC names no topic; give at least one name")
+        if self.dead_letters in self.topics:
+            raise ValueError(
+                "SCOREKEEPER_DEAD_LETTER_TOPIC is also in SCOREKEEPER_TOPIC; dead letters would be counted again and "
+                "again; give it a name of its own"
+            )
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                "SCOREKEEPER_KAFKA_SECURITY_PROTOCOL asks for SASL; set SCOREKEEPER_KAFKA_SASL_USERNAME and "
+                "SCOREKEEPER_KAFKA_SASL_PASSWORD too"
+            )
+        if self.status_at_risk_ratio > self.status_on_track_ratio:
+            raise ValueError(
+                "SCOREKEEPER_STATUS_AT_RISK_RATIO is above SCOREKEEPER_STATUS_ON_TRACK_RATIO; make it the smaller one"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get(CONFIG_VARIABLE)
+        if not file:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
