@@ -45,9 +45,8 @@ def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> Envelope:
     `scorekeeper-replay` is the identity of a dead letter, `topic/partition/offset` or `topic/partition/offset/index`. A
     replayed message that is dead-lettered again keeps its first identity. Raises InvalidEvent(INVALID_FIELD).
     """
-    project, replay = "", ""
-    attributes: dict[str, str] = {}
-    content_type = ""
+    project, replay, content_type = "", "", b""
+    attributes: dict[str, bytes] = {}
     for name, value in headers:
         if not value:
             continue
@@ -56,19 +55,21 @@ def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> Envelope:
         elif name == REPLAY_HEADER:
             replay = replay or _text(name, value)
         elif name.startswith(CLOUD_EVENT_PREFIX):
-            attributes.setdefault(name[len(CLOUD_EVENT_PREFIX) :], _text(name, value))
+            attributes.setdefault(name[len(CLOUD_EVENT_PREFIX) :], value)
         elif name.lower() == CONTENT_TYPE_HEADER:
-            content_type = content_type or _text(name, value)
+            content_type = content_type or value
     is_cloud_event = "specversion" in attributes
-    if is_cloud_event and content_type:
-        attributes["datacontenttype"] = content_type
     if not (project or replay or is_cloud_event):
         return NO_ENVELOPE
+    if content_type:
+        attributes["datacontenttype"] = content_type
     return Envelope(
         project=project,
         ident=f"replay:{replay}" if replay else "",
         only=_index(replay),
-        cloud_event=attributes if is_cloud_event else None,
+        cloud_event={name: _text(f"ce_{name}", value) for name, value in attributes.items()}
+        if is_cloud_event
+        else None,
     )
 
 

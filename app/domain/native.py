@@ -66,14 +66,30 @@ class Message(msgspec.Struct, gc=False, rename="camel"):
     restated_data: msgspec.Raw = ABSENT
 
 
-def project_of(message: Message, envelope: Envelope) -> str:
-    """The project that the message or what surrounds it names; empty when neither does."""
-    return message.project_key or message.project_id or message.project or envelope.project
+def project_of(message: Message) -> str:
+    """The project that a completed message names; empty when it names none."""
+    return message.project_key or message.project_id or message.project or ""
 
 
-def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules, envelope: Envelope) -> Event:
-    """The event that the fields make, of the type `kind`. Raises InvalidEvent."""
-    project = message.project_key or message.project_id or message.project or envelope.project or rules.default_project
+def complete(message: Message, envelope: Envelope) -> None:
+    """Fill what the message leaves out with what surrounds it."""
+    if not project_of(message):
+        message.project = envelope.project
+    if not (message.id or message.event_id or message.message_id):
+        message.id = envelope.ident
+    if message.timestamp is None:
+        message.timestamp = envelope.occurred_at
+    message.url = message.url or envelope.url
+    message.user_id = message.user_id or envelope.user_id
+    message.visitor_id = message.visitor_id or message.anonymous_id or envelope.visitor_id
+    message.session_id = message.session_id or envelope.session_id
+    if message.experiments is None and envelope.experiments is not None:
+        message.experiments = dict(envelope.experiments)
+
+
+def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules) -> Event:
+    """The event that the fields of a completed message make, of the type `kind`. Raises InvalidEvent."""
+    project = message.project_key or message.project_id or message.project or rules.default_project
     if not project:
         raise InvalidEvent(Reason.NO_PROJECT, "projectKey: missing, there is no header `project` and no default")
     ident = message.id or message.event_id or message.message_id
@@ -81,29 +97,28 @@ def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules,
         name = "type" if len(kind) > MAX_NAME else "id"
         raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: longer than {MAX_NAME} characters", project=project)
     moment = message.timestamp
-    if moment is None:
-        occurred_at = received_at if envelope.occurred_at is None else envelope.occurred_at
-    else:
-        occurred_at = milliseconds(moment, project)
-    if occurred_at != received_at:
-        _refuse_age(occurred_at, received_at, rules, project)
+    occurred_at = received_at if moment is None else milliseconds(moment, project)
+    if not -rules.max_ahead_ms <= received_at - occurred_at <= rules.max_age_ms:
+        raise _unlikely_time(occurred_at, received_at, rules, project)
     data: bytes | msgspec.Raw = message.data if message.data is not ABSENT else message.properties
-    decoded = _NOTHING if data is ABSENT else _decoded(data, "data", project)
+    try:
+        decoded = _NOTHING if data is ABSENT else _decode_any(data)
+    except msgspec.MsgspecError as error:
+        raise wrong_data("data", error, project) from None
     if type(decoded) is not dict:
         data, decoded = _other_data(message, decoded, project)
-    experiments = message.experiments
     return Event(
         kind,
         project,
-        ident or envelope.ident or None,
+        ident or None,
         occurred_at,
         received_at,
-        message.url or envelope.url or None,
-        message.user_id or envelope.user_id or None,
-        message.visitor_id or message.anonymous_id or envelope.visitor_id or None,
-        message.session_id or envelope.session_id or None,
+        message.url or None,
+        message.user_id or None,
+        message.visitor_id or message.anonymous_id or None,
+        message.session_id or None,
         data,
-        envelope.experiments if experiments is None else assignments(experiments),
+        None if message.experiments is None else assignments(message.experiments),
         None,
         None,
         decoded,
@@ -140,36 +155,35 @@ def milliseconds(moment: datetime | float, project: str) -> int:
     return int(moment)
 
 
-def _refuse_age(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> None:
+def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
     age = received_at - occurred_at
-    if age > rules.max_age_ms:
-        detail = f"timestamp: {age / 86_400_000:.1f} days before it was received"
-        if occurred_at * 1000 > received_at - rules.max_age_ms:
-            detail += "; it seems to be in seconds, epoch milliseconds are expected"
-        raise InvalidEvent(Reason.TOO_OLD, detail, project=project)
-    if -age > rules.max_ahead_ms:
-        detail = f"timestamp: {-age // 1000} s after it was received"
-        raise InvalidEvent(Reason.IN_THE_FUTURE, detail, project=project)
+    if age < 0:
+        detail = f"timestamp: {-age // 1000} s after the message was received"
+        return InvalidEvent(Reason.IN_THE_FUTURE, detail, project=project)
+    detail = f"timestamp: {age / 86_400_000:.1f} days before the message was received"
+    if occurred_at * 1000 > received_at - rules.max_age_ms:
+        detail += "; it seems to be in seconds, epoch milliseconds are expected"
+    return InvalidEvent(Reason.TOO_OLD, detail, project=project)
 
 
 def assignments(experiments: dict[str, str | int]) -> dict[str, str] | None:
     return {key: str(variant) for key, variant in experiments.items()} or None
 
 
-def correction_of(message: Message, kind: str, received_at: int, rules: ParsingRules, envelope: Envelope) -> Event:
+def correction_of(message: Message, kind: str, received_at: int, rules: ParsingRules) -> Event:
     """`$retract` takes a counted event back, `$restate` gives it other properties.
 
     Both carry the original event's fields, its type as `eventType`, and its id as `retracts` or `restates`; so what has
     to be taken back is known without looking the event up. `$restate` adds `restatedData`, the properties that hold
     from now on. The original's own timestamp puts the correction into its period.
     """
-    project = project_of(message, envelope)
+    project = project_of(message)
     original, name = (message.retracts, "retracts") if kind == RETRACT else (message.restates, "restates")
     if not original or len(original) > MAX_NAME:
         raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: the id of the event that {kind} corrects", project=project)
     if message.type != kind or not message.event_type:
         raise InvalidEvent(Reason.MISSING_TYPE, "eventType: the type of the event that is corrected", project=project)
-    event = event_of(message, message.event_type, received_at, rules, envelope)
+    event = event_of(message, message.event_type, received_at, rules)
     if kind == RETRACT:
         return structs.replace(event, corrects=original)
     raw = message.restated_data

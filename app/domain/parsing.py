@@ -7,7 +7,7 @@ first rewritten into the native one (`formats.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias, cast
 
@@ -29,6 +29,7 @@ from app.domain.native import (
     RETRACT,
     Message,
     assignments,
+    complete,
     correction_of,
     event_of,
     milliseconds,
@@ -46,6 +47,9 @@ DEEPEST: Final = 512
 """No message is looked into beyond this: well below the decoder's own limit, which moves with the stack."""
 
 _SPECIAL: Final = frozenset({RETRACT, RESTATE, *SEGMENT_TYPES})
+
+_OBJECT: Final = ord("{")
+_ARRAY: Final = ord("[")
 
 Parsed: TypeAlias = "Event | list[Event | InvalidEvent]"
 
@@ -68,34 +72,34 @@ def parse_message(
     gives the same events. Of the headers `project`, the `ce_` headers of CloudEvents and `scorekeeper-replay` are read
     (see `Envelope`). Raises InvalidEvent when the message as a whole can never be counted, and nothing else.
     """
-    envelope = read_headers(headers) if headers else NO_ENVELOPE
-    if envelope.cloud_event is None:
-        if not value:
-            raise InvalidEvent(Reason.EMPTY, "the message has no value", project=envelope.project)
+    if headers:
+        envelope = read_headers(headers)
+        if envelope.cloud_event is not None:
+            return _parse_binary_cloud_event(envelope.cloud_event, value, received_at, rules, envelope)
+    else:
+        envelope = NO_ENVELOPE
+    if not value:
+        raise InvalidEvent(Reason.EMPTY, "the message has no value", project=envelope.project)
+    if len(value) > MAX_MESSAGE_BYTES or not value.isascii():
         _refuse_bytes(value, envelope.project)
-        return _parse(value, received_at, rules, envelope)
-    if value:
-        _refuse_bytes(value, envelope.project)
-    try:
-        document = cloud_event_of_headers(envelope.cloud_event, value)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise refusal(value or b"", error, envelope.project) from None
-    return _parse(_encode(document), received_at, rules, envelope)
+    return _parse(value, received_at, rules, envelope)
 
 
 def _refuse_bytes(value: bytes, project: str) -> None:
     if len(value) > MAX_MESSAGE_BYTES:
         raise InvalidEvent(Reason.TOO_LARGE, f"{len(value)} bytes; at most {MAX_MESSAGE_BYTES}", project=project)
-    if not value.isascii():
-        try:
-            value.decode()
-        except UnicodeDecodeError as error:
-            raise not_text(value, error, project) from None
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        raise not_text(value, error, project) from None
 
 
 def _parse(value: bytes, received_at: int, rules: ParsingRules, envelope: Envelope) -> Parsed:
     levels = 0
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+    # Most events have two braces and no array, and looking for a third brace is cheaper than counting them.
+    if (_ARRAY in value or value.find(_OBJECT, value.find(_OBJECT, 1) + 1) > 0) and (
+        value.count(_OBJECT) + value.count(_ARRAY) > MAX_DEPTH
+    ):
         levels = depth(value, DEEPEST)
         if levels > DEEPEST:
             raise too_deep(envelope.project)
@@ -103,12 +107,14 @@ def _parse(value: bytes, received_at: int, rules: ParsingRules, envelope: Envelo
         message = _decode(value)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise refusal(value, error, envelope.project) from None
+    if envelope is not NO_ENVELOPE:
+        complete(message, envelope)
     kind = message.type or message.event_type
     if not kind or kind in _SPECIAL or message.specversion is not ABSENT:
         return _parse_special(value, message, levels, received_at, rules, envelope)
     if levels > MAX_DEPTH:
-        raise too_deep(project_of(message, envelope))
-    return event_of(message, kind, received_at, rules, envelope)
+        raise too_deep(project_of(message))
+    return event_of(message, kind, received_at, rules)
 
 
 def _parse_special(
@@ -117,7 +123,7 @@ def _parse_special(
     kind = message.type or message.event_type
     if not kind and message.events is not ABSENT:
         return _batch(message, received_at, rules, envelope)
-    project = project_of(message, envelope)
+    project = project_of(message)
     if levels > MAX_DEPTH:
         raise too_deep(project)
     if message.specversion is not ABSENT:
@@ -126,10 +132,10 @@ def _parse_special(
     if not kind:
         raise InvalidEvent(Reason.MISSING_TYPE, "type: missing", project=project)
     if message.type in (RETRACT, RESTATE) or kind in (RETRACT, RESTATE):
-        return correction_of(message, kind, received_at, rules, envelope)
+        return correction_of(message, kind, received_at, rules)
     rewritten = segment_event(_decode_document(value))
     if rewritten is None:
-        return event_of(message, kind, received_at, rules, envelope)
+        return event_of(message, kind, received_at, rules)
     return _native(rewritten, received_at, rules, envelope)
 
 
@@ -140,11 +146,24 @@ def _native(document: Document, received_at: int, rules: ParsingRules, envelope:
         message = _decode(value)
     except msgspec.MsgspecError as error:
         raise refusal(value, error, envelope.project) from None
-    return event_of(message, message.type or message.event_type or "", received_at, rules, envelope)
+    complete(message, envelope)
+    return event_of(message, message.type or message.event_type or "", received_at, rules)
+
+
+def _parse_binary_cloud_event(
+    attributes: Mapping[str, str], value: bytes | None, received_at: int, rules: ParsingRules, envelope: Envelope
+) -> Parsed:
+    if value:
+        _refuse_bytes(value, envelope.project)
+    try:
+        document = cloud_event_of_headers(attributes, value)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise refusal(value or b"", error, envelope.project) from None
+    return _parse(_encode(document), received_at, rules, envelope)
 
 
 def _batch(message: Message, received_at: int, rules: ParsingRules, envelope: Envelope) -> Parsed:
-    project = project_of(message, envelope)
+    project = project_of(message)
     if envelope.is_batch:
         raise InvalidEvent(Reason.UNSUPPORTED_FORM, "events: a batch inside a batch", project=project)
     try:
