@@ -57,6 +57,11 @@ class Topics:
             found.append(TopicDescription(name, str(answer["topic_id"] or ""), len(answer["partitions"])))
         return found
 
+    def names(self) -> list[str]:
+        """The topics that exist."""
+        with self._admin() as admin:
+            return sorted(admin.list_topics())
+
     def create(
         self, name: str, partitions: int, *, replication: int = -1, config: Mapping[str, str] | None = None
     ) -> bool:

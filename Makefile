@@ -1,0 +1,54 @@
+# Everything sets itself up on a fresh clone with Python 3.11 to 3.13, and is quick the second time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := app agents api config tests
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help run test install check format bench soak screenshots lock clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## Everything on this machine, embedded, with the demo; Ctrl-C ends it
+	@exec $(BIN)/scorekeeper up --demo $(ARGS)
+
+test: $(VENV)/.development ## The whole test suite, on real Kafka, Redis and PostgreSQL where they can be had
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+install: $(VENV)/.development ## Create .venv with the hash-locked requirements
+
+check: $(VENV)/.development ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.development ## Format the code
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+bench: $(VENV)/.development ## Measure, beside what a user would pick instead (long; nothing else should run)
+	@scripts/bench $(ARGS)
+
+soak: $(VENV)/.development ## Random faults for ten minutes, then every goal compared (ARGS="--minutes N --seed N")
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+screenshots: $(VENV)/.development ## Pictures of the dashboard's views
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+lock: $(VENV)/.development ## Renew the hash-locked requirements
+	@scripts/lock
+
+clean: ## Remove the environment and all local data
+	rm -rf $(VENV) .venv-bench .cache .scorekeeper build *.egg-info
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@scripts/install runtime
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.runtime requirements/development.txt
+	@scripts/install development
+	@touch $@
