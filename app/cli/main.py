@@ -1,0 +1,100 @@
+"""The command line's front door: joins the groups of commands and turns every error into one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.cases import check_cases
+from app.cli.matching import match
+from app.cli.printing import tell
+from app.cli.settings import show_settings
+from app.errors import InvalidSettings, ScorekeeperError
+from config.loading import SettingsError
+from config.settings import CONFIG_VARIABLE, Settings
+
+app = typer.Typer(
+    name="scorekeeper",
+    help="An exact conversion tracker: Kafka events in, goals out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("match")(match)
+app.command("check-cases")(check_cases)
+app.command("settings")(show_settings)
+
+
+@app.callback()
+def _options(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with settings; it may stand anywhere in the line.")
+    ] = None,
+) -> None:
+    # Read by `run` before the commands are parsed, since it decides what their settings are.
+    del config
+
+
+def run() -> int:
+    """The console script: parse the arguments, run the command, return the exit code. Never shows a traceback."""
+    try:
+        arguments = _take_config(sys.argv[1:])
+        app(arguments, prog_name="scorekeeper")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except (SettingsError, InvalidSettings) as error:
+        return _say(error, 2)
+    except ScorekeeperError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001  # the last resort: a person gets a sentence, the file gets the rest
+        return _say_defect(error)
+    return 0
+
+
+def _take_config(arguments: list[str]) -> list[str]:
+    """The arguments without `--config FILE`, which is put where every part of the product looks for it."""
+    left: list[str] = []
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--":
+            return [*left, argument, *given]
+        if argument == "--config":
+            file = next(given, None)
+            if file is None:
+                raise SettingsError("--config needs the name of a TOML file")
+            os.environ[CONFIG_VARIABLE] = file
+        elif argument.startswith("--config="):
+            os.environ[CONFIG_VARIABLE] = argument.partition("=")[2]
+        else:
+            left.append(argument)
+    return left
+
+
+def _say(error: Exception, code: int) -> int:
+    tell(f"scorekeeper: {error}")
+    return code
+
+
+def _say_defect(error: Exception) -> int:
+    """One line for the person, the traceback into a file of the data directory."""
+    default: Path = Settings.model_fields["data_dir"].default
+    file = Path(os.environ.get("SCOREKEEPER_DATA_DIR") or default) / "log" / "errors.log"
+    summary = f"an unexpected error: {type(error).__name__}: {error}".splitlines()[0]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"--- {datetime.now(UTC).isoformat()} {' '.join(sys.argv)}\n{traceback.format_exc()}")
+    except OSError as unwritable:
+        tell(f"scorekeeper: {summary} (the details could not be written: {unwritable})")
+    else:
+        tell(f"scorekeeper: {summary}; the details are in {file}")
+    return 1

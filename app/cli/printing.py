@@ -1,0 +1,54 @@
+"""How commands speak: data on stdout (a table, or JSON), everything else on stderr, errors in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+_PIPE_WIDTH = 400
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option that every command has that prints data."""
+
+
+def print_json(value: Any) -> None:
+    """One document; indented for people, on one line for pipes."""
+    indent = 2 if sys.stdout.isatty() else None
+    print(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def print_line(text: str) -> None:
+    """One line of data, out at once even through a pipe."""
+    print(text, flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table, or the sentence `empty` when there is no row. A column named with a leading `#` holds numbers."""
+    filled = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not filled:
+        print_line(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+    for row in filled:
+        table.add_row(*row)
+    # A pipe has no width: a file or a `grep` gets every row on one line.
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def tell(text: str) -> None:
+    """One line to the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def fail(problem: str, code: int = 1) -> NoReturn:
+    """End the command with one sentence."""
+    tell(f"scorekeeper: {problem}")
+    raise typer.Exit(code)

@@ -1,0 +1,63 @@
+"""The command line as a whole: exit codes, errors in one sentence, settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Scorekeeper
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("match",), ("settings", "--nonsense")])
+def test_wrong_use_is_exit_code_2(scorekeeper: Scorekeeper, arguments: tuple[str, ...]) -> None:
+    assert scorekeeper(*arguments).code == 2
+
+
+def test_an_unknown_variable_stops_every_command(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOREKEEPER_KAFAK", "x:1")
+    ended = scorekeeper("settings")
+    assert ended.code == 2
+    assert ended.err == "scorekeeper: SCOREKEEPER_KAFAK is not a setting; did you mean SCOREKEEPER_KAFKA?\n"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_settings_file_may_be_named_anywhere(
+    scorekeeper: Scorekeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    # Put back what the command sets for the whole process.
+    monkeypatch.setenv("SCOREKEEPER_CONFIG", "")
+    file = tmp_path / "scorekeeper.toml"
+    file.write_text("port = 8123")
+    arguments = ["settings", "--json"]
+    arguments[place:place] = ["--config", str(file)]
+    port = next(line for line in scorekeeper(*arguments).json() if line["name"] == "port")
+    assert port == {
+        "name": "port",
+        "variable": "SCOREKEEPER_PORT",
+        "value": 8123,
+        "unit": "",
+        "meaning": "The port of the HTTP API; 0 takes a free one.",
+        "origin": str(file),
+    }
+
+
+def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
+    scorekeeper: Scorekeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(_: object = None) -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr("app.cli.settings.load", break_down)
+    ended = scorekeeper("settings")
+    assert ended.code == 1
+    assert ended.err == (
+        "scorekeeper: an unexpected error: ZeroDivisionError: two; the details are in .scorekeeper/log/errors.log\n"
+    )
+    assert "Traceback" in (tmp_path / ".scorekeeper/log/errors.log").read_text()
+
+
+def test_settings_are_a_table_for_people(scorekeeper: Scorekeeper) -> None:
+    out = scorekeeper("settings").out
+    assert "SCOREKEEPER_DEDUPLICATION_WINDOW_DAYS" in out
+    assert "How long an event id is remembered" in out
