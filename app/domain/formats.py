@@ -25,6 +25,7 @@ SEGMENT_TYPES: Final = frozenset({"track", "page", "screen"})
 _encode: Final = msgspec.json.Encoder().encode
 _decode_any: Final = msgspec.json.Decoder().decode
 _decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _EXTENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -45,24 +46,28 @@ _IN_DATA: Final[Mapping[str, tuple[str, ...]]] = {
 """Native field -> where it is looked for in `data` when no attribute fills it."""
 
 
-def cloud_event(document: Document) -> tuple[Document, str]:
+def cloud_event(document: Document, project: str = "") -> tuple[Document, str]:
     """A CloudEvent in its JSON format -> the native document and the identity `source id`.
 
     A source is a URI reference, without spaces, so that the joined identity is one for one (source, id). Raises
-    InvalidEvent(UNSUPPORTED_FORM, MISSING_TYPE, INVALID_FIELD).
+    InvalidEvent(UNSUPPORTED_FORM, MISSING_TYPE, INVALID_FIELD) on behalf of the project.
     """
     version = _text(document.get("specversion"))
     if version != "1.0":
-        raise InvalidEvent(Reason.UNSUPPORTED_FORM, f"CloudEvents 1.0 is understood, not specversion {version!r}")
+        raise InvalidEvent(
+            Reason.UNSUPPORTED_FORM, f"CloudEvents 1.0 is understood, not specversion {version!r}", project=project
+        )
     if "data_base64" in document:
-        raise InvalidEvent(Reason.UNSUPPORTED_FORM, "data_base64: binary data has no properties; send JSON")
+        raise InvalidEvent(
+            Reason.UNSUPPORTED_FORM, "data_base64: binary data has no properties; send JSON", project=project
+        )
     source, ident = _text(document.get("source")), _text(document.get("id"))
     if not source or any(character.isspace() for character in source):
-        raise InvalidEvent(Reason.INVALID_FIELD, "source: a CloudEvent needs one, a URI reference")
+        raise InvalidEvent(Reason.INVALID_FIELD, "source: a CloudEvent needs one, a URI reference", project=project)
     if not ident:
-        raise InvalidEvent(Reason.INVALID_FIELD, "id: a CloudEvent needs one")
+        raise InvalidEvent(Reason.INVALID_FIELD, "id: a CloudEvent needs one", project=project)
     if not _text(document.get("type")):
-        raise InvalidEvent(Reason.MISSING_TYPE, "type: a CloudEvent needs one")
+        raise InvalidEvent(Reason.MISSING_TYPE, "type: a CloudEvent needs one", project=project)
     native: Document = {"type": document["type"]}
     if "time" in document:
         native["timestamp"] = document["time"]
@@ -126,6 +131,22 @@ def segment_event(document: Document) -> Document | None:
     if _text(native.get("type")) == "Experiment Viewed" and "experiments" not in document:
         _assign(native, properties)
     return native
+
+
+def split_array(value: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as it was written: CloudEvents' batch format, as it comes over HTTP.
+
+    Raises InvalidEvent(INVALID_JSON, NOT_AN_EVENT, EMPTY_BATCH). Elements are not looked into.
+    """
+    try:
+        elements = _decode_elements(value)
+    except msgspec.ValidationError:
+        raise InvalidEvent(Reason.NOT_AN_EVENT, "the value is not an array") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEvent(Reason.INVALID_JSON, str(error)) from None
+    if not elements:
+        raise InvalidEvent(Reason.EMPTY_BATCH, "the array is empty")
+    return [bytes(element) for element in elements]
 
 
 def _assign(native: Document, properties: Document) -> None:

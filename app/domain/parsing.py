@@ -127,7 +127,7 @@ def _parse_special(
     if levels > MAX_DEPTH:
         raise too_deep(project)
     if message.specversion is not ABSENT:
-        native, ident = cloud_event(_decode_document(value))
+        native, ident = cloud_event(_decode_document(value), project)
         return structs.replace(_native(native, received_at, rules, envelope), id=ident)
     if not kind:
         raise InvalidEvent(Reason.MISSING_TYPE, "type: missing", project=project)
