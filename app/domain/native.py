@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import structs
@@ -20,6 +20,8 @@ from app.errors import InvalidEvent, Reason
 
 MAX_NAME: Final = 200
 """The longest `type` and the longest `id`, in characters."""
+_Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+
 RETRACT: Final = "$retract"
 RESTATE: Final = "$restate"
 
@@ -42,14 +44,14 @@ class ParsingRules:
 class Message(msgspec.Struct, gc=False, rename="camel"):
     """The native form, aliases included, `data` undecoded. Whatever else a message holds is JSON, and not looked at."""
 
-    type: str | None = None
-    event_type: str | None = None
+    type: _Name | None = None
+    event_type: _Name | None = None
     project_key: str | None = None
     project_id: str | None = None
     project: str | None = None
-    id: str | None = None
-    event_id: str | None = None
-    message_id: str | None = None
+    id: _Name | None = None
+    event_id: _Name | None = None
+    message_id: _Name | None = None
     timestamp: datetime | int | float | None = None
     url: str | None = None
     user_id: str | None = None
@@ -61,8 +63,8 @@ class Message(msgspec.Struct, gc=False, rename="camel"):
     experiments: dict[str, str | int] | None = None
     events: msgspec.Raw = ABSENT
     specversion: msgspec.Raw = ABSENT
-    retracts: str | None = None
-    restates: str | None = None
+    retracts: _Name | None = None
+    restates: _Name | None = None
     restated_data: msgspec.Raw = ABSENT
 
 
@@ -93,11 +95,11 @@ def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules)
     if not project:
         raise InvalidEvent(Reason.NO_PROJECT, "projectKey: missing, there is no header `project` and no default")
     ident = message.id or message.event_id or message.message_id
-    if len(kind) > MAX_NAME or (ident and len(ident) > MAX_NAME):
-        name = "type" if len(kind) > MAX_NAME else "id"
-        raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: longer than {MAX_NAME} characters", project=project)
     moment = message.timestamp
-    occurred_at = received_at if moment is None else milliseconds(moment, project)
+    if type(moment) is datetime and moment.tzinfo is not None:
+        occurred_at = (moment - _EPOCH) // _MILLISECOND
+    else:
+        occurred_at = received_at if moment is None else milliseconds(moment, project)
     if not -rules.max_ahead_ms <= received_at - occurred_at <= rules.max_age_ms:
         raise _unlikely_time(occurred_at, received_at, rules, project)
     data: bytes | msgspec.Raw = message.data if message.data is not ABSENT else message.properties
@@ -179,7 +181,7 @@ def correction_of(message: Message, kind: str, received_at: int, rules: ParsingR
     """
     project = project_of(message)
     original, name = (message.retracts, "retracts") if kind == RETRACT else (message.restates, "restates")
-    if not original or len(original) > MAX_NAME:
+    if not original:
         raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: the id of the event that {kind} corrects", project=project)
     if message.type != kind or not message.event_type:
         raise InvalidEvent(Reason.MISSING_TYPE, "eventType: the type of the event that is corrected", project=project)

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal
 
 from app.domain import fields
@@ -96,8 +97,8 @@ def measure(
     moment = now if _is_budget(goal) else min(now, watermark)
     measured_at = min(max(moment, starts_at), ends_at + 1)
     line = _Line(
-        start=Fraction(goal.start_value),
-        target=Fraction(goal.target),
+        start=_fraction(goal.start_value),
+        target=_fraction(goal.target),
         current=_current(goal, counts),
         share=pace.share(starts_at, measured_at, ends_at + 1),
         elapsed=measured_at - starts_at,
@@ -105,7 +106,7 @@ def measure(
     )
     is_over = min(now, watermark) > goal.ends_at
     status = _status(goal, line, thresholds, is_over=is_over)
-    is_early = line.elapsed < Fraction(thresholds.grace) * line.length
+    is_early = line.elapsed < _fraction(thresholds.grace) * line.length
     projected, after = (None, None) if is_early else _project(goal, line)
     return Progress(
         current=_rounded(line.current),
@@ -180,7 +181,7 @@ def _current(goal: Goal, counts: Counts) -> Fraction:
     if goal.aggregation is Aggregation.RATE:
         return Fraction(100 * counts.count, counts.denominator) if counts.denominator else Fraction(0)
     counted = counts.value if goal.aggregation is Aggregation.SUM else counts.count
-    return Fraction(goal.start_value) + Fraction(counted)
+    return _fraction(goal.start_value) + _fraction(counted)
 
 
 def _is_budget(goal: Goal) -> bool:
@@ -205,12 +206,12 @@ def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_over: bool) -
         return Status.COMPLETED
     elif is_over:
         return Status.BEHIND
-    if line.elapsed < Fraction(thresholds.grace) * line.length:
+    if line.elapsed < _fraction(thresholds.grace) * line.length:
         return Status.ON_TRACK
     have, wanted = _pace_ratio(goal, line)
-    if have >= Fraction(thresholds.on_track) * wanted:
+    if have >= _fraction(thresholds.on_track) * wanted:
         return Status.ON_TRACK
-    return Status.AT_RISK if have >= Fraction(thresholds.at_risk) * wanted else Status.BEHIND
+    return Status.AT_RISK if have >= _fraction(thresholds.at_risk) * wanted else Status.BEHIND
 
 
 def _pace_ratio(goal: Goal, line: _Line) -> tuple[Fraction, Fraction]:
@@ -249,6 +250,11 @@ def _period(goal: Goal, now: int) -> tuple[int, int]:
     if goal.period is None:
         raise ValueError("the goal has no period")
     return period_bounds(goal.period, min(max(now, goal.starts_at), goal.ends_at), goal.time_zone)
+
+
+@lru_cache(maxsize=4096)
+def _fraction(value: Decimal | int) -> Fraction:
+    return Fraction(value)
 
 
 def _rounded(value: Fraction) -> Decimal:
