@@ -1,14 +1,14 @@
 """What the rules need from the outside, as protocols. No driver is named here.
 
-Definitions live in SQL and are reached by blocking calls (an async caller uses a thread); counters live in Redis and are
-reached by coroutines. Times are epoch milliseconds, UTC, unless a name says otherwise.
+Definitions live in SQL and are reached by blocking calls (an async caller uses a thread); counters live in Redis and
+are reached by coroutines. Times are epoch milliseconds, UTC, unless a name says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from app.domain.catalog import Catalog
 from app.domain.history import DefinitionHistory as DefinitionHistory
@@ -31,6 +31,48 @@ class DefinitionSource(Protocol):
     def history(self) -> DefinitionHistory: ...
 
 
+Change: TypeAlias = Callable[[DefinitionVersion], Mapping[str, object]]
+"""The present version -> its new body; what it raises undoes the change."""
+
+
+class DefinitionStore(DefinitionSource, Protocol):
+    """Where definitions are kept. Blocking; each change is one transaction; raises StoreUnavailable, NotFound."""
+
+    def projects(self) -> Sequence[Project]: ...
+
+    def project(self, key: str) -> Project: ...
+
+    def current(self, project: str, kind: str | None = None) -> tuple[Project, Sequence[DefinitionVersion]]:
+        """The project and its present definitions, in one read."""
+        ...
+
+    def get(self, project: str, kind: str, ident: str) -> DefinitionVersion: ...
+
+    def create_project(self, key: str, name: str, time_zone: str) -> Project: ...
+
+    def create(
+        self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str
+    ) -> DefinitionVersion: ...
+
+    def change(self, project: str, kind: str, ident: str, change: Change, actor: str) -> DefinitionVersion: ...
+
+    def delete(
+        self, project: str, kind: str, ident: str, actor: str, check: Change | None = None
+    ) -> DefinitionVersion: ...
+
+
+class CatalogSignals(Protocol):
+    """What processes tell each other; all of it may be lost. Coroutines; raise StoreUnavailable."""
+
+    async def publish(self, revision: int) -> None:
+        """Nudge the workers: there is a new catalog revision."""
+        ...
+
+    async def worker_revisions(self) -> Mapping[str, int]:
+        """The catalog revision of each worker that lives."""
+        ...
+
+
 class CatalogKeeper(Protocol):
     """The catalog that a reader of the log uses."""
 
@@ -47,13 +89,13 @@ class CatalogKeeper(Protocol):
 
 
 class CounterStore(Protocol):
-    """One generation of counters. Coroutines; every call may be repeated; raise StoreUnavailable, GenerationMissing."""
+    """One generation of counters. Coroutines that may be repeated; raise StoreUnavailable, GenerationMissing."""
 
     @property
     def stripes(self) -> int: ...
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
-        """Per position, per stripe: the next offset whose effects are not in the counters yet; 0 where none is stored."""
+        """Per position, per stripe: the next offset whose effects are not in the counters yet; 0 where none is known."""
         ...
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:

@@ -1,0 +1,182 @@
+"""Definitions' write path: create, edit, end, and wait until every worker counts by the new one.
+
+Checks by the rules of the domain, stores through a port, nudges the workers. Knows no driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from zoneinfo import available_timezones
+
+from app.domain.conversion_goal import compile_conversion_goal
+from app.domain.goal_definition import compile_goal
+from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
+from app.errors import Conflict, InvalidDefinition, StoreUnavailable
+from app.ports import CatalogSignals, DefinitionStore
+
+CONVERSION_GOAL = "conversion_goal"
+GOAL = "goal"
+ACTS_AFTER_SECONDS = EFFECTIVE_LEAD_MS / 1000
+_POLL_SECONDS = 0.01
+_NEITHER_WORD_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """A stored change. `is_live`: every worker that lives counts by it, and there is one."""
+
+    version: DefinitionVersion
+    is_live: bool
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Defining:
+    """Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable. Nothing is stored when one is raised."""
+
+    def __init__(self, store: DefinitionStore, signals: CatalogSignals, *, live_timeout_seconds: float = 3.0) -> None:
+        self._store = store
+        self._signals = signals
+        self._live_timeout_seconds = live_timeout_seconds
+
+    # -- projects
+
+    async def create_project(self, name: str, time_zone: str = "UTC") -> Project:
+        """A project whose key is the name's slug. Returns when events may name it."""
+        key = project_key(name)
+        if time_zone not in available_timezones():
+            raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
+        project = await asyncio.to_thread(self._store.create_project, key, name, time_zone)
+        await asyncio.sleep(ACTS_AFTER_SECONDS)
+        return project
+
+    # -- conversion goals
+
+    async def create_conversion_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
+        compiled = compile_conversion_goal(body, project=project)
+        stored = {**body, "metric": compiled.metric}
+        ident = new_id("cg")
+        return await self._do(lambda: self._store.create(project, CONVERSION_GOAL, ident, stored, actor))
+
+    async def edit_conversion_goal(
+        self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
+    ) -> Defined:
+        """`changes` replaces the fields that it names; null takes an optional one away."""
+
+        def change(before: DefinitionVersion) -> Mapping[str, object]:
+            _require_revision(before, revision)
+            body = merged(before.body, changes)
+            compile_conversion_goal(body, ident=ident, project=project)
+            return body
+
+        return await self._do(lambda: self._store.change(project, CONVERSION_GOAL, ident, change, actor))
+
+    async def delete_conversion_goal(
+        self, project: str, ident: str, actor: str, *, revision: int | None = None
+    ) -> Defined:
+        return await self._delete(project, CONVERSION_GOAL, ident, actor, revision)
+
+    # -- goals
+
+    async def create_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
+        owner, present = await asyncio.to_thread(self._store.current, project, CONVERSION_GOAL)
+        compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
+        ident = new_id("goal")
+        done = await self._do(lambda: self._store.create(project, GOAL, ident, dict(body), actor))
+        return Defined(done.version, done.is_live, done.warnings + _unfed(body, present))
+
+    async def edit_goal(
+        self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
+    ) -> Defined:
+        """`changes` replaces the fields that it names; null takes an optional one away (`status`: the override)."""
+        owner = await asyncio.to_thread(self._store.project, project)
+
+        def change(before: DefinitionVersion) -> Mapping[str, object]:
+            _require_revision(before, revision)
+            body = merged(before.body, changes)
+            compile_goal(body, ident=ident, project=project, time_zone=owner.time_zone, created_at=before.created_at)
+            return body
+
+        return await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
+
+    async def delete_goal(self, project: str, ident: str, actor: str, *, revision: int | None = None) -> Defined:
+        return await self._delete(project, GOAL, ident, actor, revision)
+
+    # -- common steps
+
+    async def _delete(self, project: str, kind: str, ident: str, actor: str, revision: int | None) -> Defined:
+        def check(before: DefinitionVersion) -> Mapping[str, object]:
+            _require_revision(before, revision)
+            return before.body
+
+        return await self._do(lambda: self._store.delete(project, kind, ident, actor, check))
+
+    async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
+        begun = time.monotonic()
+        version = await asyncio.to_thread(change)
+        is_live = await self.wait_until_live(version.revision)
+        # An event that is published after the answer must fall under the definition.
+        await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
+        warnings = () if is_live else ("No worker has confirmed this change yet: it is stored and acts when one does.",)
+        return Defined(version, is_live, warnings)
+
+    async def wait_until_live(self, revision: int) -> bool:
+        """Whether every worker that lives runs the revision, waiting a bounded time for it. False without a worker."""
+        deadline = time.monotonic() + self._live_timeout_seconds
+        try:
+            await self._signals.publish(revision)
+            while True:
+                running = await self._signals.worker_revisions()
+                if not running or min(running.values()) >= revision:
+                    return bool(running)
+                if time.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(_POLL_SECONDS)
+        except StoreUnavailable:
+            return False
+
+
+def new_id(prefix: str) -> str:
+    """A new id: 96 random bits, URL-safe and easy to select."""
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+def project_key(name: str) -> str:
+    """The key of a project of that name: `Demo Shop` -> `demo-shop`. Raises InvalidDefinition when nothing is left."""
+    key = _NEITHER_WORD_NOR_DIGIT.sub("-", name.lower()).strip("-")[:64].strip("-")
+    if not key:
+        raise InvalidDefinition("/name", f"{name!r} has no letter or digit.", "Give a name such as: Web Shop.")
+    return key
+
+
+def merged(body: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """The body with the named fields replaced; null takes a field away."""
+    return {name: value for name, value in {**body, **changes}.items() if value is not None}
+
+
+def _require_revision(before: DefinitionVersion, revision: int | None) -> None:
+    if revision is not None and before.revision != revision:
+        raise Conflict(f"it was changed meanwhile: its revision is {before.revision}, not {revision}; read it again")
+
+
+def _unfed(body: Mapping[str, object], present: Sequence[DefinitionVersion]) -> tuple[str, ...]:
+    if body.get("conversionGoalIds"):
+        known = {version.id for version in present}
+        wanted = body["conversionGoalIds"]
+        missing = [ident for ident in wanted if ident not in known] if isinstance(wanted, list) else []
+        return tuple(f"No conversion goal has the id {ident!r} (yet)." for ident in missing)
+    metrics = sorted({str(version.body.get("metric")) for version in present})
+    wanted_metrics = [name for name in (body.get("metric"), body.get("denominatorMetric")) if name]
+    return tuple(
+        f"No conversion goal feeds the metric {name!r} yet"
+        + (f"; there are: {', '.join(metrics[:10])}." if metrics else ".")
+        for name in wanted_metrics
+        if name not in metrics
+    )

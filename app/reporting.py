@@ -1,0 +1,253 @@
+"""The read path: goals with their progress, as every reader sees them: the API, the page, the command line.
+
+A list costs one SQL read and one read of the counters, whatever the number of goals. When a store is away, the last
+known answer is given, marked stale; when the counters were emptied, goals say that they are being rebuilt, never 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app.domain import fields
+from app.domain.fields import HOUR_MS
+from app.domain.goal import Aggregation, Goal
+from app.domain.goal_definition import compile_goal
+from app.domain.history import DefinitionVersion, Project
+from app.domain.progress import (
+    DEFAULT_THRESHOLDS,
+    Progress,
+    Thresholds,
+    measure,
+    number,
+    read_counts,
+    shown_period,
+)
+from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
+from app.ports import CounterReader, DefinitionStore, Reading
+
+_KEPT_PROJECTS = 1_000
+_SPARK_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An answer as JSON-ready values, and how old it is."""
+
+    items: Sequence[dict[str, Any]]
+    fresh_as_of: int | None
+    is_stale: bool = False
+    is_rebuilding: bool = False
+    generation: int | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    wanted: list[tuple[str, str, Sequence[str]]] = field(default_factory=list)
+
+    def add(self, project: str, owner: str, names: Sequence[str]) -> int:
+        self.wanted.append((project, owner, names))
+        return len(self.wanted) - 1
+
+
+class Reporter:
+    """Coroutines; raise StoreUnavailable when nothing is known, and NotFound."""
+
+    def __init__(
+        self, definitions: DefinitionStore, counters: CounterReader, *, thresholds: Thresholds = DEFAULT_THRESHOLDS
+    ) -> None:
+        self._definitions = definitions
+        self._counters = counters
+        self._thresholds = thresholds
+        self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
+
+    async def list_goals(self, project: str, now: int) -> Report:
+        """The project's goals, oldest first."""
+        return await self._or_stale(("goals", project), lambda: self._list_goals(project, now, None))
+
+    async def goal(self, project: str, ident: str, now: int) -> Report:
+        """One goal, with its history points by hour and by day."""
+        return await self._or_stale((ident, project), lambda: self._list_goals(project, now, ident))
+
+    async def list_conversion_goals(self, project: str) -> Report:
+        """The project's conversion goals, oldest first, with how often and when they matched."""
+        return await self._or_stale(("conversion goals", project), lambda: self._list_conversion_goals(project))
+
+    async def _or_stale(self, key: tuple[str, str], ask: Any) -> Report:
+        try:
+            report: Report = await ask()
+        except StoreUnavailable:
+            known = self._known.get(key)
+            if known is None:
+                raise
+            items = [{**item, "stale": True} for item in known.items]
+            return replace(known, items=items, is_stale=True)
+        self._known[key] = report
+        self._known.move_to_end(key)
+        while len(self._known) > _KEPT_PROJECTS:
+            self._known.popitem(last=False)
+        return report
+
+    async def _list_goals(self, project: str, now: int, only: str | None) -> Report:
+        owner, versions = await asyncio.to_thread(self._definitions.current, project, "goal")
+        if only is not None:
+            versions = [await asyncio.to_thread(self._definitions.get, project, "goal", only)]
+        goals = [(version, _compile(version, owner)) for version in versions]
+        asked = _Asked()
+        this_hour = now // HOUR_MS
+        hours = [fields.hour_suffix(hour * HOUR_MS) for hour in range(this_hour - _SPARK_HOURS + 1, this_hour + 1)]
+        for _, goal in goals:
+            if goal is None:
+                continue
+            suffix = shown_period(goal, now)
+            asked.add(project, fields.goal_owner(goal.id), [*(letter + suffix for letter in "nvud"), fields.LAST])
+            names: Sequence[str] = ("*",) if only is not None else ["n" + hour for hour in hours]
+            asked.add(project, fields.goal_history_owner(goal.id), names)
+        reading = await self._read(asked)
+        found = iter(reading.owners) if reading is not None else None
+        items = []
+        for version, goal in goals:
+            if goal is None:
+                items.append({**_definition(version), "current": None, "status": None, "problem": "cannot be compiled"})
+                continue
+            counters, history = (next(found), next(found)) if found is not None else ({}, {})
+            item = self._item(version, goal, counters, now, reading)
+            item["recent"] = [history.get("n" + hour, 0) for hour in hours]
+            if only is not None:
+                item["history"] = _points(history, goal)
+            items.append(item)
+        return _report(items, reading)
+
+    async def _list_conversion_goals(self, project: str) -> Report:
+        _, versions = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
+        asked = _Asked()
+        for version in versions:
+            asked.add(project, fields.conversion_goal_owner(version.id), ("n", "v", "u", fields.LAST))
+        reading = await self._read(asked)
+        items = []
+        for index, version in enumerate(versions):
+            item = _definition(version)
+            counters = reading.owners[index] if reading is not None else None
+            item["conversions"] = counters.get("n", 0) if counters is not None else None
+            if version.body.get("valueProperty") is not None:
+                value = fields.exact_value(counters.get("v", 0), counters.get("u", 0)) if counters is not None else None
+                item["value"] = number(value) if value is not None else None
+            item["lastConversionAt"] = _moment(counters.get(fields.LAST) if counters is not None else None)
+            items.append(item)
+        return _report(items, reading)
+
+    async def _read(self, asked: _Asked) -> Reading | None:
+        """None while the counters are being counted again from nothing."""
+        try:
+            reading = await self._counters.read(asked.wanted)
+        except GenerationMissing:
+            return None
+        return None if reading.rebuilding else reading
+
+    def _item(
+        self,
+        version: DefinitionVersion,
+        goal: Goal,
+        counters: Mapping[str, int],
+        now: int,
+        reading: Reading | None,
+    ) -> dict[str, Any]:
+        item = _definition(version)
+        if reading is None:
+            rebuilt = {"current": None, "status": goal.status_override, "rebuilding": True, "freshAsOf": None}
+            return {**item, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
+        counts = read_counts(counters, shown_period(goal, now))
+        progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds)
+        item.update(_progress(goal, progress))
+        item["lastConversionAt"] = _moment(counters.get(fields.LAST))
+        item["freshAsOf"] = _moment(reading.fresh_as_of)
+        if reading.incomplete_since is not None and goal.starts_at <= reading.incomplete_since:
+            item["incompleteSince"] = _moment(reading.incomplete_since)
+        return item
+
+
+def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
+    try:
+        return compile_goal(
+            version.body,
+            ident=version.id,
+            project=project.key,
+            time_zone=project.time_zone,
+            created_at=version.created_at,
+            revision=version.revision,
+            effective_from=version.effective_from,
+        )
+    except InvalidDefinition:
+        return None
+
+
+def _definition(version: DefinitionVersion) -> dict[str, Any]:
+    body = dict(version.body)
+    body.pop("status", None) if version.kind == "goal" else None
+    item: dict[str, Any] = {"id": version.id, **body, "createdAt": _moment(version.created_at)}
+    if version.kind == "goal":
+        item.setdefault("description", "")
+        item.setdefault("unit", "")
+        item.setdefault("aggregation", "count")
+        item.setdefault("direction", "at_least")
+        item.setdefault("backfill", False)
+    else:
+        item.setdefault("urlPattern", None)
+        item.setdefault("conditions", None)
+        item.setdefault("counting", "every_event")
+        item.setdefault("status", "active")
+    item["revision"] = version.revision
+    return item
+
+
+def _progress(goal: Goal, progress: Progress) -> dict[str, Any]:
+    return {
+        "target": number(goal.target),
+        "current": number(progress.current),
+        "status": str(progress.status),
+        "statusSource": progress.status_source,
+        "expected": number(progress.expected),
+        "projected": number(progress.projected) if progress.projected is not None else None,
+        "projectedAt": _moment(progress.projected_at),
+        "progress": number(progress.progress),
+        "startsAt": _moment(goal.starts_at),
+        "endsAt": _moment(goal.ends_at),
+        "periodStartsAt": _moment(progress.starts_at),
+        "periodEndsAt": _moment(progress.ends_at),
+    }
+
+
+def _points(history: Mapping[str, int], goal: Goal) -> dict[str, Any]:
+    letter = "n" if goal.aggregation is not Aggregation.SUM else "v"
+    hourly: dict[int, Any] = {}
+    daily: dict[str, Any] = {}
+    for name, amount in history.items():
+        if not name.startswith(letter):
+            continue
+        kind, where = name[1:2], name[2:]
+        shown = amount if letter == "n" else number(fields.exact_value(amount, history.get("u" + name[1:], 0)))
+        if kind == ".":
+            hourly[int(where)] = shown
+        elif kind == "/":
+            daily[where] = shown
+    return {
+        "hourly": [{"at": _moment(hour * HOUR_MS), "value": hourly[hour]} for hour in sorted(hourly)],
+        "daily": [{"date": day, "value": daily[day]} for day in sorted(daily)],
+    }
+
+
+def _report(items: Sequence[dict[str, Any]], reading: Reading | None) -> Report:
+    if reading is None:
+        return Report(items, None, is_rebuilding=True)
+    return Report(items, reading.fresh_as_of, generation=reading.generation)
+
+
+def _moment(at: int | None) -> str | None:
+    """RFC 3339 in UTC, milliseconds."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

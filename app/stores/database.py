@@ -1,0 +1,137 @@
+"""One database, SQLite or PostgreSQL: connections, its clock, and drivers' errors turned into StoreUnavailable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.errors import InvalidSettings, StoreUnavailable
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MS = 2_000
+
+
+class Database:
+    """A pool of connections. Blocking: an async caller uses a thread. Raises StoreUnavailable, InvalidSettings."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of everything."""
+        with _store_errors(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed at its end, or undone when anything is raised."""
+        with (
+            _store_errors(),
+            self.engine.connect() as connection,
+            connection.execution_options(is_write=True).begin(),
+        ):
+            yield connection
+
+    def now(self, connection: Connection) -> int:
+        """The database's clock, epoch ms."""
+        if self.is_sqlite:
+            query = "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+        else:
+            query = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        return int(connection.execute(text(query)).scalar_one())
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # -- migrations
+
+    def migrate(self) -> None:
+        """Bring the schema to this version's. May be repeated, and run by several processes at once."""
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(7310561)"))
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def pending_migrations(self) -> int:
+        """How many migrations are missing; negative when the schema is newer than this version knows."""
+        script = ScriptDirectory.from_config(_config())
+        known = [revision.revision for revision in script.walk_revisions()]
+        with self.read() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+        if present is None:
+            return len(known)
+        return known.index(present) if present in known else -1
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _engine(url: str) -> Engine:
+    try:
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite":
+            engine = create_engine(address, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+            _prepare_sqlite(engine)
+            return engine
+        return create_engine(
+            address,
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=15,
+            pool_timeout=2,
+            connect_args={
+                "connect_timeout": 2,
+                "application_name": "scorekeeper",
+                "options": "-c statement_timeout=5000 -c lock_timeout=2000",
+            },
+        )
+    except (ArgumentError, NoSuchModuleError) as error:
+        message = (
+            f"SCOREKEEPER_DATABASE is not an address we can use ({error}); try postgresql+psycopg://user@host/name"
+        )
+        raise InvalidSettings(message) from error
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A write takes its lock at once: a reader that becomes a writer could not wait for it.
+        is_write = connection.get_execution_options().get("is_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        raise StoreUnavailable("sql", f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}") from error

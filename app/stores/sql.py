@@ -1,0 +1,234 @@
+"""Definitions and projects in SQL: the source of truth. Implements DefinitionSource and DefinitionStore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, select, update
+
+from app.domain.conversion_goal import FOREVER
+from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionHistory, DefinitionVersion, Project
+from app.errors import Conflict, NotFound
+from app.ports import Change
+from app.stores.database import Database
+from app.stores.tables import audit, catalog, projects, versions
+
+CONVERSION_GOAL = "conversion_goal"
+GOAL = "goal"
+
+
+class SqlDefinitions:
+    """Blocking. Every change is one transaction with its catalog revision and its audit entry."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- reading
+
+    def revision(self) -> tuple[int, int]:
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            return connection.execute(select(catalog.c.revision)).scalar_one(), now
+
+    def history(self) -> DefinitionHistory:
+        with self._database.read() as connection:
+            # The clock first: what is committed after this moment is not promised to be seen.
+            now = self._database.now(connection)
+            revision = connection.execute(select(catalog.c.revision)).scalar_one()
+            rows = connection.execute(select(versions).order_by(versions.c.revision, versions.c.id)).all()
+            found = [_version(row) for row in rows if not row.is_deleted]
+            return DefinitionHistory(revision, now, _projects(connection), found)
+
+    def projects(self) -> Sequence[Project]:
+        with self._database.read() as connection:
+            return _projects(connection)
+
+    def project(self, key: str) -> Project:
+        """Raises NotFound."""
+        for project in self.projects():
+            if project.key == key:
+                return project
+        raise NotFound("project", key)
+
+    def current(self, project: str, kind: str | None = None) -> tuple[Project, Sequence[DefinitionVersion]]:
+        """The project and its present definitions, oldest first, in one read. Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(projects).where(projects.c.key == project)).one_or_none()
+            if row is None:
+                raise NotFound("project", project)
+            rows = connection.execute(_present(project, kind).order_by(versions.c.created_at, versions.c.id)).all()
+            return _project(row), [_version(found) for found in rows]
+
+    def get(self, project: str, kind: str, ident: str) -> DefinitionVersion:
+        """The present version. Raises NotFound, for another project's just like for a missing one."""
+        with self._database.read() as connection:
+            return _get(connection, project, kind, ident)
+
+    def audit(self, project: str, *, before: int | None = None, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """The newest entries, newest first; `before` is an entry's id, for the next page."""
+        query = select(audit).where(audit.c.project == project).order_by(audit.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        with self._database.read() as connection:
+            return [
+                {
+                    **row._mapping,
+                    "before": json.loads(row.before) if row.before else None,
+                    "after": json.loads(row.after) if row.after else None,
+                }
+                for row in connection.execute(query)
+            ]
+
+    # -- writing
+
+    def create_project(self, key: str, name: str, time_zone: str) -> Project:
+        """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
+        with self._database.write() as connection:
+            _next_revision(connection)
+            now = self._database.now(connection)
+            if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:
+                raise Conflict(f"there is a project {key!r} already")
+            project = Project(key, name, time_zone, now + EFFECTIVE_LEAD_MS)
+            connection.execute(insert(projects).values(**asdict(project)))
+        return project
+
+    def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
+        """Store a new definition. It acts from `effective_from`, a moment from now."""
+        with self._database.write() as connection:
+            revision, acts_from = self._begin(connection)
+            version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, acts_from, body)
+            connection.execute(insert(versions).values(**_row(version)))
+            self._audit(connection, actor, "create", version, None, body)
+        return self._confirm(version)
+
+    def change(self, project: str, kind: str, ident: str, change: Change, actor: str) -> DefinitionVersion:
+        """Replace the present version's body by `change(version)`, in the same transaction.
+
+        What `change` raises undoes everything. Raises NotFound.
+        """
+        with self._database.write() as connection:
+            revision, acts_from = self._begin(connection)
+            before = _get(connection, project, kind, ident)
+            body = change(before)
+            if body == before.body:
+                return before
+            _end(connection, ident, acts_from)
+            version = replace(before, revision=revision, effective_from=acts_from, body=body)
+            connection.execute(insert(versions).values(**_row(version)))
+            self._audit(connection, actor, "edit", version, before.body, body)
+        return self._confirm(version)
+
+    def delete(self, project: str, kind: str, ident: str, actor: str, check: Change | None = None) -> DefinitionVersion:
+        """End the definition for good; its history stays. Raises NotFound."""
+        with self._database.write() as connection:
+            revision, acts_from = self._begin(connection)
+            before = _get(connection, project, kind, ident)
+            if check is not None:
+                check(before)
+            _end(connection, ident, acts_from)
+            grave = replace(before, revision=revision, effective_from=acts_from, effective_until=acts_from)
+            connection.execute(insert(versions).values(**_row(grave, is_deleted=True)))
+            self._audit(connection, actor, "delete", before, before.body, None)
+        return self._confirm(grave)
+
+    def _begin(self, connection: Connection) -> tuple[int, int]:
+        """The new revision, and when what it brings begins to act. Writers wait for each other here."""
+        revision = _next_revision(connection)
+        return revision, self._database.now(connection) + EFFECTIVE_LEAD_MS
+
+    def _confirm(self, version: DefinitionVersion) -> DefinitionVersion:
+        """Make sure that the commit was done before the version began to act; else let it begin later."""
+        while True:
+            with self._database.read() as connection:
+                now = self._database.now(connection)
+            if now < version.effective_from:
+                return version
+            with self._database.write() as connection:
+                revision, acts_from = self._begin(connection)
+                mine = (versions.c.id == version.id) & (versions.c.revision == version.revision)
+                ended = (versions.c.id == version.id) & (versions.c.effective_until == version.effective_from)
+                moved: dict[str, Any] = {"effective_from": acts_from}
+                created_at = version.created_at
+                if created_at == version.effective_from:
+                    created_at = moved["created_at"] = acts_from
+                connection.execute(update(versions).where(ended).values(effective_until=acts_from))
+                connection.execute(update(versions).where(mine).values(revision=revision, **moved))
+            version = replace(version, revision=revision, effective_from=acts_from, created_at=created_at)
+
+    def _audit(
+        self,
+        connection: Connection,
+        actor: str,
+        action: str,
+        version: DefinitionVersion,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object] | None,
+    ) -> None:
+        connection.execute(
+            insert(audit).values(
+                at=self._database.now(connection),
+                project=version.project,
+                actor=actor,
+                action=action,
+                kind=version.kind,
+                target=version.id,
+                before=None if before is None else json.dumps(before),
+                after=None if after is None else json.dumps(after),
+            )
+        )
+
+
+def _next_revision(connection: Connection) -> int:
+    raised = update(catalog).values(revision=catalog.c.revision + 1).returning(catalog.c.revision)
+    return int(connection.execute(raised).scalar_one())
+
+
+def _present(project: str, kind: str | None) -> Select[Any]:
+    query = select(versions).where(versions.c.project == project, versions.c.effective_until.is_(None))
+    return query if kind is None else query.where(versions.c.kind == kind)
+
+
+def _get(connection: Connection, project: str, kind: str, ident: str) -> DefinitionVersion:
+    row = connection.execute(_present(project, kind).where(versions.c.id == ident)).one_or_none()
+    if row is None:
+        raise NotFound(kind.replace("_", " "), ident)
+    return _version(row)
+
+
+def _end(connection: Connection, ident: str, acts_until: int) -> None:
+    # A version that has not begun to act yet ends before it begins, and never acts.
+    present = (versions.c.id == ident) & versions.c.effective_until.is_(None)
+    connection.execute(update(versions).where(present).values(effective_until=acts_until))
+
+
+def _version(row: Row[Any]) -> DefinitionVersion:
+    until = FOREVER if row.effective_until is None else row.effective_until
+    body = json.loads(row.body)
+    return DefinitionVersion(
+        row.kind, row.id, row.project, row.revision, row.effective_from, until, row.created_at, body
+    )
+
+
+def _row(version: DefinitionVersion, *, is_deleted: bool = False) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "revision": version.revision,
+        "kind": version.kind,
+        "project": version.project,
+        "created_at": version.created_at,
+        "effective_from": version.effective_from,
+        "effective_until": None if version.effective_until == FOREVER else version.effective_until,
+        "is_deleted": int(is_deleted),
+        "body": json.dumps(version.body),
+    }
+
+
+def _project(row: Row[Any]) -> Project:
+    return Project(row.key, row.name, row.time_zone, row.created_at)
+
+
+def _projects(connection: Connection) -> list[Project]:
+    return [_project(row) for row in connection.execute(select(projects).order_by(projects.c.key))]

@@ -1,0 +1,214 @@
+"""API keys and sessions in SQL. A secret is shown once and stored as a keyed hash only.
+
+A key reads `sk_<id>_<secret>_<checksum>`: 256 random bits, so that a plain keyed hash is enough (there is nothing to
+guess), and a checksum, so that a mistyped key is refused without a look-up.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets as random
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, insert, select, update
+
+from app.errors import Conflict, InvalidApiKey, NotFound
+from app.stores.database import Database
+from app.stores.tables import api_keys, catalog, projects, secrets, sessions
+
+SCOPES = ("read", "write", "ingest", "admin")
+SESSION_MS = 14 * 86_400_000
+_USED_EVERY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Who asks, and what he may do. Times are epoch ms."""
+
+    id: str
+    project: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+
+    def may(self, scope: str) -> bool:
+        return "admin" in self.scopes or scope in self.scopes
+
+
+def _alphabet(number_of_bytes: int) -> str:
+    return base64.b32encode(random.token_bytes(number_of_bytes)).decode().rstrip("=").lower()
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def parse_key(text: str) -> tuple[str, str]:
+    """(id, secret). Raises InvalidApiKey for what cannot be a key."""
+    parts = text.split("_")
+    if len(parts) != 4 or parts[0] != "sk" or not hmac.compare_digest(_checksum("_".join(parts[:3])), parts[3]):
+        raise InvalidApiKey("this is not an API key: a key begins with sk_ and is shown once, when it is created")
+    return parts[1], parts[2]
+
+
+class SqlKeys:
+    """Blocking. Raises StoreUnavailable, and what each method says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pepper: bytes | None = None
+
+    def create(
+        self, project: str, *, name: str = "", scopes: Sequence[str] = SCOPES, expires_at: int | None = None
+    ) -> tuple[ApiKey, str]:
+        """A new key and its text, which is not kept. Raises NotFound for an unknown project."""
+        ident, secret = _alphabet(8), _alphabet(32)
+        secret_hash = self._hash(secret)
+        body = f"sk_{ident}_{secret}"
+        with self._database.write() as connection:
+            if connection.execute(select(projects.c.key).where(projects.c.key == project)).one_or_none() is None:
+                raise NotFound("project", project)
+            now = self._database.now(connection)
+            key = ApiKey(ident, project, name, tuple(scopes), now, expires_at)
+            connection.execute(
+                insert(api_keys).values(
+                    id=ident,
+                    project=project,
+                    name=name,
+                    secret_hash=secret_hash,
+                    scopes=" ".join(scopes),
+                    created_at=now,
+                    expires_at=expires_at,
+                )
+            )
+        return key, f"{body}_{_checksum(body)}"
+
+    def authenticate(self, text: str) -> ApiKey:
+        """The live key with this text. Raises InvalidApiKey."""
+        ident, secret = parse_key(text)
+        secret_hash = self._hash(secret)
+        with self._database.read() as connection:
+            row = connection.execute(select(api_keys).where(api_keys.c.id == ident)).one_or_none()
+            wanted = row.secret_hash if row is not None else "0" * 64
+            if not hmac.compare_digest(wanted, secret_hash) or row is None:
+                raise InvalidApiKey("this API key is not known")
+            now = self._database.now(connection)
+        key = _key(row)
+        _require_live(key, now)
+        if now - (key.last_used_at or 0) > _USED_EVERY_MS:
+            with self._database.write() as connection:
+                connection.execute(update(api_keys).where(api_keys.c.id == ident).values(last_used_at=now))
+        return key
+
+    def list(self, project: str) -> Sequence[ApiKey]:
+        with self._database.read() as connection:
+            query = select(api_keys).where(api_keys.c.project == project).order_by(api_keys.c.created_at)
+            return [_key(row) for row in connection.execute(query)]
+
+    def revoke(self, ident: str) -> ApiKey:
+        """End the key now; its sessions end with it. Raises NotFound, Conflict when it was ended before."""
+        with self._database.write() as connection:
+            row = connection.execute(select(api_keys).where(api_keys.c.id == ident)).one_or_none()
+            if row is None:
+                raise NotFound("API key", ident)
+            if row.revoked_at is not None:
+                raise Conflict(f"the API key {ident} is revoked already")
+            now = self._database.now(connection)
+            connection.execute(update(api_keys).where(api_keys.c.id == ident).values(revoked_at=now))
+            connection.execute(sessions.delete().where(sessions.c.api_key == ident))
+            return _key(row)
+
+    def roll(self, ident: str, grace_ms: int) -> tuple[ApiKey, str]:
+        """A new key with the old one's name and scopes; the old one ends after `grace_ms`. Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(api_keys).where(api_keys.c.id == ident)).one_or_none()
+            if row is None or row.revoked_at is not None:
+                raise NotFound("live API key", ident)
+            now = self._database.now(connection)
+        key, text = self.create(row.project, name=row.name, scopes=row.scopes.split())
+        with self._database.write() as connection:
+            connection.execute(update(api_keys).where(api_keys.c.id == ident).values(expires_at=now + grace_ms))
+        return key, text
+
+    # -- sessions
+
+    def open_session(self, key: ApiKey) -> str:
+        """A token for a browser, which stands for the key until it expires or the key ends."""
+        token = random.token_urlsafe(32)
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            connection.execute(sessions.delete().where(sessions.c.expires_at < now))
+            connection.execute(
+                insert(sessions).values(
+                    token_hash=_token_hash(token), api_key=key.id, created_at=now, expires_at=now + SESSION_MS
+                )
+            )
+        return token
+
+    def resume_session(self, token: str) -> ApiKey:
+        """The live key that the token stands for. Raises InvalidApiKey."""
+        joined = select(api_keys, sessions.c.expires_at.label("session_until")).join(
+            sessions, sessions.c.api_key == api_keys.c.id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(joined.where(sessions.c.token_hash == _token_hash(token))).one_or_none()
+            now = self._database.now(connection)
+        if row is None or row.session_until < now:
+            raise InvalidApiKey("you are signed out")
+        key = _key(row)
+        _require_live(key, now)
+        return key
+
+    def close_session(self, token: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(sessions.delete().where(sessions.c.token_hash == _token_hash(token)))
+
+    # -- hashes
+
+    def _hash(self, secret: str) -> str:
+        if self._pepper is None:
+            self._pepper = self._find_pepper()
+        return hmac.new(self._pepper, secret.encode(), hashlib.sha256).hexdigest()
+
+    def _find_pepper(self) -> bytes:
+        query = select(secrets.c.value).where(secrets.c.name == "api_keys")
+        with self._database.write() as connection:
+            # Whoever is second waits for the first here: the catalog's row is every writer's queue.
+            connection.execute(update(catalog).values(revision=catalog.c.revision))
+            found = connection.execute(query).scalar_one_or_none()
+            if found is None:
+                found = random.token_hex(32)
+                connection.execute(insert(secrets).values(name="api_keys", value=found))
+        return bytes.fromhex(found)
+
+
+def _token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _require_live(key: ApiKey, now: int) -> None:
+    if key.revoked_at is not None:
+        raise InvalidApiKey("this API key was revoked")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise InvalidApiKey("this API key has expired")
+
+
+def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+    found = row._mapping
+    return ApiKey(
+        found["id"],
+        found["project"],
+        found["name"],
+        tuple(found["scopes"].split()),
+        found["created_at"],
+        found["expires_at"],
+        found["revoked_at"],
+        found["last_used_at"],
+    )
