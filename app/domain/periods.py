@@ -16,7 +16,6 @@ from app.domain.goal import Period
 _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_QUARTER_HOUR: Final = timedelta(minutes=15)
 _QUARTER_HOUR_MS: Final = 900_000
 """Time zones change their offset, and days begin, on whole quarters of an hour (since 1972; none is planned else)."""
 
@@ -66,10 +65,8 @@ def _date_at(quarter_hour: int, time_zone: str) -> date:
 def _midnight(day: date, time_zone: str) -> int:
     """The first moment of the day. Where midnight comes twice it is the first one; where the clock jumps over midnight,
     the jump."""
-    zone = ZoneInfo(time_zone)
-    moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-    while (moment - _QUARTER_HOUR).astimezone(zone).date() >= day:
-        moment -= _QUARTER_HOUR
+    # A time in a gap is read with the offset before it, which leads to the jump; of two equal ones the first is meant.
+    moment = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
     return (moment - _EPOCH) // _MILLISECOND
 
 

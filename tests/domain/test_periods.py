@@ -74,6 +74,13 @@ def test_days_are_as_long_as_the_clock_made_them(zone: str, day: str, hours: flo
     assert end - start == hours * HOUR
 
 
+def test_a_day_that_has_begun_goes_on_though_the_clock_is_set_back_over_midnight() -> None:
+    again_before_midnight = ms("2010-11-06T23:15-03:30")  # a minute past midnight the clock went back to 23:01
+    assert local_date(again_before_midnight, "America/St_Johns") == "2010-11-07"
+    start, end = period_bounds(Period.DAY, again_before_midnight, "America/St_Johns")
+    assert (start, end) == (ms("2010-11-07T00:00-02:30"), ms("2010-11-08T00:00-03:30"))
+
+
 moments = st.integers(ms("2000-01-01T00:00Z"), ms("2040-01-01T00:00Z"))
 
 

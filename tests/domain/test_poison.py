@@ -141,7 +141,11 @@ def test_no_digit_of_a_great_number_is_lost() -> None:
     assert exact_number(parsed.data, ("a",)) is None
 
 
-@pytest.mark.parametrize("value", [value for _, value, _ in REFUSED if value and b"[[[" in value])
+DEEP = [value for _, value, _ in REFUSED if value and b"[[[" in value]
+DEEP_ELEMENT = b'{"projectKey":"p","events":[' + GOOD + b"," + nested(700) + b"]}"
+
+
+@pytest.mark.parametrize("value", [*DEEP, DEEP_ELEMENT])
 def test_depth_is_judged_alike_however_deep_the_caller_stands(value: bytes) -> None:
     found: list[object] = []
 
