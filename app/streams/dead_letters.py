@@ -7,7 +7,7 @@ again; readers keep one of each identity.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -75,3 +75,32 @@ class DeadLetterTopic:
             headers = headers_of(letter, position, by_reference=True)
             key = record.key if len(record.key or b"") <= 1000 else None
             return await self._producer.send(self._topic, key=key, value=None, headers=headers)
+
+
+class LateDeadLetterTopic:
+    """Implements tracking.DeadLetters; connects with the first letter, so that a worker starts without the brokers."""
+
+    def __init__(self, bootstrap: str, topic: str, security: Mapping[str, Any] | None = None) -> None:
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": bootstrap.split(","),
+            "acks": "all",
+            "client_id": "scorekeeper-dead-letters",
+            **(security or {}),
+        }
+        self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        if self._producer is None:
+            producer = AIOKafkaProducer(**self._options)
+            try:
+                await producer.start()
+            except (KafkaError, OSError, TimeoutError) as error:
+                await producer.stop()
+                raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
+            self._producer = producer
+        await DeadLetterTopic(self._producer, self._topic).send(letters, position)
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()

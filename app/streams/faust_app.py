@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,7 @@ from mode.supervisors import CrashingSupervisor
 
 from app.streams.batches import Undecoded
 from app.streams.consumer import BatchTransport, Partitions
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaOptions:
-    """How to reach Kafka and how to read from it. Sizes in bytes, times in seconds."""
-
-    bootstrap: str
-    topics: tuple[str, ...]
-    group: str
-    client_id: str
-    session_timeout_seconds: float = 6.0
-    poll_records: int = 4_000
-    fetch_bytes: int = 2 * 1024 * 1024
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    sasl_username: str | None = None
-    sasl_password: str | None = None
-    ssl_cafile: str | None = None
+from app.streams.options import KafkaOptions as KafkaOptions
 
 
 class ScorekeeperApp(faust.App):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from app.streams.faust_app import KafkaOptions
+from app.streams.options import KafkaOptions
 
 
 def kafka_python_security(options: KafkaOptions) -> dict[str, Any]:
