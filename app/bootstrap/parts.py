@@ -1,0 +1,168 @@
+"""The parts of any process of ours. Each is made when it is first asked for, and connects when it is first used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from app.bootstrap.addresses import database_url, kafka_options, redis_url
+from app.defining import Defining
+from app.domain.folding import FoldingRules
+from app.domain.parsing import ParsingRules
+from app.domain.progress import Thresholds
+from app.embedded.running import make_private_directory
+from app.errors import EmbeddedUnavailable, InvalidSettings, StoreUnavailable
+from app.ports import CatalogSignals
+from app.reporting import Reporter
+from app.stores.database import Database
+from app.stores.generations import Generations, new_rules
+from app.stores.redis import RedisCounters, RedisReader
+from app.stores.redis_client import Client, connect
+from app.stores.redis_signals import RedisSignals
+from app.stores.sql import SqlDefinitions
+from app.stores.sql_keys import SqlKeys
+from app.streams.options import KafkaOptions
+from app.streams.publishing import Publisher
+from app.streams.security import aiokafka_security, kafka_python_security
+from app.streams.topics import Topics
+from config.settings import DAY_MS, Settings
+
+
+class Parts:
+    """Of one process; `name` labels its connections. `async with` closes them at the end.
+
+    Asking for a part raises EmbeddedUnavailable or InvalidSettings when it cannot be had.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self._label = f"scorekeeper-{name}-{os.getpid()}"
+
+    async def __aenter__(self) -> Parts:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections; may be repeated."""
+        made: dict[str, Any] = self.__dict__
+        if "redis" in made:
+            await self.redis.aclose()
+        if "database" in made:
+            await asyncio.to_thread(self.database.close)
+
+    # -- SQL
+
+    @cached_property
+    def database(self) -> Database:
+        """Its schema is as it is found."""
+        if self.settings.database is None:
+            make_private_directory(self.settings.data_dir)
+        return Database(database_url(self.settings))
+
+    def require_schema(self) -> None:
+        """Blocking. SQLite of ours is migrated here; a server's schema must have been migrated.
+
+        Raises InvalidSettings when it was not, StoreUnavailable.
+        """
+        if self.settings.database is None:
+            self.database.migrate()
+            return
+        pending = self.database.pending_migrations()
+        if pending > 0:
+            raise InvalidSettings(f"the database lacks {pending} migration(s): run `scorekeeper migrate`")
+        if pending < 0:
+            raise InvalidSettings("the database was migrated by a newer version: install that version")
+
+    @cached_property
+    def definitions(self) -> SqlDefinitions:
+        return SqlDefinitions(self.database)
+
+    @cached_property
+    def keys(self) -> SqlKeys:
+        return SqlKeys(self.database)
+
+    # -- Redis
+
+    @cached_property
+    def redis(self) -> Client:
+        url, timeout = redis_url(self.settings), self.settings.redis_timeout_seconds
+        return connect(url, name=self._label, timeout_seconds=timeout)
+
+    @cached_property
+    def signals(self) -> RedisSignals:
+        return RedisSignals(self.redis)
+
+    @cached_property
+    def generations(self) -> Generations:
+        return Generations(self.redis)
+
+    async def counters(self) -> RedisCounters:
+        """Of the generation that is shown. Raises GenerationMissing, StoreUnavailable."""
+        return RedisCounters(self.redis, await self.generations.active())
+
+    # -- Kafka
+
+    @cached_property
+    def kafka(self) -> KafkaOptions:
+        return kafka_options(self.settings, self._label)
+
+    @cached_property
+    def topics(self) -> Topics:
+        return Topics(self.kafka.bootstrap, kafka_python_security(self.kafka))
+
+    def publisher(self, topic: str | None = None) -> Publisher:
+        """Writes to the first topic that is counted, or to `topic`. Not started."""
+        return Publisher(self.kafka.bootstrap, topic or self.settings.topics[0], aiokafka_security(self.kafka))
+
+    # -- what we do with them
+
+    @cached_property
+    def defining(self) -> Defining:
+        """Definitions' write path. Without a Redis to be found, workers learn of a change from the database alone."""
+        signals: CatalogSignals = _NoSignals()
+        with suppress(EmbeddedUnavailable):
+            signals = self.signals
+        return Defining(self.definitions, signals, live_timeout_seconds=self.settings.live_timeout_seconds)
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        return Reporter(self.definitions, RedisReader(self.redis), thresholds=thresholds(self.settings))
+
+
+def parsing_rules(settings: Settings) -> ParsingRules:
+    return ParsingRules(
+        default_project=settings.default_project,
+        max_age_ms=int(settings.max_event_age_days * DAY_MS),
+        max_ahead_ms=int(settings.max_event_ahead_seconds * 1000),
+    )
+
+
+def folding_rules(settings: Settings) -> FoldingRules:
+    """The rules that a new generation begins with; one that exists keeps its own."""
+    window_ms = int(settings.deduplication_window_days * DAY_MS)
+    return new_rules(parsing_rules(settings), window_ms=window_ms, stripes=settings.stripes)
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    return Thresholds(
+        on_track=Decimal(str(settings.status_on_track_ratio)),
+        at_risk=Decimal(str(settings.status_at_risk_ratio)),
+        grace=Decimal(str(settings.status_grace_ratio)),
+    )
+
+
+class _NoSignals:
+    """Implements CatalogSignals where no Redis is known."""
+
+    async def publish(self, revision: int) -> None:
+        raise StoreUnavailable("redis", f"nobody can be told of catalog revision {revision}")
+
+    async def worker_revisions(self) -> Mapping[str, int]:
+        return {}

@@ -1,0 +1,109 @@
+"""What one worker is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client import start_http_server
+
+from app import metrics
+from app.bootstrap.addresses import load_settings
+from app.bootstrap.parts import Parts, folding_rules
+from app.domain.catalog import Catalog
+from app.domain.folding import DeadLetter
+from app.domain.increments import Position
+from app.errors import InvalidSettings
+from app.refreshing import CatalogRefresher
+from app.stores.redis import RedisCounters
+from app.streams.dead_letters import LateDeadLetterTopic
+from app.streams.security import aiokafka_security
+from app.tracking import Hook, Outcome, no_hook
+from config.logging import set_up
+from config.settings import Settings
+
+
+class WorkerParts:
+    """What app/worker.py asks for. `close` ends all connections."""
+
+    def __init__(self, settings: Settings, hook: Hook = no_hook) -> None:
+        self._settings = settings
+        self._parts = Parts(settings, "worker")
+        self.hook = hook
+        self.kafka = self._parts.kafka
+        self.data_dir: Path = settings.data_dir / "faust"
+        self.signals = self._parts.signals
+        self.catalog = CatalogRefresher(
+            self._parts.definitions,
+            allowance_ms=int(settings.clock_allowance_seconds * 1000),
+            on_change=_show_catalog,
+        )
+        self._letters = LateDeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
+        self.dead_letters = _CountedLetters(self._letters)
+
+    async def start(self) -> None:
+        """Serve metrics, when a port for them is set. Raises InvalidSettings when it is taken."""
+        port = self._settings.metrics_port
+        if port:
+            try:
+                start_http_server(port, self._settings.host, metrics.REGISTRY)
+            except OSError as error:
+                raise InvalidSettings(f"SCOREKEEPER_METRICS_PORT: port {port} cannot be used: {error}") from error
+
+    async def open_store(self, now: int) -> RedisCounters:
+        """The counters of the active generation, which is created when there is none."""
+        generation = await self._parts.generations.ensure_active(folding_rules(self._settings), now)
+        return RedisCounters(self._parts.redis, generation)
+
+    async def incarnation_of(self, topic: str) -> str:
+        """The broker's id of the topic. Raises NotFound, StoreUnavailable."""
+        return (await asyncio.to_thread(self._parts.topics.describe, [topic]))[0].incarnation
+
+    async def partitions_of(self, names: Sequence[str]) -> list[Position]:
+        """All positions of the topics as they are now. Raises NotFound, StoreUnavailable."""
+        found = await asyncio.to_thread(self._parts.topics.describe, names)
+        return [position for topic in found for position in topic.positions()]
+
+    def observe(self, position: Position, outcome: Outcome) -> None:
+        """Count what a batch came to."""
+        del position
+        metrics.BATCHES.inc()
+        metrics.BATCH_EVENTS.observe(outcome.received)
+        for fate, number in (
+            ("counted", outcome.counted),
+            ("unmatched", outcome.unmatched),
+            ("duplicate", outcome.duplicate),
+        ):
+            metrics.EVENTS.labels(fate).inc(number)
+        for reason, number in (outcome.rejected or {}).items():
+            metrics.EVENTS.labels("rejected").inc(number)
+            metrics.REJECTED.labels(reason).inc(number)
+        if outcome.seek_to is not None:
+            metrics.RESEEKS.inc()
+
+    async def close(self) -> None:
+        await self._letters.close()
+        await self._parts.close()
+
+
+class _CountedLetters:
+    """Implements tracking.DeadLetters, and counts them."""
+
+    def __init__(self, inner: LateDeadLetterTopic) -> None:
+        self._inner = inner
+
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        await self._inner.send(letters, position)
+        metrics.DEAD_LETTERS.inc(len(letters))
+
+
+def _show_catalog(catalog: Catalog) -> None:
+    metrics.CATALOG_REVISION.set(catalog.revision)
+
+
+def worker_parts() -> WorkerParts:
+    """The parts of this process's worker. Sets up logging. Raises InvalidSettings, EmbeddedUnavailable."""
+    settings = load_settings()
+    set_up(settings)
+    return WorkerParts(settings)
