@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.defining import Defining
@@ -43,7 +43,7 @@ class Parts:
         self.settings = settings
         self._label = f"scorekeeper-{name}-{os.getpid()}"
 
-    async def __aenter__(self) -> Parts:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -12,10 +12,15 @@ from typing import Annotated
 import typer
 
 from app.cli.cases import check_cases
+from app.cli.goals import goals, watch
 from app.cli.matching import match
+from app.cli.parts import api, migrate, worker
 from app.cli.printing import tell
+from app.cli.projects import keys, projects
+from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
-from app.errors import InvalidSettings, ScorekeeperError
+from app.cli.topics import topics
+from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError
 from config.loading import SettingsError
 from config.settings import CONFIG_VARIABLE, Settings
 
@@ -27,6 +32,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("worker")(worker)
+app.command("api")(api)
+app.command("migrate")(migrate)
+app.command("publish")(publish)
+app.command("wait")(wait)
+app.command("goals")(goals)
+app.command("watch")(watch)
+app.add_typer(projects, name="projects")
+app.add_typer(keys, name="keys")
+app.add_typer(topics, name="topics")
 app.command("match")(match)
 app.command("check-cases")(check_cases)
 app.command("settings")(show_settings)
@@ -49,7 +64,7 @@ def run() -> int:
         app(arguments, prog_name="scorekeeper")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
-    except (SettingsError, InvalidSettings) as error:
+    except (SettingsError, InvalidSettings, InvalidDefinition) as error:
         return _say(error, 2)
     except ScorekeeperError as error:
         return _say(error, 1)

@@ -1,0 +1,55 @@
+"""What commands that ask servers share: running a coroutine over the parts, and choosing a project."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from app.errors import NotFound, ScorekeeperError
+
+if TYPE_CHECKING:
+    from app.bootstrap import Parts
+
+T = TypeVar("T")
+
+ProjectOption = Annotated[str | None, typer.Option("--project", help="The project's key.", show_default=False)]
+
+
+def with_parts(ask: Callable[[Parts], Awaitable[T]]) -> T:
+    """Run `ask` over this process's parts, and close them."""
+    from app.bootstrap import Parts, load_settings
+
+    async def run() -> T:
+        async with Parts(load_settings(), "cli") as parts:
+            return await ask(parts)
+
+    return asyncio.run(run())
+
+
+async def schema_ready(parts: Parts) -> None:
+    """Raises InvalidSettings when migrations are missing."""
+    await asyncio.to_thread(parts.require_schema)
+
+
+async def chosen_projects(parts: Parts, key: str | None) -> Sequence[str]:
+    """The named project, else all. Raises NotFound."""
+    projects = await asyncio.to_thread(parts.definitions.projects)
+    known = [project.key for project in projects]
+    if key is None:
+        return known
+    if key not in known:
+        raise NotFound("project", key)
+    return [key]
+
+
+async def one_project(parts: Parts, key: str | None) -> str:
+    """The named project, else the only one. Raises NotFound, or says that one has to be named."""
+    known = await chosen_projects(parts, key)
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise ScorekeeperError("there is no project yet: scorekeeper projects create NAME")
+    raise ScorekeeperError(f"which project? Name it with --project: {', '.join(known[:20])}")

@@ -1,0 +1,99 @@
+"""`scorekeeper worker`, `api` and `migrate`: one part alone, as real deployments run them.
+
+A part takes this process's place (exec), so that its supervisor sees the part itself: its id, signals and exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.asking import with_parts
+from app.cli.printing import AsJson, fail, print_json, print_line, tell
+from app.cli.topics import create_missing, missing
+from app.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from app.bootstrap import Parts
+
+
+def worker(
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that do not exist yet.")
+    ] = False,
+) -> None:
+    """Count events, until it is asked to end. Run as many as there are partitions, at most."""
+
+    async def check(parts: Parts) -> list[str]:
+        await asyncio.to_thread(parts.require_schema)
+        await _require_kept_counters(parts)
+        if create_topics:
+            await asyncio.to_thread(create_missing, parts.topics, parts.settings)
+            return []
+        return await asyncio.to_thread(missing, parts.topics, [*parts.settings.topics, parts.settings.dead_letters])
+
+    absent = with_parts(check)
+    if absent:
+        fail(f"there is no topic {absent[0]!r}: create it, or start with --create-topics, or set SCOREKEEPER_TOPIC")
+    _become("agents")
+
+
+def api(
+    host: Annotated[str | None, typer.Option("--host", help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="The port to listen on.")] = None,
+) -> None:
+    """Serve the HTTP API and the dashboard, until it is asked to end."""
+    from app.bootstrap import load_settings
+
+    if host is not None:
+        os.environ["SCOREKEEPER_HOST"] = host
+    if port is not None:
+        os.environ["SCOREKEEPER_PORT"] = str(port)
+    load_settings()
+    with_parts(lambda parts: asyncio.to_thread(parts.require_schema))
+    _become("api")
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database's schema to this version's. May be repeated."""
+
+    async def bring(parts: Parts) -> int:
+        before = await asyncio.to_thread(parts.database.pending_migrations)
+        if before < 0:
+            raise InvalidSettings("the database was migrated by a newer version: install that version")
+        await asyncio.to_thread(parts.database.migrate)
+        return before
+
+    applied = with_parts(bring)
+    if as_json:
+        print_json({"applied": applied})
+    else:
+        print_line(f"applied {applied} migration(s)" if applied else "the database is up to date")
+
+
+async def _require_kept_counters(parts: Parts) -> None:
+    """Raises InvalidSettings when Redis would drop counters to make room."""
+    from app.errors import StoreUnavailable
+    from app.stores.redis_client import as_store_errors
+
+    try:
+        with as_store_errors():
+            policy = (await parts.redis.config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
+    except StoreUnavailable as error:
+        # Managed Redis often refuses CONFIG; an unreachable one is waited for by the worker.
+        tell(f"scorekeeper: cannot see whether Redis keeps its keys ({error.cause})")
+        return
+    if policy != "noeviction":
+        raise InvalidSettings(
+            f"Redis evicts keys when it is full (maxmemory-policy {policy}), and counts would be lost: "
+            "set it to noeviction"
+        )
+
+
+def _become(module: str) -> None:
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606  # our own module

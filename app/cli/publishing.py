@@ -1,0 +1,221 @@
+"""`scorekeeper publish`: events from a file to Kafka, unchanged; `wait`: until all that was published is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.cli.asking import with_parts
+from app.cli.offline import STDIN, read_lines
+from app.cli.printing import AsJson, fail, print_json, print_line, tell
+from app.errors import GenerationMissing
+
+if TYPE_CHECKING:
+    from app.bootstrap import Parts
+    from app.domain.increments import Position
+    from app.streams.publishing import Message, Publisher
+
+FLUSH_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.05
+MAX_TOLD: Final = 20
+
+
+class _Line(msgspec.Struct, rename="camel", gc=False):
+    """What is looked at in an event before it is published; the rest only has to be JSON."""
+
+    user_id: msgspec.Raw = msgspec.Raw(b"")
+    visitor_id: msgspec.Raw = msgspec.Raw(b"")
+    anonymous_id: msgspec.Raw = msgspec.Raw(b"")
+    id: msgspec.Raw = msgspec.Raw(b"")
+    project_key: msgspec.Raw = msgspec.Raw(b"")
+    project_id: msgspec.Raw = msgspec.Raw(b"")
+    project: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+_decode_any: Final = msgspec.json.Decoder().decode
+
+
+def publish(
+    file: Annotated[Path, typer.Argument(metavar="[FILE|-]", help="Events, one JSON document a line.")] = STDIN,
+    project: Annotated[str | None, typer.Option("--project", help="Of the events that name none.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="At most so many events a second.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 when a line was left out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish events to Kafka, their bytes unchanged, keyed by subject so that a visitor's events keep their order.
+
+    A line that is not JSON is named on stderr with its number, and the rest go on.
+    """
+    sending = _Sending(project, rate)
+
+    async def send(parts: Parts) -> None:
+        publisher = parts.publisher()
+        await publisher.start()
+        try:
+            await sending.run(publisher, file)
+        finally:
+            await publisher.stop()
+
+    try:
+        with_parts(send)
+    except OSError as error:
+        fail(f"{file} cannot be read ({error.strerror}); name a file of events, one a line", 2)
+    if as_json:
+        print_json({"published": sending.published, "leftOut": sending.left_out})
+    else:
+        print_line(f"published {sending.published}")
+    if sending.left_out:
+        tell(f"{sending.left_out} line(s) were left out")
+        if strict:
+            raise typer.Exit(1)
+
+
+def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
+    """The message of a line: keyed by userId, else visitorId, anonymousId or id. Raises msgspec.MsgspecError.
+
+    The header `project` is added when `project` is given and the event names none.
+    """
+    from app.streams.publishing import Message
+
+    try:
+        event = _decode(line)
+    except msgspec.ValidationError:
+        # JSON, but no object: what it is worth is the worker's to say.
+        _decode_any(line)
+        event = _Line()
+    key = _text(event.user_id) or _text(event.visitor_id) or _text(event.anonymous_id) or _text(event.id)
+    names_project = _text(event.project_key) or _text(event.project_id) or _text(event.project)
+    headers = (("project", project.encode()),) if project and not names_project else ()
+    return Message(key, line, headers, tag)
+
+
+def _text(raw: msgspec.Raw) -> bytes | None:
+    """A string's characters, a number's digits; None for nothing, null and the empty string."""
+    text = bytes(raw)
+    if text[:1] == b'"':
+        text = str(_decode_any(text)).encode(errors="surrogatepass")
+    return None if text in (b"", b"null") else text
+
+
+class _Sending:
+    """One run of `publish`."""
+
+    def __init__(self, project: str | None, rate: float | None) -> None:
+        self._project = project
+        self._rate = rate
+        self.published = 0
+        self.left_out = 0
+
+    async def run(self, publisher: Publisher, file: Path) -> None:
+        begun = flushed = time.monotonic()
+        sent = 0
+        try:
+            for number, line in self._lines(file):
+                try:
+                    message = message_of(line, self._project, number)
+                except (msgspec.MsgspecError, RecursionError) as error:
+                    self._leave_out(number, f"is not JSON: {error}")
+                    continue
+                await publisher.add(message)
+                sent += 1
+                if self._rate:
+                    if time.monotonic() - flushed > FLUSH_SECONDS:
+                        await publisher.flush()
+                        flushed = time.monotonic()
+                    ahead = begun + sent / self._rate - time.monotonic()
+                    if ahead > 0.002:
+                        await publisher.flush()
+                        await asyncio.sleep(ahead)
+            await publisher.flush()
+        finally:
+            self.published = publisher.published
+        for number in sorted(publisher.refused):
+            self._leave_out(number, "is larger than the topic takes")
+
+    def _leave_out(self, number: int, why: str) -> None:
+        self.left_out += 1
+        if self.left_out <= MAX_TOLD:
+            tell(f"line {number} {why}")
+        elif self.left_out == MAX_TOLD + 1:
+            tell("more lines like these are only counted")
+
+    def _lines(self, file: Path) -> Iterator[tuple[int, bytes]]:
+        """The lines, with a progress bar when somebody watches."""
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield from read_lines(file)
+            return
+        columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("publishing", total=_count_lines(file))
+            for number, line in read_lines(file):
+                if number % 500 == 0:
+                    progress.update(bar, completed=number)
+                yield number, line
+
+
+def _count_lines(file: Path) -> int | None:
+    """None for what can only be read once."""
+    if file == STDIN or not file.is_file():
+        return None
+    with file.open("rb") as text:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: text.read(1 << 20), b""))
+
+
+# ---------------------------------------------------------------- wait
+
+
+def wait(
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="How many seconds to wait at most.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Return when everything published before the call is counted; exit code 1 and the lag otherwise."""
+
+    async def ask(parts: Parts) -> int:
+        return await wait_until_counted(parts, timeout)
+
+    lag = with_parts(ask)
+    if as_json:
+        print_json({"lag": lag})
+    elif lag:
+        print_line(f"{lag} messages are not counted yet")
+    else:
+        print_line("all counted")
+    if lag:
+        tell("scorekeeper: is a worker running? `scorekeeper status` shows them")
+        raise typer.Exit(1)
+
+
+async def wait_until_counted(parts: Parts, timeout_seconds: float) -> int:
+    """The messages published before the call that are not counted yet: 0, or what is left after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
+    described = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
+    positions = [position for topic in described for position in topic.positions()]
+    ends = await asyncio.to_thread(parts.topics.ends, positions)
+    while True:
+        lag = await _lag(parts, positions, ends)
+        if not lag or time.monotonic() >= deadline:
+            return lag
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _lag(parts: Parts, positions: list[Position], ends: Any) -> int:
+    """A log that begins later than the checkpoint has lost what lies between: that is not waited for."""
+    try:
+        found = await (await parts.counters()).checkpoints(positions)
+    except GenerationMissing:
+        found = [[0] for _ in positions]
+    lag = 0
+    for position, checkpoints in zip(positions, found, strict=True):
+        first, end = ends[position]
+        lag += max(0, end - max(min(checkpoints), first))
+    return lag

@@ -1,0 +1,137 @@
+"""The table of goals: bar with the pace's marker, current, target, status, rate, freshness. It asks nobody."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+BAR_WIDTH = 24
+RATE_SECONDS = 30.0
+COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
+
+Goals = Sequence[dict[str, Any]]
+
+
+class GoalTable:
+    """Draws looks at the goals; remembers earlier looks, for the rates."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, dict[str, float]]] = deque()
+
+    def render(self, goals: Goals | str) -> RenderableType:
+        """One look as a table; a string is shown as it is."""
+        if isinstance(goals, str):
+            return Text(goals, style="yellow")
+        rates = self._rates(goals)
+        several = len({goal["projectKey"] for goal in goals}) > 1
+        table = Table(box=None, header_style="dim", pad_edge=False)
+        for name, justify in (
+            *([("project", "left")] if several else []),
+            ("goal", "left"),
+            ("progress", "left"),
+            ("current", "right"),
+            ("target", "right"),
+            ("status", "left"),
+            ("rate", "right"),
+            ("fresh", "right"),
+        ):
+            table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+        for goal in goals:
+            status = str(goal.get("status") or "rebuilding")
+            table.add_row(
+                *([Text(str(goal["projectKey"]))] if several else []),
+                Text(name_of(goal)),
+                bar(goal),
+                Text(amount(goal.get("current"))),
+                Text(f"{amount(goal.get('target'))} {goal.get('unit') or ''}".rstrip()),
+                Text(status.replace("_", " "), style=COLOURS.get(status, "dim")),
+                Text(_rate(rates.get(goal["id"]))),
+                Text(freshness(goal.get("freshAsOf"))),
+            )
+        return table
+
+    def lines(self, goals: Goals | str) -> list[str]:
+        """One look as plain lines."""
+        if isinstance(goals, str):
+            return [goals]
+        rates = self._rates(goals)
+        return [
+            f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} "
+            f"{goal.get('unit') or ''}".rstrip()
+            + f", {str(goal.get('status') or 'rebuilding').replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
+            for goal in goals
+        ]
+
+    def _rates(self, goals: Goals) -> dict[str, float]:
+        """Per goal, its growth a second over the looks of the last half minute."""
+        now = time.monotonic()
+        present = {goal["id"]: float(goal["current"]) for goal in goals if goal.get("current") is not None}
+        self._looks.append((now, present))
+        while now - self._looks[0][0] > RATE_SECONDS:
+            self._looks.popleft()
+        then, before = self._looks[0]
+        if now - then < 0.5:
+            return {}
+        return {ident: (value - before[ident]) / (now - then) for ident, value in present.items() if ident in before}
+
+
+def name_of(goal: dict[str, Any]) -> str:
+    """What a person calls the goal."""
+    return str(goal.get("description") or goal["metric"])[:40]
+
+
+def bar(goal: dict[str, Any]) -> Text:
+    """How far the goal is, with a marker where the pace expects it to be by now."""
+    done = _share(goal.get("progress"))
+    expected = _expected_share(goal)
+    filled = round(done * BAR_WIDTH)
+    cells = ["█" if index < filled else "░" for index in range(BAR_WIDTH)]
+    text = Text("".join(cells), style=COLOURS.get(str(goal.get("status")), "dim"))
+    if expected is not None:
+        place = min(BAR_WIDTH - 1, int(expected * BAR_WIDTH))
+        text.plain = text.plain[:place] + "│" + text.plain[place + 1 :]
+        text.stylize("bold white", place, place + 1)
+    text.append(f" {done * 100:4.0f}%")
+    return text
+
+
+def amount(value: float | None) -> str:
+    """A number with separators, at most two decimals."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def freshness(moment: str | None) -> str:
+    """How long ago the figure was complete."""
+    if not moment:
+        return "–"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    if seconds < 90:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
+def _share(value: float | None) -> float:
+    return min(1.0, max(0.0, float(value or 0)))
+
+
+def _expected_share(goal: dict[str, Any]) -> float | None:
+    expected, target = goal.get("expected"), goal.get("target")
+    if expected is None or not target:
+        return None
+    start = float(goal.get("startValue") or 0)
+    return _share((float(expected) - start) / (float(target) - start)) if target != start else None
+
+
+def _rate(per_second: float | None) -> str:
+    if per_second is None:
+        return "–"
+    return f"{per_second:,.1f}/s" if abs(per_second) >= 0.1 or not per_second else f"{per_second * 60:,.1f}/min"
