@@ -39,7 +39,7 @@ class Defined:
 
 
 class Defining:
-    """Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable. Nothing is stored when one is raised."""
+    """Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable. Then nothing is stored."""
 
     def __init__(self, store: DefinitionStore, signals: CatalogSignals, *, live_timeout_seconds: float = 3.0) -> None:
         self._store = store

@@ -95,7 +95,7 @@ class CounterStore(Protocol):
     def stripes(self) -> int: ...
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
-        """Per position, per stripe: the next offset whose effects are not in the counters yet; 0 where none is known."""
+        """Per position, per stripe: the next offset that is not counted yet; 0 where none is known."""
         ...
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:

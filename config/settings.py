@@ -127,9 +127,14 @@ class Settings(BaseSettings):
     status_grace_ratio: float = _setting(
         0.05, "In this first share of the time a goal is on track.", unit="ratio", ge=0, le=1
     )
-    reads_per_minute: int = _setting(600, "Reads that one API key may make; 0 sets no limit.", unit="per minute", ge=0)
+    events_per_minute: int = _setting(
+        60_000, "Events that one project may publish over HTTP; 0 sets no limit.", unit="per minute", ge=0
+    )
+    reads_per_minute: int = _setting(
+        6_000, "Reads that one project may make; 0 sets no limit.", unit="per minute", ge=0
+    )
     writes_per_minute: int = _setting(
-        120, "Writes that one API key may make; 0 sets no limit.", unit="per minute", ge=0
+        1_200, "Writes that one project may make; 0 sets no limit.", unit="per minute", ge=0
     )
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")

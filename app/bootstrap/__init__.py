@@ -3,10 +3,12 @@
 addresses.py   where each server is: a setting, or what `scorekeeper up` runs in the data directory
 parts.py       the parts of any process, each made when it is first asked for
 worker.py      what a worker is made of
+pipeline.py    the state of it all, as operators see it
 """
 
 from app.bootstrap.addresses import database_url, kafka_address, load_settings, redis_url
-from app.bootstrap.parts import Parts
+from app.bootstrap.parts import Parts, parsing_rules
+from app.bootstrap.pipeline import pipeline_status
 from app.bootstrap.worker import WorkerParts, worker_parts
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "database_url",
     "kafka_address",
     "load_settings",
+    "parsing_rules",
+    "pipeline_status",
     "redis_url",
     "worker_parts",
 ]

@@ -1,0 +1,124 @@
+"""Serves the HTTP API: `python -m api`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import uvicorn
+
+from api.main import create_app
+from api.services import Services
+from app.bootstrap import Parts, load_settings, parsing_rules, pipeline_status
+from app.errors import ScorekeeperError, StoreUnavailable
+from app.stores.redis_limits import TokenBuckets
+from app.stores.sql_answers import SqlAnswers
+from app.streams.log import Log
+from app.streams.recent import RecentEvents
+from app.streams.security import aiokafka_security
+from app.streams.sending import EventSender
+from config.logging import set_up
+from config.settings import Settings
+
+CHECK_SECONDS = 1.5
+DRAIN_SECONDS = 3
+
+
+def build_services(parts: Parts) -> Services:
+    """Everything the HTTP layer needs, not connected."""
+    settings = parts.settings
+    security = aiokafka_security(parts.kafka)
+    rules = parsing_rules(settings)
+    sender = EventSender(parts.kafka.bootstrap, settings.topics[0], security)
+    limits = {
+        "reads": settings.reads_per_minute,
+        "writes": settings.writes_per_minute,
+        "events": settings.events_per_minute,
+    }
+
+    async def stop() -> None:
+        await sender.close()
+        await parts.close()
+
+    return Services(
+        definitions=parts.definitions,
+        defining=parts.defining,
+        reporter=parts.reporter,
+        keys=parts.keys,
+        publisher=sender,
+        recent=RecentEvents(parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules),
+        answers=SqlAnswers(parts.database),
+        limits=TokenBuckets(parts.redis, limits),
+        audit=parts.definitions.audit,
+        now=lambda: int(time.time() * 1000),
+        check=lambda: check(parts),
+        pipeline=lambda: pipeline_status(parts),
+        parsing=rules,
+        stop=stop,
+    )
+
+
+async def check(parts: Parts) -> Mapping[str, str | None]:
+    """Each part that requests need -> None when it answers, else what is wrong."""
+
+    async def redis() -> None:
+        await parts.redis.ping()
+
+    async def sql() -> None:
+        await asyncio.to_thread(parts.definitions.revision)
+
+    async def kafka() -> None:
+        await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
+
+    async def problem(ask: Any) -> str | None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await ask()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the part does not answer
+            return type(error).__name__
+        return None
+
+    names = {"redis": redis, "database": sql, "kafka": kafka}
+    found = await asyncio.gather(*(problem(ask) for ask in names.values()))
+    return dict(zip(names, found, strict=True))
+
+
+def serve(settings: Settings) -> int:
+    """Block until it is asked to end; the exit code."""
+    parts = Parts(settings, "api")
+    config = uvicorn.Config(
+        create_app(build_services(parts)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        loop="uvloop",
+        http="httptools",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 1
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        set_up(settings)
+        return serve(settings)
+    except (StoreUnavailable, ScorekeeperError) as error:
+        sys.stderr.write(f"scorekeeper api: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Reading and writing bodies: JSON objects within limits, entity tags, and answers that are given once.
+
+Definitions are checked by the domain, which names each wrong field; the schemas here are for the documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse, Response
+
+from api.auth import services_of
+from api.problems import Problem, respond, to_problem
+from api.services import Key
+from app.errors import Conflict
+
+MAX_DEPTH = 16
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The request's JSON object. Raises Problem."""
+    found = await read_json(request)
+    if not isinstance(found, dict):
+        raise Problem(422, "The body has to be a JSON object.", errors=[{"pointer": "", "problem": "not an object"}])
+    return found
+
+
+async def read_json(request: Request) -> Any:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Problem(415, f"The body has to be application/json, not {kind[:100]!r}.")
+    raw = await request.body()
+    if not raw:
+        raise Problem(400, "The body is empty; send a JSON object.", code="empty_body")
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_of(raw) > MAX_DEPTH:
+        raise Problem(422, f"The body is nested deeper than {MAX_DEPTH} levels.", code="too_deep")
+    try:
+        return json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise Problem(400, f"The body is not JSON{where}.", code="invalid_json") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def depth_of(raw: bytes) -> int:
+    """How deep the brackets nest, strings aside."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for byte in raw:
+        if in_string:
+            in_string = escaped or byte != 0x22
+            escaped = byte == 0x5C and not escaped
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def answer(request: Request, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The body as JSON, with the rate limit's state."""
+    more = getattr(request.state, "limit_headers", {})
+    return JSONResponse(jsonable_encoder(body), status, {**more, **(headers or {})})
+
+
+def tagged(request: Request, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """The body with an entity tag over all of it; 304 when the client has it."""
+    whole = answer(request, body, headers=headers)
+    tag = f'"{hashlib.blake2b(bytes(whole.body), digest_size=12).hexdigest()}"'
+    whole.headers["etag"] = tag
+    whole.headers["cache-control"] = "private, no-cache"
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"etag": tag, "cache-control": "private, no-cache"})
+    return whole
+
+
+def wanted_revision(request: Request) -> int | None:
+    """The revision that `If-Match` asks for (`"7"`), None without. Raises Problem(412) for a tag that cannot match."""
+    given = request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    try:
+        return int(given.strip().removeprefix("W/").strip('"'))
+    except ValueError:
+        raise Problem(412, f"If-Match {given[:80]!r} is not this object's revision.") from None
+
+
+async def changing(act: Awaitable[Any]) -> Any:
+    """The result of a change; a conflict of revisions is 412."""
+    try:
+        return await act
+    except Conflict as error:
+        if "revision" in str(error):
+            raise Problem(412, str(error)) from error
+        raise
+
+
+async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:
+    """Run `act`, or with an Idempotency-Key that was used before give its first answer again.
+
+    The same key with another body is 422; while the first is being worked on, 409.
+    """
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return await act()
+    if not _KEY.fullmatch(given):
+        raise Problem(422, "Idempotency-Key takes 1 to 255 printable characters.", code="invalid_idempotency_key")
+    answers = services_of(request).answers
+    mark = f"{request.method} {request.url.path}\0".encode() + await request.body()
+    body_hash = hashlib.sha256(mark).hexdigest()
+    known = await asyncio.to_thread(answers.begin, key.project, given, body_hash)
+    if known is not None:
+        status, text = known
+        media = "application/problem+json" if status >= 400 else "application/json"
+        return Response(text, status, {"Idempotency-Replayed": "true"}, media)
+    try:
+        response = await act()
+    except Exception as error:
+        response = respond(to_problem(error))
+        if response.status_code >= 500:
+            await asyncio.to_thread(answers.forget, key.project, given)
+            raise
+    text = bytes(response.body).decode()
+    await asyncio.to_thread(answers.finish, key.project, given, response.status_code, text)
+    return response

@@ -1,0 +1,51 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from api import problems
+from api.auth import Doorkeeper
+from api.middleware import Edge
+from api.routes import conversion_goals, events, goals, operations
+from api.services import Services
+
+DESCRIPTION = """\
+Goals and what counts towards them. Every number is exact: each event counts once, whatever dies in between.
+
+Send your API key in the header `x-api-key` (or `Authorization: Bearer`). Errors are RFC 9457 problem documents.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application, not started."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if services.start is not None:
+            await services.start()
+        yield
+        if services.stop is not None:
+            await services.stop()
+
+    app = FastAPI(title="Scorekeeper", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app.state.services = services
+    app.state.doorkeeper = Doorkeeper(services)
+    problems.install(app)
+    app.include_router(goals.router)
+    app.include_router(conversion_goals.router)
+    app.include_router(events.router)
+    app.include_router(operations.router)
+    if services.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(services.cors_origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["x-api-key", "authorization", "content-type", "idempotency-key", "if-match"],
+        )
+    app.add_middleware(Edge)
+    return app

@@ -1,0 +1,260 @@
+"""Conversion goals: what counts. List, create, edit, delete; try one out, and ask why an event counts or not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from api.auth import READ, WRITE, services_of
+from api.bodies import answer, changing, once, read_object, tagged, wanted_revision
+from api.problems import Problem
+from api.routes.goals import take_id
+from api.schemas import PROBLEMS, ConversionGoalIn, body_of
+from api.services import Key, Services
+from app.defining import Defined
+from app.domain.clause import MISSING, Clause
+from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
+from app.domain.event import Event
+from app.domain.fields import HOUR_MS
+from app.domain.matching import Explanation, explain
+from app.domain.parsing import parse_message
+from app.domain.preview import Preview, describe, discover, preview
+from app.errors import InvalidEvent, StoreUnavailable
+
+RECENT = 10_000
+router = APIRouter(tags=["conversion goals"], responses=PROBLEMS)
+
+
+@router.get("/api/conversion-goals", operation_id="listConversionGoals", summary="What counts in the project")
+async def list_conversion_goals(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """A bare array, oldest first, with how often each counted and when last."""
+    report = await services_of(request).reporter.list_conversion_goals(key.project)
+    return tagged(request, report.items)
+
+
+@router.post(
+    "/api/conversion-goals",
+    operation_id="createConversionGoal",
+    status_code=201,
+    summary="Define what counts",
+    openapi_extra=body_of(ConversionGoalIn),
+)
+async def create_conversion_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
+    """Returns when every worker counts by it. `warnings` tells when nothing recent could match; it is saved still."""
+
+    async def act() -> Response:
+        services = services_of(request)
+        body = await read_object(request)
+        done = await services.defining.create_conversion_goal(key.project, body, key.id)
+        warnings = await _warnings(services, key.project, done.version.body)
+        return answer(request, {**_shown(done), "warnings": [*done.warnings, *warnings]}, 201)
+
+    return await once(request, key, act)
+
+
+@router.patch(
+    "/api/conversion-goals",
+    operation_id="editConversionGoal",
+    summary="Edit, pause or archive what counts",
+    openapi_extra=body_of(ConversionGoalIn, partial=True),
+)
+async def edit_conversion_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
+    """`id` and the fields to change; null takes an optional field away. Acts on events from now on."""
+    changes = await read_object(request)
+    ident = take_id(changes)
+    defining = services_of(request).defining
+    edit = defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=wanted_revision(request))
+    return answer(request, _shown(await changing(edit)))
+
+
+@router.delete("/api/conversion-goals", operation_id="deleteConversionGoal", summary="Delete what counts")
+async def delete_conversion_goal(
+    request: Request, key: Annotated[Key, Depends(WRITE)], ident: Annotated[str, Query(alias="id", min_length=1)]
+) -> Response:
+    """Nothing counts by it from now on; what was counted stays."""
+    defining = services_of(request).defining
+    await changing(defining.delete_conversion_goal(key.project, ident, key.id, revision=wanted_revision(request)))
+    return answer(request, {"id": ident, "deleted": True})
+
+
+@router.post(
+    "/api/conversion-goals/preview",
+    operation_id="previewConversionGoal",
+    summary="Try a definition on recent events",
+    openapi_extra=body_of(ConversionGoalIn),
+)
+async def preview_conversion_goal(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """How many of the newest events it would count, with samples and near misses. With `id`, also what an edit of
+    that conversion goal would gain and lose."""
+    services = services_of(request)
+    body = await read_object(request)
+    ident = body.pop("id", None)
+    before: ConversionGoal | None = None
+    if ident is not None:
+        version = await _get(services, key.project, str(ident))
+        before = compile_conversion_goal(version, project=key.project)
+        body = {name: value for name, value in {**version, **body}.items() if value is not None}
+    definition = compile_conversion_goal(body, project=key.project)
+    events = await services.recent.recent(key.project, RECENT)
+    return answer(request, _preview(preview(events, definition, before), edited=before is not None))
+
+
+@router.post("/api/conversion-goals/explain", operation_id="explainEvent", summary="Why an event counts, or not")
+async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict."""
+    services = services_of(request)
+    body = await read_object(request)
+    event = _one_event(body.get("event"), key.project, services)
+    if isinstance(body.get("definition"), dict):
+        named: Mapping[str, Mapping[str, Any]] = {"": {"name": "unsaved", **body["definition"]}}
+    elif body.get("id") is not None:
+        named = {str(body["id"]): await _get(services, key.project, str(body["id"]))}
+    else:
+        named = await _all(services, key.project)
+    verdicts = []
+    for ident, definition in named.items():
+        compiled = compile_conversion_goal(definition, ident=ident, project=key.project)
+        verdicts.append(_verdict(compiled, explain(event, compiled)))
+    return answer(request, {"event": _event(event), "verdicts": verdicts})
+
+
+@router.get("/api/event-types", operation_id="listEventTypes", summary="What was seen lately")
+async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """Types, templated paths and properties of the newest events, with examples, and what counts by them."""
+    services = services_of(request)
+    events = await services.recent.recent(key.project, RECENT)
+    named = await _all(services, key.project)
+    counted: dict[str, list[str]] = {}
+    for ident, body in named.items():
+        counted.setdefault(str(body.get("eventType")), []).append(ident)
+    return answer(
+        request,
+        [
+            {
+                "type": seen.type,
+                "count": seen.count,
+                "lastAt": seen.last_at,
+                "paths": [{"path": path, "count": number} for path, number in seen.paths.most_common()],
+                "properties": [
+                    {"path": path, "count": p.count, "kinds": sorted(p.kinds), "examples": p.examples}
+                    for path, p in sorted(seen.properties.items(), key=lambda item: -item[1].count)
+                ],
+                "conversionGoalIds": counted.get(seen.type, []),
+            }
+            for seen in discover(events)
+        ],
+    )
+
+
+async def _all(services: Services, project: str) -> dict[str, Mapping[str, Any]]:
+    _, versions = await asyncio.to_thread(services.definitions.current, project, "conversion_goal")
+    return {version.id: version.body for version in versions}
+
+
+async def _get(services: Services, project: str, ident: str) -> dict[str, Any]:
+    return dict((await asyncio.to_thread(services.definitions.get, project, "conversion_goal", ident)).body)
+
+
+async def _warnings(services: Services, project: str, body: Mapping[str, object]) -> list[str]:
+    """What a preview would warn of; nothing when the log cannot be read now."""
+    try:
+        events = await services.recent.recent(project, 1_000)
+    except StoreUnavailable:
+        return []
+    return preview(events, compile_conversion_goal(body, project=project)).warnings if events else []
+
+
+def _one_event(found: object, project: str, services: Services) -> Event:
+    if not isinstance(found, dict):
+        fault = {"pointer": "/event", "problem": "it is not an object.", "remedy": "Paste one event as JSON."}
+        raise Problem(422, "/event: it is not an object. Paste one event as JSON.", errors=[fault])
+    value = json.dumps({**found, "projectKey": project}).encode()
+    rules = type(services.parsing)(default_project=project, max_age_ms=2**52, max_ahead_ms=2**52)
+    parsed = parse_message(value, int(time.time() * 1000), (), rules)
+    first = parsed[0] if isinstance(parsed, list) else parsed
+    if isinstance(first, InvalidEvent):
+        raise first
+    return first
+
+
+def _shown(done: Defined) -> dict[str, object]:
+    version = done.version
+    body = {"urlPattern": None, "conditions": None, "counting": "every_event", "status": "active", **version.body}
+    return {
+        "id": version.id,
+        **body,
+        "createdAt": _moment(version.created_at),
+        "revision": version.revision,
+        "live": done.is_live,
+        "warnings": list(done.warnings),
+    }
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "occurredAt": _moment(event.occurred_at),
+        "url": event.url,
+        "userId": event.user_id,
+        "visitorId": event.visitor_id,
+        "sessionId": event.session_id,
+        "data": dict(event.properties),
+    }
+
+
+def _verdict(definition: ConversionGoal, explanation: Explanation) -> dict[str, Any]:
+    failure = explanation.first_failure()
+    return {
+        "id": definition.id or None,
+        "name": definition.name,
+        "matches": explanation.matches,
+        "why": "every clause holds" if failure is None else describe(failure),
+        "clauses": [_clause(clause) for clause in explanation.clauses],
+    }
+
+
+def _clause(clause: Clause) -> dict[str, Any]:
+    shown = asdict(clause)
+    shown["found"] = None if clause.found is MISSING else clause.found
+    shown["isMissing"] = clause.found is MISSING
+    shown["text"] = describe(clause)
+    shown["clauses"] = [_clause(member) for member in clause.clauses]
+    return shown
+
+
+def _preview(found: Preview, *, edited: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "seen": found.seen,
+        "ofType": found.of_type,
+        "matched": found.matched,
+        "perHour": [{"at": _moment(hour * HOUR_MS), "count": found.per_hour[hour]} for hour in sorted(found.per_hour)],
+        "samples": [_event(event) for event in found.matching],
+        "missed": [
+            {"event": _event(event), "why": describe(failure) if (failure := e.first_failure()) else ""}
+            for event, e in found.missed
+        ],
+        "clauses": [asdict(count) for count in found.clauses],
+        "warnings": found.warnings,
+    }
+    if edited:
+        shown |= {
+            "gained": found.gained,
+            "lost": found.lost,
+            "unchanged": found.unchanged,
+            "gainedSamples": [_event(event) for event in found.gained_samples],
+            "lostSamples": [_event(event) for event in found.lost_samples],
+        }
+    return shown

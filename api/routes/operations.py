@@ -1,0 +1,60 @@
+"""For operators: health, metrics, the pipeline's state, the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.auth import ADMIN, READ, services_of
+from api.bodies import answer
+from api.schemas import PROBLEMS
+from api.services import Key
+from app.metrics import REGISTRY
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health/live", operation_id="isLive", summary="Whether the process answers")
+async def is_live() -> Response:
+    """200 as long as the process runs."""
+    return JSONResponse({"status": "live"})
+
+
+@router.get("/health/ready", operation_id="isReady", summary="Whether requests can be served")
+async def is_ready(request: Request) -> Response:
+    """503 names the parts that do not answer."""
+    found = await services_of(request).check()
+    missing = sorted(name for name, problem in found.items() if problem is not None)
+    body = {"status": "not ready" if missing else "ready", "missing": missing}
+    return JSONResponse(body, 503 if missing else 200, {"Retry-After": "1"} if missing else None)
+
+
+@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
+async def metrics() -> Response:
+    """In Prometheus' text format; no label holds a project or an id."""
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/api/pipeline", operation_id="getPipeline", summary="The pipeline's state", responses=PROBLEMS)
+async def get_pipeline(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """Accounting of the project, lag and freshness per partition, and the workers."""
+    found = await services_of(request).pipeline()
+    projects = found.get("projects", {})
+    return answer(request, {**found, "projects": {key.project: projects.get(key.project, {})}})
+
+
+@router.get("/api/audit", operation_id="listAudit", summary="Who changed what", responses=PROBLEMS)
+async def list_audit(
+    request: Request,
+    key: Annotated[Key, Depends(ADMIN)],
+    before: Annotated[int | None, Query(ge=1)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Response:
+    """Newest first; `next` is the `before` of the next page."""
+    entries = await asyncio.to_thread(services_of(request).audit, key.project, before=before, limit=limit)
+    following = entries[-1]["id"] if len(entries) == limit else None
+    return answer(request, {"entries": entries, "next": following})

@@ -1,0 +1,90 @@
+"""What the HTTP layer is handed: one value, wired in app/bootstrap.py."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.defining import Defining
+from app.domain.event import Event
+from app.domain.parsing import ParsingRules
+from app.ports import DefinitionStore
+from app.reporting import Reporter
+
+
+class Key(Protocol):
+    """Who asks."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def project(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    def may(self, scope: str) -> bool: ...
+
+
+class Keys(Protocol):
+    """Blocking. Raise InvalidApiKey, StoreUnavailable."""
+
+    def authenticate(self, text: str) -> Any: ...
+    def open_session(self, key: Any) -> str: ...
+    def resume_session(self, token: str) -> Any: ...
+    def close_session(self, token: str) -> None: ...
+
+
+class Publisher(Protocol):
+    """Sends messages to the topic of events. Raises StoreUnavailable; then nothing or anything may have been sent."""
+
+    async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
+        """(key, value, headers) each; returns when the brokers have all of them."""
+        ...
+
+
+class RecentEvents(Protocol):
+    """The newest events of a project, oldest first; read back from the log. Raises StoreUnavailable."""
+
+    async def recent(self, project: str, limit: int) -> list[Event]: ...
+
+
+class Answers(Protocol):
+    """Answers to writes that carried an Idempotency-Key. Blocking; raises StoreUnavailable, Conflict."""
+
+    def begin(self, project: str, key: str, body_hash: str) -> tuple[int, str] | None: ...
+    def finish(self, project: str, key: str, status: int, answer: str) -> None: ...
+    def forget(self, project: str, key: str) -> None: ...
+
+
+class Limits(Protocol):
+    """Token buckets."""
+
+    async def take(self, project: str, kind: str, cost: int) -> tuple[bool, int, int, float]:
+        """(granted, limit, remaining, seconds until it would be granted)."""
+        ...
+
+
+Check = Callable[[], Awaitable[Mapping[str, str | None]]]
+"""Part -> None when it answers, else what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a request may need."""
+
+    definitions: DefinitionStore
+    defining: Defining
+    reporter: Reporter
+    keys: Keys
+    publisher: Publisher
+    recent: RecentEvents
+    answers: Answers
+    limits: Limits
+    audit: Callable[..., Sequence[Mapping[str, Any]]]
+    now: Callable[[], int]
+    check: Check
+    pipeline: Callable[[], Awaitable[Mapping[str, Any]]]
+    parsing: ParsingRules = field(default_factory=ParsingRules)
+    cors_origins: tuple[str, ...] = ()
+    start: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[], Awaitable[None]] | None = None

@@ -1,0 +1,54 @@
+"""Answers to writes that carried an Idempotency-Key, for a day. One acts, the others get its answer."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select, update
+
+from app.errors import Conflict, InvalidDefinition
+from app.stores.database import Database
+from app.stores.tables import catalog, idempotency
+
+KEPT_MS = 24 * 3_600_000
+ABANDONED_MS = 60_000
+"""An answer that is not there after this was lost with its process; the key may be used again."""
+
+
+class SqlAnswers:
+    """Blocking. Raises StoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, project: str, key: str, body_hash: str) -> tuple[int, str] | None:
+        """None: act, then `finish` or `forget`. Else the answer that was given (status, text).
+
+        Raises InvalidDefinition for the same key with another body, Conflict while the first is being worked on.
+        """
+        mine = (idempotency.c.project == project) & (idempotency.c.key == key)
+        with self._database.write() as connection:
+            # The catalog's row is every writer's queue: of two that come at once, one acts.
+            connection.execute(update(catalog).values(revision=catalog.c.revision))
+            now = self._database.now(connection)
+            connection.execute(delete(idempotency).where(idempotency.c.at < now - KEPT_MS))
+            row = connection.execute(select(idempotency).where(mine)).one_or_none()
+            if row is not None and row.status is None and row.at < now - ABANDONED_MS:
+                connection.execute(delete(idempotency).where(mine))
+                row = None
+            if row is None:
+                connection.execute(insert(idempotency).values(project=project, key=key, body_hash=body_hash, at=now))
+                return None
+        if row.body_hash != body_hash:
+            raise InvalidDefinition("", "this Idempotency-Key was used with another request.", "Use a new key.")
+        if row.status is None:
+            raise Conflict("the first request with this Idempotency-Key is still being worked on")
+        return row.status, row.answer
+
+    def finish(self, project: str, key: str, status: int, answer: str) -> None:
+        mine = (idempotency.c.project == project) & (idempotency.c.key == key)
+        with self._database.write() as connection:
+            connection.execute(update(idempotency).where(mine).values(status=status, answer=answer))
+
+    def forget(self, project: str, key: str) -> None:
+        mine = (idempotency.c.project == project) & (idempotency.c.key == key)
+        with self._database.write() as connection:
+            connection.execute(delete(idempotency).where(mine))
