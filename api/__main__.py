@@ -58,6 +58,7 @@ def build_services(parts: Parts) -> Services:
         check=lambda: check(parts),
         pipeline=lambda: pipeline_status(parts),
         parsing=rules,
+        cors_origins=tuple(one.strip() for one in settings.cors_origins.split(",") if one.strip()),
         stop=stop,
     )
 

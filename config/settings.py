@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     writes_per_minute: int = _setting(
         1_200, "Writes that one project may make; 0 sets no limit.", unit="per minute", ge=0
     )
+    cors_origins: str = _setting("", "Origins of other pages that may use the API, with commas.", unit="URL[,URL]")
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
 

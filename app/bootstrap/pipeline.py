@@ -19,7 +19,7 @@ async def pipeline_status(parts: Parts) -> dict[str, Any]:
     `end` and `lag` of a partition are as its worker last saw them.
     """
     workers = await parts.signals.workers()
-    shown = {
+    shown: dict[str, Any] = {
         "partitions": [],
         "projects": {},
         "workers": [{"id": name, **report} for name, report in sorted(workers.items())],
