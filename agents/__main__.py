@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any, cast
 
 import faust
 
@@ -25,10 +26,9 @@ def main() -> int:
         blocking_timeout=None,
     )
     try:
-        runner.execute_from_commandline()
+        cast(Any, runner).execute_from_commandline()
     except SystemExit as end:
-        code = end.code
-        return code if isinstance(code, int) else 1
+        return end.code if isinstance(end.code, int) and end.code else worker.exit_code
     return worker.exit_code
 
 

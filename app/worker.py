@@ -11,13 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from faust.types import TP
 
 from app import bootstrap
 from app.domain.increments import Position
 from app.errors import GenerationMissing, StoreUnavailable
+from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
 from app.tracking import Counting, Outcome, Tracker
@@ -41,11 +42,18 @@ class Worker:
         self.counted = 0
         self.received = 0
         self._recent: list[tuple[float, int]] = []
+        self.exit_code = 0
 
     def _make_app(self) -> ScorekeeperApp:
+        self.parts.data_dir.mkdir(parents=True, exist_ok=True)
         app = make_app(self.parts.kafka, self.parts.data_dir)
         app.partitions = self.partitions
         return app
+
+    @property
+    def consumer(self) -> BatchConsumer:
+        """Faust's consumer, which is ours."""
+        return cast(BatchConsumer, self.app.consumer)
 
     # -- counting
 
@@ -71,7 +79,7 @@ class Worker:
         for tp in tps:
             checkpoint = self.partitions.applied(tp)
             if checkpoint is not None:
-                self.app.consumer.rewind(tp, checkpoint)
+                self.consumer.rewind(tp, checkpoint)
 
     # -- reports
 
@@ -79,7 +87,7 @@ class Worker:
         """Per assigned partition: (checkpoint, the log's end as the consumer last saw it); unknown ends left out."""
         found: dict[TP, tuple[int, int]] = {}
         for tp in self.partitions.positions:
-            checkpoint, end = self.partitions.applied(tp), self.app.consumer.seen_end(tp)
+            checkpoint, end = self.partitions.applied(tp), self.consumer.seen_end(tp)
             if checkpoint is not None and end is not None:
                 found[tp] = (checkpoint, end)
         return found
@@ -90,7 +98,7 @@ class Worker:
         fresh: dict[Position, tuple[int, int]] = {}
         for tp, (checkpoint, end) in self.lag().items():
             position = self.partitions.positions[tp]
-            heard_at = self.app.consumer.heard_at(tp)
+            heard_at = self.consumer.heard_at(tp)
             if checkpoint >= end and heard_at is not None:
                 fresh[position] = (heard_at, end)
             elif self.tracker.watermark(position):
