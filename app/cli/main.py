@@ -20,6 +20,7 @@ from app.cli.projects import keys, projects
 from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
 from app.cli.topics import topics
+from app.cli.up import up
 from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError
 from config.loading import SettingsError
 from config.settings import CONFIG_VARIABLE, Settings
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("up")(up)
 app.command("worker")(worker)
 app.command("api")(api)
 app.command("migrate")(migrate)
