@@ -52,8 +52,7 @@ class RecentEvents:
                     parsed = parse_message(record.value, record.timestamp, record.headers, self._rules)
                 except InvalidEvent:
                     continue
-                for event in parsed if isinstance(parsed, list) else [parsed]:
-                    if isinstance(event, Event) and event.project == project:
-                        events.append(event)
+                found = parsed if isinstance(parsed, list) else [parsed]
+                events.extend(event for event in found if isinstance(event, Event) and event.project == project)
             await asyncio.sleep(0)
         return events

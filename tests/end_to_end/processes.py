@@ -1,0 +1,150 @@
+"""Scorekeeper as its users run it: real processes of the command line, on real parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.embedded.ports import free_port
+from app.embedded.process import ChildProcess
+
+COMMAND = [str(Path(sys.executable).parent / "scorekeeper")]
+
+
+def eventually(is_so: Callable[[], Any], timeout_seconds: float = 30.0, what: str = "it") -> Any:
+    """The first true answer; fails with the last one when the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        answer = is_so()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"{what} did not happen in {timeout_seconds} s; last: {answer!r}"
+        time.sleep(0.05)
+
+
+class Deployment:
+    """One Scorekeeper on the given parts. Workers and the API are started on demand."""
+
+    def __init__(self, home: Path, kafka: str, redis: str, database: str, topic: str, **settings: str) -> None:
+        self.home = home
+        self.topic = topic
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            "SCOREKEEPER_KAFKA": kafka,
+            "SCOREKEEPER_REDIS": redis,
+            "SCOREKEEPER_DATABASE": database,
+            "SCOREKEEPER_TOPIC": topic,
+            "SCOREKEEPER_GROUP": f"group-{topic}",
+            "SCOREKEEPER_PORT": str(self.port),
+            "SCOREKEEPER_DATA_DIR": str(home / "data"),
+            "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": "2",
+            "SCOREKEEPER_LOG_FORMAT": "text",
+            **settings,
+        }
+        self.workers: list[ChildProcess] = []
+        self.api: ChildProcess | None = None
+        self.key = ""
+        self.run("migrate")
+
+    # -- commands
+
+    def run(self, *arguments: str, timeout_seconds: float = 120.0, check: bool = True) -> str:
+        """The command's standard output. Fails with its error output when it ends with another code than 0."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def create_project(self, name: str) -> None:
+        """And use its key from now on."""
+        self.key = json.loads(self.run("projects", "create", name, "--json"))["apiKey"]
+
+    # -- processes
+
+    def start_worker(self) -> ChildProcess:
+        number = len(self.workers)
+        log = self.home / f"worker-{number}.log"
+        worker = ChildProcess(f"worker {number}", [*COMMAND, "worker", "--create-topics"], log, self.environment)
+        self.workers.append(worker)
+        return worker
+
+    def start_api(self) -> None:
+        self.api = ChildProcess("the API", [*COMMAND, "api"], self.home / "api.log", self.environment)
+        self.api.wait_until(self.is_ready, 30)
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def live_workers(self) -> list[dict[str, Any]]:
+        """The workers that report and have partitions."""
+        found = self.get("/api/pipeline")["workers"]
+        return [worker for worker in found if worker["alive"] and worker["partitions"]]
+
+    def stop(self) -> None:
+        for child in [*self.workers, *([self.api] if self.api else [])]:
+            child.signal(signal.SIGCONT)
+            child.stop()
+
+    # -- the API
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"x-api-key": self.key, **options.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, timeout=10, **options)
+
+    def get(self, path: str) -> Any:
+        response = self.request("GET", path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, path: str, body: object) -> Any:
+        response = self.request("POST", path, json=body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    # -- events
+
+    def publish(self, lines: Iterator[bytes] | list[bytes], name: str = "events") -> int:
+        """Publish NDJSON lines; returns their number."""
+        file = self.home / f"{name}.ndjson"
+        number = 0
+        with file.open("wb") as out:
+            for line in lines:
+                out.write(line.rstrip(b"\n") + b"\n")
+                number += 1
+        printed = self.run("publish", str(file), timeout_seconds=300)
+        assert f"published {number}" in printed, printed
+        return number
+
+    def wait(self, timeout_seconds: int = 120) -> None:
+        """Return when everything published is counted."""
+        self.run("wait", "--timeout", str(timeout_seconds), timeout_seconds=timeout_seconds + 20)
+
+
+@contextmanager
+def deployment(home: Path, kafka: str, redis: str, database: str, topic: str, **settings: str) -> Iterator[Deployment]:
+    """A deployment whose processes end with the block."""
+    made = Deployment(home, kafka, redis, database, topic, **settings)
+    try:
+        yield made
+    finally:
+        made.stop()
