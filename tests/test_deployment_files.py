@@ -28,7 +28,7 @@ def test_a_port_is_bound_to_this_machine_only(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_password_comes_from_the_environment(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if "PASSWORD" in variable or "://" in str(value):
+        if "PASSWORD" in variable or re.search(r"://[^ ]*@", str(value)):
             assert re.search(r"\$\{\w+PASSWORD:\?", str(value)), variable
 
 
