@@ -76,11 +76,24 @@ class RedisCounters:
             )
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
-        """Name the positions without which the counts are not complete; existing reports stay."""
+        """Name the positions without which the counts are not complete; existing reports stay.
+
+        Those of a topic's earlier incarnations are not waited for any more. Where counting was complete before, new
+        positions (added partitions, a recreated topic) do not make it a rebuild again.
+        """
+        key = self.generation.prefix(0) + "fresh"
+        present = await self.freshness()
+        wanted = {position.name for position in positions}
+        topics = tuple(f"{topic}:" for topic in {position.topic for position in positions})
+        gone = [name for name in present if name.startswith(topics) and name not in wanted]
+        was_complete = bool(present) and min(at for at, _, _ in present.values()) >= self.generation.created_at
+        at = self.generation.created_at if was_complete else 0
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 for position in positions:
-                    pipe.hsetnx(self.generation.prefix(0) + "fresh", position.name, json.dumps([0, 0, 0]))
+                    pipe.hsetnx(key, position.name, json.dumps([at, 0, 0]))
+                if gone:
+                    pipe.hdel(key, *gone)
                 await pipe.execute()
 
     async def freshness(self) -> Mapping[str, tuple[int, int, int]]:
