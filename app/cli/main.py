@@ -19,6 +19,7 @@ from app.cli.printing import tell
 from app.cli.projects import keys, projects
 from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
+from app.cli.status import status
 from app.cli.topics import topics
 from app.cli.up import up
 from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError
@@ -41,6 +42,7 @@ app.command("publish")(publish)
 app.command("wait")(wait)
 app.command("goals")(goals)
 app.command("watch")(watch)
+app.command("status")(status)
 app.add_typer(projects, name="projects")
 app.add_typer(keys, name="keys")
 app.add_typer(topics, name="topics")

@@ -5,6 +5,7 @@ Every call connects, asks and closes: these are questions of a start, a command 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPart
 
 from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
+
+_FETCH_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,12 @@ class Topics:
     def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
         """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
         wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
         with _errors():
-            consumer = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
+            consumer = KafkaConsumer(**options, fetch_max_wait_ms=1, max_partition_fetch_bytes=1)
             try:
                 first = consumer.beginning_offsets(list(wanted))
-                end = consumer.end_offsets(list(wanted))
+                end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
             finally:
                 consumer.close()
         return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
@@ -111,6 +115,18 @@ class Topics:
                 yield admin
             finally:
                 admin.close()
+
+
+def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:
+    """The ends as a fetch tells them: asked for the latest offset, the embedded broker names the second of the last
+    batch."""
+    consumer.assign(list(told))
+    for tp, offset in told.items():
+        consumer.seek(tp, offset)
+    deadline = time.monotonic() + _FETCH_SECONDS
+    while time.monotonic() < deadline and any(consumer.highwater(tp) is None for tp in told):
+        consumer.poll(timeout_ms=20)
+    return {tp: max(offset, consumer.highwater(tp) or 0) for tp, offset in told.items()}
 
 
 def _text(value: Any) -> str:
