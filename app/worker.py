@@ -129,20 +129,33 @@ class Worker:
         while not self.app.should_stop:
             try:
                 await self.report()
+                await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
             except GenerationMissing:
                 self.tracker.forget()
+                await self._assign_again()
             except StoreUnavailable as error:
                 log.warning("cannot report: %s", error)
             await asyncio.sleep(REPORT_SECONDS)
+
+    async def _follow_the_shown_generation(self) -> None:
+        """After a switch, count into the generation that is shown now, from its own checkpoints."""
+        shown = await self.parts.shown_generation()
+        if shown is not None and self.partitions.positions and shown != self.store.generation.number:
+            log.info("generation %d is shown now: counting into it", shown)
+            self.tracker.forget()
+            await self._assign_again()
+
+    async def _assign_again(self) -> None:
+        await self.partitions.starts(list(self.partitions.positions))
+        self.rewind(list(self.partitions.positions))
 
     async def _look_for_recreated_topics(self) -> None:
         if int(time.monotonic()) % 5 == 0:
             for topic in self.topics:
                 if await self.partitions.was_recreated(topic):
                     log.error("topic %s was deleted and created again: counting the new one from its start", topic)
-                    await self.partitions.starts(list(self.partitions.positions))
-                    self.rewind(list(self.partitions.positions))
+                    await self._assign_again()
 
     # -- the catalog
 

@@ -7,7 +7,7 @@ pipeline.py    the state of it all, as operators see it
 """
 
 from app.bootstrap.addresses import database_url, kafka_address, load_settings, redis_url
-from app.bootstrap.parts import Parts, parsing_rules
+from app.bootstrap.parts import Parts, folding_rules, parsing_rules
 from app.bootstrap.pipeline import pipeline_status
 from app.bootstrap.worker import WorkerParts, worker_parts
 
@@ -15,6 +15,7 @@ __all__ = [
     "Parts",
     "WorkerParts",
     "database_url",
+    "folding_rules",
     "kafka_address",
     "load_settings",
     "parsing_rules",

@@ -26,6 +26,7 @@ from app.stores.redis_client import Client, connect
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_keys import SqlKeys
+from app.streams.log import Log
 from app.streams.options import KafkaOptions
 from app.streams.publishing import Publisher
 from app.streams.security import aiokafka_security, kafka_python_security
@@ -103,6 +104,10 @@ class Parts:
     def generations(self) -> Generations:
         return Generations(self.redis)
 
+    @cached_property
+    def reader(self) -> RedisReader:
+        return RedisReader(self.redis)
+
     async def counters(self) -> RedisCounters:
         """Of the generation that is shown. Raises GenerationMissing, StoreUnavailable."""
         return RedisCounters(self.redis, await self.generations.active())
@@ -116,6 +121,11 @@ class Parts:
     @cached_property
     def topics(self) -> Topics:
         return Topics(self.kafka.bootstrap, kafka_python_security(self.kafka))
+
+    @cached_property
+    def log(self) -> Log:
+        """Reads the log again."""
+        return Log(self.kafka.bootstrap, aiokafka_security(self.kafka))
 
     def publisher(self, topic: str | None = None) -> Publisher:
         """Writes to the first topic that is counted, or to `topic`. Not started."""
@@ -133,7 +143,7 @@ class Parts:
 
     @cached_property
     def reporter(self) -> Reporter:
-        return Reporter(self.definitions, RedisReader(self.redis), thresholds=thresholds(self.settings))
+        return Reporter(self.definitions, self.reader, thresholds=thresholds(self.settings))
 
 
 def parsing_rules(settings: Settings) -> ParsingRules:

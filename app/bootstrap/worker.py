@@ -56,6 +56,10 @@ class WorkerParts:
         generation = await self._parts.generations.ensure_active(folding_rules(self._settings), now)
         return RedisCounters(self._parts.redis, generation)
 
+    async def shown_generation(self) -> int | None:
+        """The number of the active generation; None when Redis was emptied."""
+        return await self._parts.generations.active_number()
+
     async def incarnation_of(self, topic: str) -> str:
         """The broker's id of the topic. Raises NotFound, StoreUnavailable."""
         return (await asyncio.to_thread(self._parts.topics.describe, [topic]))[0].incarnation

@@ -12,11 +12,13 @@ from typing import Annotated
 import typer
 
 from app.cli.cases import check_cases
+from app.cli.dead_letters import dead_letters
 from app.cli.goals import goals, watch
 from app.cli.matching import match
 from app.cli.parts import api, migrate, worker
 from app.cli.printing import tell
 from app.cli.projects import keys, projects
+from app.cli.proof import generations, rebuild, verify
 from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
 from app.cli.status import status
@@ -46,6 +48,10 @@ app.command("status")(status)
 app.add_typer(projects, name="projects")
 app.add_typer(keys, name="keys")
 app.add_typer(topics, name="topics")
+app.command("verify")(verify)
+app.command("rebuild")(rebuild)
+app.add_typer(generations, name="generations")
+app.add_typer(dead_letters, name="dead-letters")
 app.command("match")(match)
 app.command("check-cases")(check_cases)
 app.command("settings")(show_settings)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 BAR_WIDTH = 24
 RATE_SECONDS = 30.0
+SHORTEST_SECONDS = 0.5
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
 
 Goals = Sequence[dict[str, Any]]
@@ -70,16 +71,22 @@ class GoalTable:
         ]
 
     def _rates(self, goals: Goals) -> dict[str, float]:
-        """Per goal, its growth a second over the looks of the last half minute."""
+        """Per goal, its growth a second since the first look of the last half minute that knew it."""
         now = time.monotonic()
-        present = {goal["id"]: float(goal["current"]) for goal in goals if goal.get("current") is not None}
+        present = {
+            goal["id"]: float(goal["current"])
+            for goal in goals
+            if goal.get("current") is not None and goal.get("aggregation") != "rate"
+        }
         self._looks.append((now, present))
         while now - self._looks[0][0] > RATE_SECONDS:
             self._looks.popleft()
-        then, before = self._looks[0]
-        if now - then < 0.5:
-            return {}
-        return {ident: (value - before[ident]) / (now - then) for ident, value in present.items() if ident in before}
+        rates = {}
+        for ident, value in present.items():
+            then, before = next((at, look[ident]) for at, look in self._looks if ident in look)
+            if now - then >= SHORTEST_SECONDS:
+                rates[ident] = (value - before) / (now - then)
+        return rates
 
 
 def name_of(goal: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 READY_SECONDS: Final = 60.0
+FRESH_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 0.2
 EMBEDDED_SESSION_SECONDS: Final = "3"
 """The embedded broker lets a group wait as long as its session timeout, so it is kept short."""
@@ -74,6 +75,7 @@ class House:
         self._ready_file = ready_file
         self._supervisor = Supervisor(tell)
         self._addresses: dict[str, str] = {}
+        self._assigned_at: float | None = None
 
     async def run(self) -> None:
         """Start everything, then keep it alive until cancelled."""
@@ -185,7 +187,20 @@ class House:
             for topic in await asyncio.to_thread(parts.topics.describe, self._settings.topics)
             for position in topic.positions()
         }
-        return "" if held >= wanted else f"{len(held)} of {len(wanted)} partitions are assigned"
+        if not held >= wanted:
+            return f"{len(held)} of {len(wanted)} partitions are assigned"
+        return "" if await self._is_fresh(parts) else "the log is read from where counting ended"
+
+    async def _is_fresh(self, parts: Parts) -> bool:
+        """Whether goals show figures. A long log is not waited for: they say by themselves that they are rebuilt."""
+        self._assigned_at = self._assigned_at or time.monotonic()
+        if time.monotonic() - self._assigned_at > FRESH_SECONDS:
+            return True
+        try:
+            reading = await parts.reader.read([])
+        except StoreUnavailable:
+            return False
+        return not reading.rebuilding
 
     # -- running
 

@@ -151,8 +151,26 @@ class Generations:
                 elif not await self._client.set(ACTIVE, candidate.number, nx=True):
                     await self.drop(candidate.number)
             generation = await self.active()
+            await self.finish(generation.number)
         await self.restore_records(generation)
         return generation
+
+    async def unfinished(self) -> Generation | None:
+        """The newest generation that a rebuild began and did not finish."""
+        active = await self.active_number()
+        for number in reversed(await self.numbers()):
+            with as_store_errors():
+                finished = await self._client.hget(spec_key(number), "finished")
+            if finished is None and number != active:
+                generation = await self.get(number)
+                await self.restore_records(generation)
+                return generation
+        return None
+
+    async def finish(self, number: int) -> None:
+        """Note that the generation was counted up to the log's end."""
+        with as_store_errors():
+            await self._client.hset(spec_key(number), "finished", 1)
 
     async def switch(self, number: int) -> Generation:
         """Show generation `number` from now on. The one shown before stays until it is dropped."""

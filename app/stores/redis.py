@@ -19,6 +19,11 @@ from app.stores.redis_client import Client, as_store_errors
 from app.stores.redis_packing import pack
 
 _SCRIPT: Final = (Path(__file__).parent / "apply.lua").read_text(encoding="utf-8")
+_REPORT: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+return 1
+"""
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -66,14 +71,20 @@ class RedisCounters:
         return _applied(answer, self.generation.number)
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
-        """Per position: complete up to this broker time, and the log's end offset as the consumer saw it."""
+        """Per position: complete up to this broker time, and the log's end offset as the consumer saw it.
+
+        Raises GenerationMissing, and writes nothing, when Redis was emptied: the report would be of other counters.
+        """
         if not fresh:
             return
+        prefix = self.generation.prefix(0)
+        pairs = [part for position, (at, end) in fresh.items() for part in (position.name, json.dumps([at, end, now]))]
         with as_store_errors():
-            await self._client.hset(
-                self.generation.prefix(0) + "fresh",
-                mapping={position.name: json.dumps([at, end, now]) for position, (at, end) in fresh.items()},
+            known = await self._client.eval(
+                _REPORT, 2, prefix + "gen", prefix + "fresh", self.generation.identity, *pairs
             )
+        if not known:
+            raise GenerationMissing(self.generation.number)
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         """Name the positions without which the counts are not complete; existing reports stay.

@@ -1,0 +1,234 @@
+"""`scorekeeper verify`: count the log again and compare; `rebuild`, `generations`: a second counting, the switch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.asking import schema_ready, with_parts
+from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
+from app.errors import GenerationMissing, NotFound
+
+if TYPE_CHECKING:
+    from app.bootstrap import Parts
+    from app.domain.increments import Position
+    from app.proving import Verdict
+    from app.recounting import Progress
+
+SHOWN_SECONDS = 1.0
+
+
+def verify(
+    goal: Annotated[str | None, typer.Option("--goal", help="Compare this goal's counters only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the log again from its first offset, count it in memory, and compare every counter.
+
+    Prints `equal`, or each difference with the ids of the events behind it; exit code 1 then.
+    """
+    verdict = with_parts(lambda parts: _verify(parts, goal))
+    if as_json:
+        print_json(_as_json(verdict))
+    else:
+        _print(verdict)
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+async def _verify(parts: Parts, goal: str | None) -> Verdict:
+    from app.domain.catalog import build_catalog
+    from app.proving import verify as prove
+    from app.stores.memory import MemoryCounters
+
+    await schema_ready(parts)
+    if goal is not None and not await _goal_exists(parts, goal):
+        raise NotFound("goal", goal)
+    counters = await parts.counters()
+    catalog = build_catalog(await asyncio.to_thread(parts.definitions.history))
+    return await prove(
+        counters,
+        lambda: MemoryCounters(counters.stripes),
+        counters.generation.rules,
+        catalog,
+        parts.log,
+        await _ends(parts),
+        only_goal=goal,
+        on_progress=_Shown("counted again"),
+    )
+
+
+async def _goal_exists(parts: Parts, goal: str) -> bool:
+    history = await asyncio.to_thread(parts.definitions.history)
+    return any(version.id == goal for version in history.versions)
+
+
+async def _ends(parts: Parts) -> dict[Position, tuple[int, int]]:
+    topics = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
+    positions = [position for topic in topics for position in topic.positions()]
+    return dict(await asyncio.to_thread(parts.topics.ends, positions))
+
+
+class _Shown:
+    """Tells how far a recount is, once a second, with an estimate."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun = self._told = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told < SHOWN_SECONDS or not progress.done:
+            return
+        self._told = now
+        left = (now - self._begun) / progress.done * (progress.total - progress.done)
+        tell(f"{progress.done:,} of {progress.total:,} messages {self._what}, about {left:.0f} s to go")
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "equal": verdict.equal,
+        "messages": verdict.messages,
+        "compared": verdict.compared,
+        "unprovable": verdict.unprovable,
+        "differences": [
+            {
+                "owner": one.difference.owner,
+                "field": one.difference.field,
+                "counted": one.difference.counted,
+                "recounted": one.difference.recounted,
+                "eventIds": one.event_ids,
+            }
+            for one in verdict.differences
+        ],
+    }
+
+
+def _print(verdict: Verdict) -> None:
+    for reason in verdict.unprovable:
+        print_line(f"cannot be proved: {reason}")
+    for one in verdict.differences:
+        found = one.difference
+        ids = ", ".join(one.event_ids) or "no event of the log"
+        print_line(
+            f"{found.owner} {found.field}: the counters say {found.counted}, the log says {found.recounted}; "
+            f"the log counts there: {ids}"
+        )
+    if verdict.equal:
+        print_line(f"equal: {verdict.compared} counters, from {verdict.messages} messages")
+
+
+def rebuild(
+    keep: Annotated[bool, typer.Option("--no-switch", help="Count and compare, but do not show it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count the whole log again beside the live counting, with the settings of now; then show the new counting.
+
+    A rebuild that was stopped goes on where it was. The old generation stays until it is dropped.
+    """
+    found = with_parts(lambda parts: _rebuild(parts, switch=not keep))
+    if as_json:
+        print_json(found)
+        return
+    print_line(f"generation {found['generation']}: {found['messages']} messages, {found['differences']} differences")
+    print_line("it is shown now" if found["shown"] else "it is not shown; `scorekeeper generations switch` shows it")
+
+
+async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
+    from app.bootstrap import folding_rules
+    from app.proving import counters_of
+    from app.recounting import NoDeadLetters, compare, recount
+    from app.refreshing import CatalogRefresher
+    from app.stores.redis import RedisCounters
+    from app.tracking import Counting, Tracker
+
+    await schema_ready(parts)
+    generation = await parts.generations.unfinished()
+    if generation is None:
+        generation = await parts.generations.create(folding_rules(parts.settings), int(time.time() * 1000))
+    store = RedisCounters(parts.redis, generation)
+
+    async def open_counting() -> Counting:
+        return Counting(store, generation.rules)
+
+    shown = _Shown(f"counted into generation {generation.number}")
+
+    async def tell_progress(progress: Progress) -> None:
+        shown(progress)
+
+    catalog = CatalogRefresher(parts.definitions)
+    await catalog.refresh()
+    tracker = Tracker(open_counting, catalog, NoDeadLetters())
+    messages = 0
+    while True:
+        asked_at = int(time.time() * 1000)
+        spans = await _ends(parts)
+        read = await recount(tracker, parts.log, spans, tell_progress)
+        messages += read
+        if read == 0:
+            break
+    await store.expect_positions(list(spans))
+    await store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
+    try:
+        live = counters_of(await (await parts.counters()).snapshot())
+    except GenerationMissing:
+        live = {}
+    comparison = compare(live, counters_of(await store.snapshot()))
+    await parts.generations.finish(generation.number)
+    if switch:
+        await parts.generations.switch(generation.number)
+    return {
+        "generation": generation.number,
+        "messages": messages,
+        "compared": comparison.compared,
+        "differences": len(comparison.differences),
+        "shown": switch,
+    }
+
+
+generations = typer.Typer(help="Complete countings of the log: which exist, and which one is shown.")
+
+
+@generations.callback(invoke_without_command=True)
+def list_generations(context: typer.Context, as_json: AsJson = False) -> None:
+    """List them."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def ask(parts: Parts) -> list[dict[str, Any]]:
+        active = await parts.generations.active_number()
+        rows = []
+        for number in await parts.generations.numbers():
+            generation = await parts.generations.get(number)
+            rows.append({"generation": number, "shown": number == active, "createdAt": generation.created_at})
+        return rows
+
+    rows = with_parts(ask)
+    if as_json:
+        print_json(rows)
+        return
+    table = [(row["generation"], "yes" if row["shown"] else "", row["createdAt"]) for row in rows]
+    print_table(["#generation", "shown", "#created (epoch ms)"], table, empty="nothing was counted yet")
+
+
+@generations.command("switch")
+def switch_generation(number: Annotated[int, typer.Argument(help="The generation to show.")]) -> None:
+    """Show another generation, from now on."""
+    with_parts(lambda parts: parts.generations.switch(number))
+    print_line(f"generation {number} is shown")
+
+
+@generations.command("drop")
+def drop_generation(number: Annotated[int, typer.Argument(help="The generation to delete.")]) -> None:
+    """Delete a generation that is not shown."""
+
+    async def drop(parts: Parts) -> None:
+        if await parts.generations.active_number() == number:
+            fail(f"generation {number} is shown: switch to another one first")
+        await parts.generations.get(number)
+        await parts.generations.drop(number)
+
+    with_parts(drop)
+    print_line(f"generation {number} is deleted")
