@@ -13,6 +13,7 @@ import typer
 
 from app.cli.cases import check_cases
 from app.cli.dead_letters import dead_letters
+from app.cli.doctor import doctor
 from app.cli.goals import goals, watch
 from app.cli.matching import match
 from app.cli.parts import api, migrate, worker
@@ -26,7 +27,9 @@ from app.cli.topics import topics
 from app.cli.up import up
 from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError
 from config.loading import SettingsError
-from config.settings import CONFIG_VARIABLE, Settings
+from config.settings import CONFIG_VARIABLE, Settings, variable_of
+
+PLACES = {"--config": CONFIG_VARIABLE, "--data-dir": variable_of("data_dir")}
 
 app = typer.Typer(
     name="scorekeeper",
@@ -55,6 +58,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.command("match")(match)
 app.command("check-cases")(check_cases)
 app.command("settings")(show_settings)
+app.command("doctor")(doctor)
 
 
 @app.callback()
@@ -62,15 +66,18 @@ def _options(
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file with settings; it may stand anywhere in the line.")
     ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Where everything embedded lives; it may stand anywhere, too.")
+    ] = None,
 ) -> None:
-    # Read by `run` before the commands are parsed, since it decides what their settings are.
-    del config
+    # Read by `run` before the commands are parsed, since they decide what all settings are.
+    del config, data_dir
 
 
 def run() -> int:
     """The console script: parse the arguments, run the command, return the exit code. Never shows a traceback."""
     try:
-        arguments = _take_config(sys.argv[1:])
+        arguments = _take_places(sys.argv[1:])
         app(arguments, prog_name="scorekeeper")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
@@ -85,22 +92,22 @@ def run() -> int:
     return 0
 
 
-def _take_config(arguments: list[str]) -> list[str]:
-    """The arguments without `--config FILE`, which is put where every part of the product looks for it."""
+def _take_places(arguments: list[str]) -> list[str]:
+    """The arguments without `--config FILE` and `--data-dir DIRECTORY`, which every part of the product finds in the
+    environment."""
     left: list[str] = []
     given = iter(arguments)
     for argument in given:
         if argument == "--":
             return [*left, argument, *given]
-        if argument == "--config":
-            file = next(given, None)
-            if file is None:
-                raise SettingsError("--config needs the name of a TOML file")
-            os.environ[CONFIG_VARIABLE] = file
-        elif argument.startswith("--config="):
-            os.environ[CONFIG_VARIABLE] = argument.partition("=")[2]
-        else:
+        option, is_joined, value = argument.partition("=")
+        if option not in PLACES:
             left.append(argument)
+            continue
+        place = value if is_joined else next(given, "")
+        if not place:
+            raise SettingsError(f"{option} needs a value")
+        os.environ[PLACES[option]] = place
     return left
 
 
