@@ -1,0 +1,123 @@
+"""The API on a real database and in-memory counters, called in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.main import create_app
+from api.services import Services
+from app.defining import Defining
+from app.domain.event import Event
+from app.errors import StoreUnavailable
+from app.reporting import Reporter
+from app.stores.database import Database
+from app.stores.memory import MemoryCounters
+from app.stores.sql import SqlDefinitions
+from app.stores.sql_answers import SqlAnswers
+from app.stores.sql_keys import SqlKeys
+
+
+@dataclass
+class World:
+    """What surrounds the API: everything a test may look at or break."""
+
+    client: httpx.AsyncClient
+    definitions: SqlDefinitions
+    keys: SqlKeys
+    counters: MemoryCounters
+    published: list[tuple[bytes | None, bytes]] = field(default_factory=list)
+    recent: list[Event] = field(default_factory=list)
+    now: int = 1_800_000_000_000
+    kafka_is_away: bool = False
+    workers: dict[str, int] = field(default_factory=lambda: {"w": 2**40})
+    allowed: int = 1_000_000
+    project_keys: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, method: str, path: str, project: str = "shop", **options: Any) -> httpx.Response:
+        headers = {"x-api-key": self.project_keys[project], **options.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **options)
+
+
+class _Signals:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def publish(self, revision: int) -> None:
+        del revision
+
+    async def worker_revisions(self) -> Mapping[str, int]:
+        return self._world.workers
+
+
+class _Publisher:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
+        if self._world.kafka_is_away:
+            raise StoreUnavailable("kafka", "away")
+        self._world.published.extend((key, value) for key, value, _ in messages)
+
+
+class _Recent:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def recent(self, project: str, limit: int) -> list[Event]:
+        return [event for event in self._world.recent if event.project == project][-limit:]
+
+
+class _Limits:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def take(self, project: str, kind: str, cost: int) -> tuple[bool, int, int, float]:
+        del project, kind
+        self._world.allowed -= cost
+        return self._world.allowed >= 0, 10, max(0, self._world.allowed), 3.2
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = Database(f"sqlite:///{tmp_path / 'api.db'}")
+    database.migrate()
+    definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
+    made = World(httpx.AsyncClient(), definitions, keys, counters)
+    counters.fresh_as_of = made.now
+    services = Services(
+        definitions=definitions,
+        defining=Defining(definitions, _Signals(made), live_timeout_seconds=0.2),
+        reporter=Reporter(definitions, counters),
+        keys=keys,
+        publisher=_Publisher(made),
+        recent=_Recent(made),
+        answers=SqlAnswers(database),
+        limits=_Limits(made),
+        audit=definitions.audit,
+        now=lambda: made.now,
+        check=_check,
+        pipeline=_pipeline,
+    )
+    for project in ("shop", "other"):
+        definitions.create_project(project, project, "Europe/Berlin")
+        made.project_keys[project] = keys.create(project)[1]
+    await made.client.aclose()
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://scorekeeper") as client:
+        made.client = client
+        yield made
+    database.close()
+
+
+async def _check() -> Mapping[str, str | None]:
+    return {"redis": None, "kafka": "TimeoutError"}
+
+
+async def _pipeline() -> Mapping[str, Any]:
+    return {"projects": {"shop": {"received": 1}, "other": {"received": 2}}, "partitions": [], "workers": []}

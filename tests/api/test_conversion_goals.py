@@ -1,0 +1,120 @@
+"""Conversion goals over HTTP: define, edit, try out on recent events, and explain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain.event import Event
+from tests.api.conftest import World
+
+SIGNUP = {
+    "name": "Trial Signup",
+    "eventType": "form_submit",
+    "urlPattern": "/signup/complete",
+    "conditions": {"plan": "pro"},
+}
+
+
+def event(number: int, plan: str = "pro", path: str = "/signup/complete", project: str = "shop") -> Event:
+    return Event(
+        type="form_submit",
+        project=project,
+        id=f"e{number}",
+        occurred_at=1_800_000_000_000 + number,
+        received_at=1_800_000_000_000 + number,
+        url=f"https://example.com{path}",
+        visitor_id="v",
+        data=f'{{"plan": "{plan}", "seats": {number}}}'.encode(),
+    )
+
+
+async def create(world: World, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    response = await world.call("POST", "/api/conversion-goals", json=body or SIGNUP)
+    assert response.status_code == 201, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def test_a_definition_gets_a_metric_from_its_name(world: World) -> None:
+    made = await create(world)
+    assert (made["metric"], made["status"], made["counting"], made["live"]) == (
+        "trial_signup",
+        "active",
+        "every_event",
+        True,
+    )
+    (listed,) = (await world.call("GET", "/api/conversion-goals")).json()
+    assert {name: listed[name] for name in SIGNUP} == SIGNUP
+    assert listed["conversions"] == 0
+
+
+async def test_a_definition_that_cannot_count_is_refused_where_it_is_wrong(world: World) -> None:
+    response = await world.call(
+        "POST", "/api/conversion-goals", json={**SIGNUP, "conditions": {"plan": {"$gtee": 5}}, "urlPattern": "/a("}
+    )
+    assert response.status_code == 422
+    pointers = [error["pointer"] for error in response.json()["errors"]]
+    assert "/urlPattern" in pointers
+    assert any(pointer.startswith("/conditions/plan") for pointer in pointers)
+
+
+async def test_pausing_is_an_edit(world: World) -> None:
+    made = await create(world)
+    paused = await world.call("PATCH", "/api/conversion-goals", json={"id": made["id"], "status": "paused"})
+    assert paused.json()["status"] == "paused"
+    assert paused.json()["revision"] > made["revision"]
+
+
+async def test_a_preview_says_how_many_would_count_and_why_others_would_not(world: World) -> None:
+    world.recent = [event(1), event(2, "free"), event(3), event(4, project="other")]
+    shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
+    assert (shown["seen"], shown["ofType"], shown["matched"]) == (3, 3, 2)
+    assert [sample["id"] for sample in shown["samples"]] == ["e3", "e1"]
+    assert "free" in shown["missed"][0]["why"]
+
+
+async def test_a_preview_of_an_edit_says_what_is_gained_and_lost(world: World) -> None:
+    world.recent = [event(1), event(2, "free"), event(3, "team")]
+    made = await create(world)
+    change = {"id": made["id"], "conditions": {"plan": {"$in": ["free", "team"]}}}
+    shown = (await world.call("POST", "/api/conversion-goals/preview", json=change)).json()
+    assert (shown["gained"], shown["lost"], shown["unchanged"]) == (2, 1, 0)
+
+
+async def test_a_near_miss_is_named(world: World) -> None:
+    world.recent = [event(1, path="/signup/complete/")]
+    shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
+    assert any("with a trailing slash" in warning for warning in shown["warnings"])
+
+
+async def test_a_misspelt_type_is_told_when_it_is_saved(world: World) -> None:
+    world.recent = [event(1)]
+    made = await create(world, {**SIGNUP, "eventType": "form-submit"})
+    assert any('Did you mean "form_submit"' in warning for warning in made["warnings"])
+
+
+async def test_an_explanation_has_every_clause_with_its_verdict(world: World) -> None:
+    await create(world)
+    body = {"event": {"type": "form_submit", "url": "https://example.com/signup/complete", "data": {"plan": "free"}}}
+    (verdict,) = (await world.call("POST", "/api/conversion-goals/explain", json=body)).json()["verdicts"]
+    assert verdict["matches"] is False
+    assert [clause["holds"] for clause in verdict["clauses"]] == [True, True, False]
+    assert 'found "free"' in verdict["why"]
+
+
+async def test_what_was_seen_lately_is_listed_with_what_counts_by_it(world: World) -> None:
+    made = await create(world)
+    world.recent = [event(number) for number in range(3)]
+    (seen,) = (await world.call("GET", "/api/event-types")).json()
+    assert (seen["type"], seen["count"], seen["conversionGoalIds"]) == ("form_submit", 3, [made["id"]])
+    assert seen["paths"] == [{"path": "/signup/complete", "count": 3}]
+    assert {p["path"] for p in seen["properties"]} == {"plan", "seats"}
+
+
+async def test_changes_are_in_the_audit_log(world: World) -> None:
+    made = await create(world)
+    await world.call("DELETE", f"/api/conversion-goals?id={made['id']}")
+    entries = (await world.call("GET", "/api/audit")).json()["entries"]
+    assert [entry["action"] for entry in entries] == ["delete", "create"]
+    assert entries[0]["before"]["name"] == "Trial Signup"
+    assert (await world.call("GET", "/api/audit", "other")).json()["entries"] == []

@@ -1,0 +1,86 @@
+"""Events over HTTP, health, and what is told of the pipeline."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import World
+
+EVENT = {"type": "purchase", "id": "e1", "visitorId": "v1", "data": {"amount": 5}}
+
+
+async def test_an_event_is_sent_keyed_by_its_subject(world: World) -> None:
+    answer = await world.call("POST", "/api/events", json=EVENT)
+    assert answer.json() == {"received": 1, "duplicates": 0, "errors": []}
+    ((key, value),) = world.published
+    assert (key, json.loads(value)) == (b"v1", EVENT)
+
+
+async def test_good_events_go_on_beside_wrong_ones(world: World) -> None:
+    body = {"events": [EVENT, {"id": "x"}, EVENT, {**EVENT, "id": "e2"}]}
+    answer = (await world.call("POST", "/api/events", json=body)).json()
+    assert (answer["received"], answer["duplicates"]) == (2, 1)
+    assert [(error["index"], error["code"]) for error in answer["errors"]] == [(1, "missing_type")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"specversion": "1.0", "type": "purchase", "source": "/shop", "id": "1", "data": {"amount": 1}},
+        {"type": "track", "event": "purchase", "messageId": "m", "anonymousId": "a", "properties": {"amount": 1}},
+    ],
+    ids=["CloudEvents", "Segment"],
+)
+async def test_foreign_forms_are_understood(world: World, body: dict[str, Any]) -> None:
+    assert (await world.call("POST", "/api/events", json=body)).json()["received"] == 1
+
+
+async def test_a_key_publishes_for_its_own_project_only(world: World) -> None:
+    answer = await world.call("POST", "/api/events", json={**EVENT, "projectKey": "other"})
+    assert answer.status_code == 403
+    assert world.published == []
+
+
+async def test_more_than_a_hundred_events_are_refused(world: World) -> None:
+    assert (await world.call("POST", "/api/events", json=[EVENT] * 101)).status_code == 422
+
+
+async def test_when_kafka_is_away_the_answer_says_when_to_try_again(world: World) -> None:
+    world.kafka_is_away = True
+    answer = await world.call("POST", "/api/events", json=EVENT)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert "kafka" not in answer.text.lower()
+
+
+async def test_validation_sends_nothing(world: World) -> None:
+    answer = await world.call("POST", "/api/events/validate", json=[EVENT, {}])
+    assert answer.json()["valid"] == 1
+    assert len(answer.json()["errors"]) == 1
+    assert world.published == []
+
+
+async def test_readiness_names_what_is_missing(world: World) -> None:
+    ready = await world.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["missing"]) == (503, ["kafka"])
+    assert (await world.client.get("/health/live")).status_code == 200
+
+
+async def test_a_project_sees_its_own_accounting_only(world: World) -> None:
+    assert (await world.call("GET", "/api/pipeline")).json()["projects"] == {"shop": {"received": 1}}
+
+
+async def test_metrics_hold_no_project(world: World) -> None:
+    await world.call("GET", "/api/goals")
+    text = (await world.client.get("/metrics")).text
+    assert "scorekeeper_http_seconds" in text
+    assert "shop" not in text
+
+
+async def test_every_answer_has_a_request_id_and_security_headers(world: World) -> None:
+    answer = await world.client.get("/health/live", headers={"x-request-id": "mine-1"})
+    assert answer.headers["x-request-id"] == "mine-1"
+    assert answer.headers["x-content-type-options"] == "nosniff"

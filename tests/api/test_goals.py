@@ -1,0 +1,197 @@
+"""Goals over HTTP: the contract's fields and formats, errors that name field and remedy, and walls between projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.domain.fields import goal_owner
+from app.domain.increments import Increments, Position, Simple
+from tests.api.conftest import World
+
+GOAL = {"metric": "signups", "target": 500, "deadline": "2030-12-31", "description": "Q4", "unit": "signups"}
+
+
+async def create(world: World, body: dict[str, Any] | None = None, project: str = "shop") -> dict[str, Any]:
+    response = await world.call("POST", "/api/goals", project, json=body or GOAL)
+    assert response.status_code == 201, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def count(world: World, goal_id: str, number: int) -> None:
+    position = Position("events", 0)
+    (offsets,) = await world.counters.checkpoints([position])
+    increments = Increments(position, 0, offsets[0], offsets[0] + number, world.now)
+    increments.simple = [Simple("shop", 0, ((goal_owner(goal_id), "n"),), without_id=number)]
+    await world.counters.apply([increments])
+
+
+async def test_a_goal_has_the_fields_of_the_contract_as_they_were_given(world: World) -> None:
+    goal = await create(world)
+    (listed,) = (await world.call("GET", "/api/goals")).json()
+    for shown in (goal, listed):
+        assert {name: shown[name] for name in GOAL} == GOAL
+        assert shown["current"] == 0
+        assert isinstance(shown["current"], int)
+        assert shown["status"] == "on_track"
+        assert shown["statusSource"] == "auto"
+        assert shown["id"] == goal["id"]
+        assert shown["createdAt"].endswith("Z")
+
+
+async def test_the_list_is_a_bare_array(world: World) -> None:
+    assert (await world.call("GET", "/api/goals")).json() == []
+
+
+async def test_current_is_what_the_counters_say(world: World) -> None:
+    goal = await create(world)
+    await count(world, goal["id"], 500)
+    (listed,) = (await world.call("GET", "/api/goals")).json()
+    assert (listed["current"], listed["status"], listed["progress"]) == (500, "completed", 1)
+
+
+async def test_an_edit_names_the_goal_in_the_body(world: World) -> None:
+    goal = await create(world)
+    edited = await world.call("PATCH", "/api/goals", json={"id": goal["id"], "target": 750, "status": "at_risk"})
+    assert edited.status_code == 200
+    assert (edited.json()["target"], edited.json()["status"], edited.json()["statusSource"]) == (
+        750,
+        "at_risk",
+        "manual",
+    )
+    restored = await world.call("PATCH", "/api/goals", json={"id": goal["id"], "status": None})
+    assert restored.json()["statusSource"] == "auto"
+
+
+async def test_a_delete_names_the_goal_in_the_query(world: World) -> None:
+    goal = await create(world)
+    assert (await world.call("DELETE", f"/api/goals?id={goal['id']}")).status_code == 200
+    assert (await world.call("GET", "/api/goals")).json() == []
+    assert (await world.call("DELETE", f"/api/goals?id={goal['id']}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"target": "many"}, "/target"),
+        ({"target": -1}, "/target"),
+        ({"deadline": "soon"}, "/deadline"),
+        ({"metric": ""}, "/metric"),
+        ({"tarqet": 5}, "/tarqet"),
+        ({"aggregation": "average"}, "/aggregation"),
+        ({"aggregation": "rate"}, "/denominatorMetric"),
+    ],
+)
+async def test_a_wrong_field_is_named(world: World, change: dict[str, Any], pointer: str) -> None:
+    response = await world.call("POST", "/api/goals", json={**GOAL, **change})
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert pointer in [error["pointer"] for error in body["errors"]]
+    assert body["error"] == body["detail"]
+    assert body["code"] == "invalid"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+async def test_without_a_key_nothing_is_told(world: World, method: str) -> None:
+    response = await world.client.request(method, "/api/goals")
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_api_key"
+
+
+async def test_a_bearer_token_is_an_api_key_too(world: World) -> None:
+    headers = {"authorization": f"Bearer {world.project_keys['shop']}"}
+    assert (await world.client.get("/api/goals", headers=headers)).status_code == 200
+
+
+async def test_a_mistyped_key_is_refused_without_a_look_up(world: World) -> None:
+    key = world.project_keys["shop"]
+    response = await world.client.get("/api/goals", headers={"x-api-key": key[:-1] + ("0" if key[-1] != "0" else "1")})
+    assert response.status_code == 401
+    assert "not an API key" in response.json()["detail"]
+
+
+async def test_a_foreign_goal_answers_like_a_missing_one(world: World) -> None:
+    goal = await create(world)
+    foreign = await world.call("PATCH", "/api/goals", "other", json={"id": goal["id"], "target": 1})
+    missing = await world.call("PATCH", "/api/goals", "shop", json={"id": goal["id"][:-1] + "x", "target": 1})
+    assert foreign.status_code == missing.status_code == 404
+    assert foreign.json()["detail"].replace(goal["id"], "") == missing.json()["detail"].replace(
+        goal["id"][:-1] + "x", ""
+    )
+    assert (await world.call("GET", "/api/goals", "other")).json() == []
+
+
+async def test_a_list_that_did_not_change_is_not_sent_again(world: World) -> None:
+    await create(world)
+    first = await world.call("GET", "/api/goals")
+    again = await world.call("GET", "/api/goals", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_an_edit_of_an_older_revision_is_refused(world: World) -> None:
+    goal = await create(world)
+    match = {"if-match": f'"{goal["revision"]}"'}
+    body = {"id": goal["id"], "target": 600}
+    assert (await world.call("PATCH", "/api/goals", json=body, headers=match)).status_code == 200
+    assert (await world.call("PATCH", "/api/goals", json={**body, "target": 700}, headers=match)).status_code == 412
+
+
+async def test_a_repeated_post_with_its_key_is_done_once(world: World) -> None:
+    headers = {"idempotency-key": "k1"}
+    first = await world.call("POST", "/api/goals", json=GOAL, headers=headers)
+    second = await world.call("POST", "/api/goals", json=GOAL, headers=headers)
+    assert second.json() == first.json()
+    assert second.headers["idempotency-replayed"] == "true"
+    assert len((await world.call("GET", "/api/goals")).json()) == 1
+    other = await world.call("POST", "/api/goals", json={**GOAL, "target": 1}, headers=headers)
+    assert other.status_code == 422
+
+
+async def test_without_a_worker_the_answer_says_that_it_is_not_live(world: World) -> None:
+    world.workers.clear()
+    goal = await create(world)
+    assert goal["live"] is False
+    assert any("No worker" in warning for warning in goal["warnings"])
+
+
+async def test_too_many_requests_say_when_to_come_back(world: World) -> None:
+    world.allowed = 0
+    response = await world.call("GET", "/api/goals")
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "4"
+
+
+async def test_history_is_shown_with_the_goal(world: World) -> None:
+    goal = await create(world)
+    shown = (await world.call("GET", f"/api/goals/{goal['id']}")).json()
+    assert shown["history"] == {"hourly": [], "daily": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[1]", "application/json", 422),
+        (b'{"a": NaN}', "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"[" * 100 + b"]" * 100, "application/json", 422),
+        (b'{"x": "' + b"a" * 300_000 + b'"}', "application/json", 413),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_refused(world: World, content: bytes, kind: str, status: int) -> None:
+    response = await world.call("POST", "/api/goals", content=content, headers={"content-type": kind})
+    assert response.status_code == status, response.text
+    assert response.json()["status"] == status
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/api/goals", 405)])
+async def test_paths_and_methods_that_are_not_there_answer_as_problems(
+    world: World, method: str, path: str, status: int
+) -> None:
+    response = await world.call(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
