@@ -42,7 +42,8 @@ def goals(
     if not found:
         print_line("There is no goal yet: POST /api/goals, or the dashboard, creates one")
         return
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(GoalTable().render(found))
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(GoalTable(console.width).render(found))
 
 
 def watch(
@@ -78,8 +79,8 @@ async def list_goals(parts: Parts, project: str | None) -> list[dict[str, Any]]:
 
 async def show_live(parts: Parts, project: str | None, interval_seconds: float) -> None:
     """A table that moves; plain lines where stdout is no terminal. Ends only with the process."""
-    table = GoalTable()
     console = Console(highlight=False)
+    table = GoalTable(console.width)
     if not console.is_terminal:
         while True:
             for line in table.lines(await _look(parts, project)):

@@ -86,6 +86,8 @@ def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
     """
     from app.streams.publishing import Message
 
+    if not line.isascii():
+        _require_text(line)
     try:
         event = _decode(line)
     except msgspec.ValidationError:
@@ -96,6 +98,14 @@ def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
     names_project = _text(event.project_key) or _text(event.project_id) or _text(event.project)
     headers = (("project", project.encode()),) if project and not names_project else ()
     return Message(key, line, headers, tag)
+
+
+def _require_text(line: bytes) -> None:
+    # The decoder skips what it is not asked for without looking into its characters.
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"byte {error.start} is not UTF-8") from None
 
 
 def _text(raw: msgspec.Raw) -> bytes | None:

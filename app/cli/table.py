@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 BAR_WIDTH = 24
+SHORT_BAR_WIDTH = 10
 RATE_SECONDS = 30.0
 SHORTEST_SECONDS = 0.5
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
@@ -21,9 +22,10 @@ Goals = Sequence[dict[str, Any]]
 
 
 class GoalTable:
-    """Draws looks at the goals; remembers earlier looks, for the rates."""
+    """Draws looks at the goals; remembers earlier looks, for the rates. `width` is the terminal's, in columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 120) -> None:
+        self._bar_width = BAR_WIDTH if width >= 110 else SHORT_BAR_WIDTH
         self._looks: deque[tuple[float, dict[str, float]]] = deque()
 
     def render(self, goals: Goals | str) -> RenderableType:
@@ -49,7 +51,7 @@ class GoalTable:
             table.add_row(
                 *([Text(str(goal["projectKey"]))] if several else []),
                 Text(name_of(goal)),
-                bar(goal),
+                bar(goal, self._bar_width),
                 Text(amount(goal.get("current"))),
                 Text(f"{amount(goal.get('target'))} {goal.get('unit') or ''}".rstrip()),
                 Text(status.replace("_", " "), style=COLOURS.get(status, "dim")),
@@ -94,15 +96,15 @@ def name_of(goal: dict[str, Any]) -> str:
     return str(goal.get("description") or goal["metric"])[:40]
 
 
-def bar(goal: dict[str, Any]) -> Text:
+def bar(goal: dict[str, Any], width: int = BAR_WIDTH) -> Text:
     """How far the goal is, with a marker where the pace expects it to be by now."""
     done = _share(goal.get("progress"))
     expected = _expected_share(goal)
-    filled = round(done * BAR_WIDTH)
-    cells = ["█" if index < filled else "░" for index in range(BAR_WIDTH)]
+    filled = round(done * width)
+    cells = ["█" if index < filled else "░" for index in range(width)]
     text = Text("".join(cells), style=COLOURS.get(str(goal.get("status")), "dim"))
     if expected is not None:
-        place = min(BAR_WIDTH - 1, int(expected * BAR_WIDTH))
+        place = min(width - 1, int(expected * width))
         text.plain = text.plain[:place] + "│" + text.plain[place + 1 :]
         text.stylize("bold white", place, place + 1)
     text.append(f" {done * 100:4.0f}%")

@@ -1,0 +1,56 @@
+"""`scorekeeper publish`: how a line becomes a message."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from app.cli.publishing import message_of
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        (b'{"userId": "u", "visitorId": "v", "id": "i"}', b"u"),
+        (b'{"visitorId": "v", "anonymousId": "a", "id": "i"}', b"v"),
+        (b'{"anonymousId": "a", "id": "i"}', b"a"),
+        (b'{"id": "i"}', b"i"),
+        (b'{"userId": "", "visitorId": null, "id": "i"}', b"i"),
+        (b'{"userId": 7}', b"7"),
+        (b'{"userId": "J\\u00f6rg"}', "Jörg".encode()),
+        ('{"userId": "Jörg"}'.encode(), "Jörg".encode()),
+        (b'{"type": "x"}', None),
+        (b"[1, 2]", None),
+        (b'"text"', None),
+    ],
+)
+def test_a_message_is_keyed_by_its_subject(line: bytes, key: bytes | None) -> None:
+    assert message_of(line, None).key == key
+
+
+@pytest.mark.parametrize("line", [b'{"a":  1.50, "a": 1e2}', b'{"x":"\xc3\xa4"}', b"null"])
+def test_the_bytes_are_not_changed(line: bytes) -> None:
+    assert message_of(line, "shop").value == line
+
+
+@pytest.mark.parametrize("line", [b"{", b"not json", b'{"a": NaN}', b'{"a": 1} x', b'{"a": "\xff"}', b"[" * 100_000])
+def test_a_line_that_is_not_json_is_refused(line: bytes) -> None:
+    with pytest.raises((msgspec.MsgspecError, RecursionError)):
+        message_of(line, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "project", "headers"),
+    [
+        (b'{"type": "x"}', "shop", [("project", b"shop")]),
+        (b'{"type": "x"}', None, []),
+        (b'{"projectKey": "mine"}', "shop", []),
+        (b'{"projectId": "mine"}', "shop", []),
+        (b'{"project": "mine"}', "shop", []),
+        (b'{"projectKey": ""}', "shop", [("project", b"shop")]),
+    ],
+)
+def test_the_project_is_a_header_where_the_event_names_none(
+    line: bytes, project: str | None, headers: list[tuple[str, bytes]]
+) -> None:
+    assert list(message_of(line, project).headers) == headers
