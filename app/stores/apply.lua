@@ -7,6 +7,7 @@
 --          {0, stored checkpoint}               nothing changed: the stored checkpoint is not the expected one
 --          {-1}                                 nothing changed: the stripe's record is missing or another's (Redis was emptied)
 --          {-2, key}                            nothing changed: a key of ours holds another type
+--          {-3, problem}                        nothing is changed any more: a command was refused half-way
 --
 -- Event ids and subjects are 64-bit hashes as decimal text (a Lua number would lose bits). A seen set is a family of
 -- buckets that grows by linear hashing, so that each stays an intset of some 130 members, about 9 bytes each.
@@ -55,10 +56,11 @@ local function open_set(name)
   if not set then
     local key = prefix .. 's:' .. name
     local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
-    buckets = tonumber(buckets or '1')
+    size, buckets = tonumber(size or '0'), tonumber(buckets or '1')
+    if not size or not buckets then error(key .. ' holds no numbers') end
     local half = 1
     while half * 2 <= buckets do half = half * 2 end
-    set = {key = key, size = tonumber(size or '0'), buckets = buckets, half = half, changed = false}
+    set = {key = key, size = size, buckets = buckets, half = half, added = {}}
     sets[name] = set
   end
   return set
@@ -101,7 +103,7 @@ local function is_added(name, member)
   local set = open_set(name)
   if call('SADD', bucket_of(set, member), member) == 0 then return false end
   set.size = set.size + 1
-  set.changed = true
+  set.added[#set.added + 1] = member
   if set.size > set.buckets * TARGET then split(set) end
   return true
 end
@@ -123,27 +125,6 @@ end
 local function count_duplicates(project, number)
   duplicate[project] = (duplicate[project] or 0) + number
   duplicate_total = duplicate_total + number
-end
-
-for i = 1, #simple do
-  local project, epoch, indexes, hashes, firsts = unpack(simple[i])
-  local seen = 0
-  local previous, current = 'd:' .. (epoch - 1), 'd:' .. epoch
-  for member in string.gmatch(hashes, '%S+') do
-    if not holds(previous, member) and is_added(current, member) then
-      firsts = firsts + 1
-    else
-      seen = seen + 1
-    end
-  end
-  if firsts > 0 then
-    count_events(project, firsts)
-    for j = 1, #indexes do
-      local index = indexes[j]
-      grow[index] = (grow[index] or 0) + firsts
-    end
-  end
-  if seen > 0 then count_duplicates(project, seen) end
 end
 
 local function change(sign, indexes, values, whose)
@@ -173,15 +154,37 @@ local function change(sign, indexes, values, whose)
   end
 end
 
-for i = 1, #singles do
-  local project, epoch, member, required, session, subject, changes = unpack(singles[i])
-  local is_due = not required or holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)
-  if is_due and (not member or is_first(epoch, member)) then
-    count_events(project, 1)
-    local whose = {session, subject}
-    for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose) end
-  else
-    count_duplicates(project, 1)
+local function count_all()
+  for i = 1, #simple do
+    local project, epoch, indexes, hashes, firsts = unpack(simple[i])
+    local seen = 0
+    local previous, current = 'd:' .. (epoch - 1), 'd:' .. epoch
+    for member in string.gmatch(hashes, '%S+') do
+      if not holds(previous, member) and is_added(current, member) then
+        firsts = firsts + 1
+      else
+        seen = seen + 1
+      end
+    end
+    if firsts > 0 then
+      count_events(project, firsts)
+      for j = 1, #indexes do
+        local index = indexes[j]
+        grow[index] = (grow[index] or 0) + firsts
+      end
+    end
+    if seen > 0 then count_duplicates(project, seen) end
+  end
+  for i = 1, #singles do
+    local project, epoch, member, required, session, subject, changes = unpack(singles[i])
+    local is_due = not required or holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)
+    if is_due and (not member or is_first(epoch, member)) then
+      count_events(project, 1)
+      local whose = {session, subject}
+      for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose) end
+    else
+      count_duplicates(project, 1)
+    end
   end
 end
 
@@ -191,36 +194,71 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
-for index, number in pairs(grow) do
-  local key, field = prefix .. counters[index][1], counters[index][2]
-  if number ~= 0 then call('HINCRBY', key, field, text(number)) end
-  if whole[index] then
-    local suffix = string.sub(field, 2)
-    call('HINCRBY', key, 'v' .. suffix, text(whole[index]))
-    call('HINCRBY', key, 'u' .. suffix, text(micro[index]))
+local grown = {}
+local function grow_field(key, field, number)
+  call('HINCRBY', key, field, text(number))
+  grown[#grown + 1] = {key, field, number}
+end
+
+local function write_all()
+  for index, number in pairs(grow) do
+    local key, field = prefix .. counters[index][1], counters[index][2]
+    if number ~= 0 then grow_field(key, field, number) end
+    if whole[index] then
+      local suffix = string.sub(field, 2)
+      grow_field(key, 'v' .. suffix, whole[index])
+      grow_field(key, 'u' .. suffix, micro[index])
+    end
+  end
+  for i = 1, #partition do
+    grow_field(prefix .. 'acct', checkpoint_field .. '|' .. partition[i][1], partition[i][2])
+  end
+  grow_field(prefix .. 'acct', checkpoint_field .. '|counted', counted_total)
+  grow_field(prefix .. 'acct', checkpoint_field .. '|duplicate', duplicate_total)
+  for i = 1, #projects do
+    local name, fields = projects[i][1], projects[i][2]
+    local key = prefix .. 'p:' .. name
+    for j = 1, #fields do grow_field(key, fields[j][1], fields[j][2]) end
+    if counted[i] then grow_field(key, 'counted', counted[i]) end
+    if duplicate[i] then grow_field(key, 'duplicate', duplicate[i]) end
+  end
+  local newest = {}
+  for i = 1, #last do
+    local key = prefix .. last[i][1]
+    if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then newest[key] = last[i][2] end
+  end
+  -- From here on nothing can be refused: the types are known, and these values are set, not grown.
+  for key, at in pairs(newest) do call('HSET', key, 'last', text(at)) end
+  for _, set in pairs(sets) do
+    if #set.added > 0 then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
+  end
+  call('HSET', prefix .. 'cp', checkpoint_field, text(next_offset))
+  call('HSET', prefix .. 'wm', checkpoint_field, text(watermark))
+end
+
+-- Redis keeps what a script wrote before it failed; an id that stayed behind would be taken for a duplicate.
+local function undo_all()
+  for i = 1, #grown do
+    local key, field, number = unpack(grown[i])
+    call('HINCRBY', key, field, text(-number))
+  end
+  for _, set in pairs(sets) do
+    for i = 1, #set.added do call('SREM', bucket_of(set, set.added[i]), set.added[i]) end
+    local left = set.size - #set.added
+    if #set.added > 0 and left == 0 then
+      call('DEL', set.key)
+    elseif #set.added > 0 then
+      call('HSET', set.key, 'n', text(left), 'b', text(set.buckets))
+    end
   end
 end
-for i = 1, #last do
-  local key = prefix .. last[i][1]
-  if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then
-    call('HSET', key, 'last', text(last[i][2]))
-  end
+
+local done, problem = pcall(function()
+  count_all()
+  write_all()
+end)
+if not done then
+  undo_all()
+  return {-3, type(problem) == 'table' and tostring(problem.err) or tostring(problem)}
 end
-for _, set in pairs(sets) do
-  if set.changed then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
-end
-for i = 1, #partition do
-  call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|' .. partition[i][1], partition[i][2])
-end
-call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|counted', text(counted_total))
-call('HINCRBY', prefix .. 'acct', checkpoint_field .. '|duplicate', text(duplicate_total))
-for i = 1, #projects do
-  local name, fields = projects[i][1], projects[i][2]
-  local key = prefix .. 'p:' .. name
-  for j = 1, #fields do call('HINCRBY', key, fields[j][1], fields[j][2]) end
-  if counted[i] then call('HINCRBY', key, 'counted', text(counted[i])) end
-  if duplicate[i] then call('HINCRBY', key, 'duplicate', text(duplicate[i])) end
-end
-call('HSET', prefix .. 'cp', checkpoint_field, text(next_offset))
-call('HSET', prefix .. 'wm', checkpoint_field, text(watermark))
 return {1, next_offset, counted_total, duplicate_total}

@@ -169,6 +169,8 @@ def _applied(answer: list[object], generation: int) -> Applied:
         raise GenerationMissing(generation)
     key = answer[1]
     name = key.decode() if isinstance(key, bytes) else str(key)
+    if code == -3:
+        raise StoreUnavailable("redis", f"nothing was applied: {name}")
     raise StoreUnavailable(
         "redis", f"the key {name} is not ours any more: it holds another type; delete it, then rebuild"
     )

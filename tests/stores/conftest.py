@@ -1,0 +1,46 @@
+"""The stores that are held to one contract: in memory, in the Redis of servers, in the embedded Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+
+from app.stores.memory import MemoryCounters
+from app.stores.redis_client import Client, connect
+from tests.servers.redises import RedisServer, embedded_binary
+from tests.stores.counting import Store, new_redis_store
+
+
+@pytest.fixture(scope="session")
+def _embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis-6"), binary=embedded_binary())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    """Connected to an empty Redis 7."""
+    made = connect(redis_url, name="test")
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture(params=["memory", "redis 7", "redis 6.2"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A new generation in each kind of store."""
+    if request.param == "memory":
+        yield MemoryCounters()
+        return
+    if request.param == "redis 7":
+        url: str = request.getfixturevalue("redis_url")
+    else:
+        server: RedisServer = request.getfixturevalue("_embedded_redis")
+        url = server.url
+        with redis.Redis.from_url(url) as plain:
+            plain.flushall()
+    made = connect(url, name="test")
+    yield await new_redis_store(made)
+    await made.aclose()

@@ -1,0 +1,243 @@
+"""What only Redis can do to counters: keys of another type, lost generations, full memory; and what seen sets cost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from app.domain.increments import Increments, Part, Whose
+from app.errors import GenerationMissing, StoreUnavailable
+from app.stores.generations import Generations
+from app.stores.redis import RedisCounters
+from app.stores.redis_client import Client, connect
+from tests.servers.redises import RedisServer
+from tests.stores.counting import POSITION, apply, everything, increments, new_redis_store, simple, single, state_of
+
+GUARDED = single(
+    9, Part((("g:x", "n"),), guard=("o:cg", Whose.SESSION), uniques=(("q:x", (("g:x", "n@1"),)),)), session=1, subject=2
+)
+
+
+def full_batch(expected: int = 0) -> Increments:
+    """A batch that writes keys of every kind."""
+    valued = single(8, Part((), valued=(("g:v", "n"),)), values=[(3, 5)])
+    return increments(
+        simple(1, 2, 3), simple(4, epoch=11), singles=[GUARDED, valued], expected=expected, last={"g:goal": 5}
+    )
+
+
+# -- keys that are not ours any more
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cp", "wm", "acct", "p:shop", "g:goal", "g:x", "g:v", "s:d:9", "s:d:10", "s:d:11", "s:d:10:0", "s:d:11:0"),
+        *("s:o:cg", "s:o:cg:0", "s:q:x", "s:q:x:0"),
+    ],
+)
+async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(client: Client, name: str) -> None:
+    store = await new_redis_store(client)
+    await client.set(store.generation.prefix(0) + name, "somebody else's")
+    before = await everything(client)
+    with pytest.raises(StoreUnavailable):
+        await apply(store, full_batch())
+    assert await everything(client) == before
+    await client.delete(store.generation.prefix(0) + name)
+    assert (await apply(store, full_batch())).counted == 6
+
+
+@pytest.mark.parametrize(
+    ("owner", "field", "value"),
+    [
+        ("g:goal", "n", "many"),
+        ("g:v", "v", "1.5"),
+        ("g:v", "u", str(2**63 - 1)),
+        ("g:goal", "last", "yesterday"),
+        ("p:shop", "received", "x"),
+        ("p:shop", "counted", str(2**63 - 1)),
+        ("acct", f"{POSITION.name}|counted", "x"),
+        ("s:d:10", "n", "x"),
+    ],
+)
+async def test_a_number_that_cannot_grow_stops_the_batch_before_anything_changes(
+    client: Client, owner: str, field: str, value: str
+) -> None:
+    store = await new_redis_store(client)
+    await apply(store, increments(simple(100)))
+    key = store.generation.prefix(0) + owner
+    await client.hset(key, field, value)
+    before = await contents(client)
+    with pytest.raises(StoreUnavailable):
+        await apply(store, full_batch(1))
+    assert await contents(client) == before
+
+
+async def contents(client: Client) -> dict[bytes, object]:
+    """Every key's value, without the fields that are 0."""
+    found: dict[bytes, object] = {}
+    async for key in client.scan_iter(count=1000):
+        kind = await client.type(key)
+        if kind == b"hash":
+            own = {name: number for name, number in (await client.hgetall(key)).items() if number != b"0"}
+            if own:
+                found[key] = own
+        elif kind == b"set":
+            found[key] = await client.smembers(key)
+        else:
+            found[key] = await client.get(key)
+    return found
+
+
+# -- generations that are gone
+
+
+async def test_a_missing_generation_is_refused(client: Client) -> None:
+    store = await new_redis_store(client)
+    await apply(store, full_batch())
+    await client.flushall()
+    with pytest.raises(GenerationMissing):
+        await apply(store, full_batch(6))
+    with pytest.raises(GenerationMissing):
+        await store.checkpoints([POSITION])
+    assert await client.dbsize() == 0
+
+
+async def test_another_generation_of_the_same_number_is_refused(client: Client) -> None:
+    old = await new_redis_store(client)
+    await apply(old, full_batch())
+    await client.flushall()
+    new = await new_redis_store(client)
+    assert new.generation.number == old.generation.number
+    before = await everything(client)
+    for expected in (0, 6):
+        with pytest.raises(GenerationMissing):
+            await apply(old, full_batch(expected))
+    with pytest.raises(GenerationMissing):
+        await old.checkpoints([POSITION])
+    assert await everything(client) == before
+
+
+async def test_a_stripe_that_was_emptied_alone_is_noticed_and_counted_again(client: Client) -> None:
+    store = await new_redis_store(client, stripes=3)
+    batch = [increments(simple(stripe), stripe=stripe, next_offset=5) for stripe in range(3)]
+    await store.apply(batch)
+    async for key in client.scan_iter(match="{sk:1:1}:*"):
+        await client.delete(key)
+    with pytest.raises(GenerationMissing):
+        await store.checkpoints([POSITION])
+    assert await Generations(client).restore_records(store.generation) == [1]
+    assert await store.checkpoints([POSITION]) == [[5, 0, 5]]
+
+
+async def test_stripes_answer_each_for_itself(client: Client) -> None:
+    store = await new_redis_store(client, stripes=2)
+    await store.apply([increments(simple(1), stripe=1, next_offset=5)])
+    batch = [increments(simple(2), stripe=stripe, next_offset=5) for stripe in range(2)]
+    assert [applied.applied for applied in await store.apply(batch)] == [True, False]
+    assert await store.checkpoints([POSITION]) == [[5, 5]]
+
+
+# -- a Redis that refuses
+
+
+async def test_a_script_that_redis_forgot_is_sent_again(client: Client) -> None:
+    store = await new_redis_store(client)
+    await apply(store, increments(simple(1)))
+    await client.script_flush()
+    assert (await apply(store, increments(simple(2), expected=1))).applied
+
+
+def _full(plain: redis.Redis) -> Callable[[], object]:
+    plain.config_set("maxmemory", 1)
+    return lambda: plain.config_set("maxmemory", 0)
+
+
+def _read_only(plain: redis.Redis) -> Callable[[], object]:
+    plain.replicaof("127.0.0.1", 1)
+    return lambda: plain.replicaof("NO", "ONE")
+
+
+def _cannot_save(plain: redis.Redis) -> Callable[[], object]:
+    plain.config_set("min-replicas-to-write", 1)
+    return lambda: plain.config_set("min-replicas-to-write", 0)
+
+
+@pytest.mark.parametrize("refuse", [_full, _read_only, _cannot_save])
+async def test_a_redis_that_refuses_to_write_changes_nothing(
+    client: Client, redis_url: str, refuse: Callable[[redis.Redis], Callable[[], object]]
+) -> None:
+    store = await new_redis_store(client)
+    await apply(store, full_batch())
+    before = await state_of(store)
+    with redis.Redis.from_url(redis_url) as plain:
+        allow = refuse(plain)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await apply(store, full_batch(6))
+        finally:
+            allow()
+    assert await state_of(store) == before
+    assert (await apply(store, full_batch(6))).duplicate == 6
+
+
+async def test_a_redis_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    client = connect(server.url, name="test")
+    try:
+        store = await new_redis_store(client)
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            await apply(store, full_batch())
+        server.start()
+        with pytest.raises(GenerationMissing):
+            await apply(store, full_batch())
+    finally:
+        await client.aclose()
+        server.stop()
+
+
+# -- what remembering costs
+
+BYTES_AN_ID = 12
+
+
+async def _remembered(client: Client, store: RedisCounters, seen_set: str) -> tuple[int, int, set[str]]:
+    """(bytes, members, encodings) of a seen set's buckets."""
+    bytes_used = members = 0
+    encodings = set()
+    async for key in client.scan_iter(match=f"*:s:{seen_set}:*", count=5000):
+        bytes_used += await client.memory_usage(key, samples=0)
+        members += await client.scard(key)
+        encodings.add((await client.object("encoding", key)).decode())
+    return bytes_used, members, encodings
+
+
+async def test_200_000_ids_cost_at_most_12_bytes_each(client: Client) -> None:
+    store = await new_redis_store(client)
+    chance = random.Random(1)
+    offset = 0
+    for size in (1, 10, 100, 1_000, 10_000, 50_000, 100_000, 38_889):
+        batch = increments(simple(*(chance.getrandbits(64) - 2**63 for _ in range(size))), expected=offset)
+        assert (await apply(store, batch)).counted == size
+        offset = batch.next_offset
+    bytes_used, members, encodings = await _remembered(client, store, "d:10")
+    assert members == 200_000
+    assert encodings == {"intset"}
+    assert bytes_used / members <= BYTES_AN_ID
+
+
+async def test_the_subjects_of_a_goal_cost_no_more(client: Client) -> None:
+    store = await new_redis_store(client)
+    chance = random.Random(2)
+    unique = Part((), uniques=(("q:goal", (("g:goal", "n"),)),))
+    for batch in range(10):
+        whose = [single(None, unique, subject=chance.getrandbits(64) - 2**63) for _ in range(2000)]
+        await apply(store, increments(singles=whose, expected=batch * 2000))
+    bytes_used, members, encodings = await _remembered(client, store, "q:goal")
+    assert (members, encodings) == (20_000, {"intset"})
+    assert bytes_used / members <= BYTES_AN_ID
