@@ -1,0 +1,233 @@
+"""`scorekeeper up`: everything on one machine, from its start to the end of its last process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.embedded.shop import Shop
+from tests.end_to_end.processes import COMMAND, eventually
+
+READY_SECONDS = 30.0
+
+
+class House:
+    """A running `up`."""
+
+    def __init__(self, process: subprocess.Popen[str], ready_file: Path, environment: dict[str, str]) -> None:
+        self.process = process
+        self.ready_file = ready_file
+        self.environment = environment
+        self.ready = self.read()
+
+    def read(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ready_file.read_text())
+        return found
+
+    def run(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
+        """The output of a command in the house's data directory."""
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == code, ended.stderr
+        return ended.stdout if code == 0 else ended.stderr
+
+    def ask(self, method: str, path: str, **body: Any) -> Any:
+        headers = {"x-api-key": self.ready["apiKey"]}
+        answer = httpx.request(method, self.ready["url"] + path, headers=headers, json=body or None, timeout=10)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+@contextmanager
+def running(home: Path, *arguments: str, **settings: str) -> Iterator[House]:
+    """`up` in `home`, ready; ended by SIGINT unless it has ended, and then nothing of it may be left."""
+    ready_file = home / "ready.json"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCOREKEEPER_")}
+    environment |= {
+        "SCOREKEEPER_DATA_DIR": str(home / "data"),
+        "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": "1",
+        **settings,
+    }
+    command = [*COMMAND, "up", "--port", "0", "--ready-file", str(ready_file), *arguments]
+    with (home / "out.txt").open("w") as out, (home / "err.txt").open("w") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=environment)
+    try:
+        eventually(lambda: ready_file.exists() or process.poll() is not None, READY_SECONDS, "ready")
+        assert process.poll() is None, (home / "err.txt").read_text()
+        house = House(process, ready_file, environment)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        yield house
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(15) == 0
+        eventually(lambda: not [one for one in family if _lives(one)], 5, "the end of every process")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with running(tmp_path_factory.mktemp("house"), "--workers", "2") as found:
+        yield found
+
+
+def test_it_says_where_everything_is_to_its_owner_alone(house: House) -> None:
+    assert set(house.ready) == {"url", "projectKey", "apiKey", "kafka", "redis", "database", "dataDir", "pids"}
+    assert house.ready["projectKey"] == "default"
+    assert len(house.ready["pids"]["workers"]) == 2
+    assert stat.S_IMODE(house.ready_file.stat().st_mode) == 0o600
+    assert house.ready_file.with_name("out.txt").read_text() == f"ready {house.ready['url']}\n"
+
+
+def test_published_events_are_counted_and_every_command_shows_the_same(house: House, tmp_path: Path) -> None:
+    project = house.ready["projectKey"]
+    house.ask("POST", "/api/conversion-goals", name="Purchase", eventType="purchase", valueProperty="amount")
+    house.ask("POST", "/api/goals", metric="purchase", target=10, deadline="2099-12-31")
+    events = list(islice(Shop(project, seed=7).events(), 3_000))
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join(json.dumps(event) for event in events) + "\nnot json\n")
+    assert house.run("publish", str(file)) == "published 3000\n"
+    assert house.run("wait", "--timeout", "30") == "all counted\n"
+
+    wanted = sum(event["type"] == "purchase" for event in events)
+    (goal,) = json.loads(house.run("goals", "--json", "--project", project))
+    assert (goal["projectKey"], goal["current"]) == (project, wanted)
+    assert json.loads(house.run("watch", "--once", "--json", "--project", project))[0]["current"] == wanted
+    assert house.ask("GET", "/api/goals")[0]["current"] == wanted
+    assert f"{wanted:,}" in house.run("goals")
+
+    status = json.loads(house.run("status", "--json"))
+    mine = status["projects"][project]
+    assert mine["received"] == 3_000 == mine["counted"] + mine["unmatched"] + mine["duplicate"]
+    assert sum(row["checkpoint"] for row in status["partitions"]) == 3_000
+    assert all(row["balanced"] and row["checkpoint"] == row["end"] for row in status["partitions"])
+    assert len([worker for worker in status["workers"] if worker["alive"]]) == 2
+    assert status["freshAsOf"]
+    assert "purchase" not in house.run("status")
+
+
+def test_an_event_that_names_no_project_gets_the_one_of_the_command(house: House) -> None:
+    made = json.loads(house.run("projects", "create", "Header", "--json"))
+    assert house.run("publish", "--project", made["projectKey"], stdin='{"type": "x"}\n') == "published 1\n"
+    house.run("wait")
+    assert json.loads(house.run("status", "--json"))["projects"][made["projectKey"]]["received"] == 1
+
+
+def test_a_rate_is_kept(house: House) -> None:
+    begun = time.monotonic()
+    house.run("publish", "--rate", "50", "--project", "default", stdin='{"type": "x"}\n' * 50)
+    assert time.monotonic() - begun > 0.9
+
+
+def test_a_deployment_that_has_all_it_needs_is_told_so(house: House) -> None:
+    assert all(one["verdict"] == "good" for one in json.loads(house.run("doctor", "--json")))
+
+
+def test_a_part_that_dies_is_started_again(house: House) -> None:
+    before = house.read()["pids"]
+    os.kill(before["api"], signal.SIGKILL)
+    os.kill(before["workers"][0], signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = house.read()["pids"]
+        return bool(now["api"] != before["api"] and now["workers"][0] != before["workers"][0])
+
+    eventually(replaced, 15, "new processes")
+    eventually(lambda: _answers(house.ready["url"]), 15, "the API's answer")
+    house.run("publish", "--project", "default", stdin='{"type": "x"}\n' * 10)
+    house.run("wait", "--timeout", "30")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url + "/health/ready", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_second_one_in_the_same_directory_is_refused(house: House) -> None:
+    said = house.run("up", "--port", "0", code=1)
+    assert f"already (process {house.process.pid})" in said
+    assert said.count("\n") == 1
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, house: House) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = house.run("up", "--data-dir", str(tmp_path / "other"), "--port", port, code=1)
+    assert said.startswith(f"scorekeeper: port {port} is in use")
+    assert "--port" in said
+    assert not (tmp_path / "other" / "up.lock").exists()
+
+
+def test_servers_that_the_settings_name_are_used(
+    tmp_path: Path, kafka_bootstrap: str, redis_url: str, make_topic: Any
+) -> None:
+    topic = make_topic()
+    settings = {
+        "SCOREKEEPER_KAFKA": kafka_bootstrap,
+        "SCOREKEEPER_REDIS": redis_url,
+        "SCOREKEEPER_TOPIC": topic,
+        "SCOREKEEPER_GROUP": topic,
+        "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": "6",
+    }
+    with running(tmp_path, **settings) as house:
+        assert house.ready["kafka"] == kafka_bootstrap
+        assert house.ready["redis"] == redis_url
+        assert {process.name() for process in psutil.Process(house.process.pid).children()} & {"tansu"} == set()
+        house.run("publish", "--project", "default", stdin='{"type": "x"}\n' * 100)
+        house.run("wait", "--timeout", "30")
+        assert json.loads(house.run("status", "--json"))["projects"]["default"]["received"] == 100
+
+
+def test_killed_it_takes_its_children_with_it_and_the_next_run_goes_on_with_the_demo(tmp_path: Path) -> None:
+    with running(tmp_path, "--demo") as house:
+        assert house.ready["projectKey"] == "demo-shop"
+        first, goals = house.ready, eventually(lambda: _moved(house), 20, "a goal that moves")
+        assert len(goals) == 7
+        house.process.kill()
+        house.process.wait()
+        house.ready_file.unlink()
+    with running(tmp_path, "--demo") as house:
+        assert house.ready["apiKey"] == first["apiKey"]
+        assert {goal["id"] for goal in house.ask("GET", "/api/goals")} == {goal["id"] for goal in goals}
+        house.process.send_signal(signal.SIGTERM)
+        assert house.process.wait(15) == 0
+    assert sorted(file.name for file in (tmp_path / "data").iterdir() if file.is_file()) == [
+        "api-keys.json",
+        "scorekeeper.db",
+    ]
+    assert not (tmp_path / "ready.json").exists()
+
+
+def _moved(house: House) -> list[dict[str, Any]]:
+    goals: list[dict[str, Any]] = house.ask("GET", "/api/goals")
+    return goals if any(goal["current"] for goal in goals) else []
