@@ -1,0 +1,66 @@
+"""Compares what the product holds with what the oracle says. An empty list is proof; each line is one difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.faults.oracle import MICRO, Answer, Figures
+
+Hashes = Mapping[str, Mapping[str, int]]
+"""Redis hash (without the generation's prefix) -> field -> number"""
+
+
+def differences(held: Hashes, answer: Answer, definitions: Mapping[str, str]) -> list[str]:
+    """`definitions`: id -> kind, of all that ever existed. The counters of every one are compared, and the accounting
+    of every project, partition and reason."""
+    found: list[str] = []
+    for ident, kind in definitions.items():
+        owner, figures = ("g", answer.goals) if kind == "goal" else ("c", answer.conversion_goals)
+        own = held.get(f"{owner}:{ident}", {})
+        has = Figures(own.get("n", 0), own.get("v", 0) * MICRO + own.get("u", 0))
+        wanted = figures.get(ident, Figures())
+        if has != wanted:
+            found.append(f"{kind} {ident}: {has}, but the log says {wanted}")
+    for project, fates in answer.projects.items():
+        own = held.get(f"p:{project}", {})
+        received = own.get("received", 0) - _rejected(own)
+        has_fates = {**{fate: own.get(fate, 0) for fate in fates}, "received": received}
+        if has_fates != fates:
+            found.append(f"project {project}: {has_fates}, but the log says {fates}")
+        if not _adds_up(own):
+            found.append(f"project {project}: the accounting does not add up: {dict(own)}")
+    return [*found, *_partition_differences(held, answer)]
+
+
+def _partition_differences(held: Hashes, answer: Answer) -> list[str]:
+    found: list[str] = []
+    partitions: dict[str, dict[str, int]] = {}
+    for name, number in held.get("acct", {}).items():
+        position, _, fate = name.rpartition("|")
+        partitions.setdefault(position, {})[fate] = number
+    reasons: dict[str, int] = {}
+    for position, own in partitions.items():
+        if not _adds_up(own):
+            found.append(f"{position}: the accounting does not add up: {own}")
+        wanted = answer.received.get(int(position.split(":")[1]), 0)
+        if own.get("received", 0) != wanted:
+            found.append(f"{position}: {own.get('received', 0)} received, but the log holds {wanted}")
+        for fate, number in own.items():
+            if fate.startswith("rejected:"):
+                reasons[fate[9:]] = reasons.get(fate[9:], 0) + number
+    missing = sum(answer.received.values()) - sum(own.get("received", 0) for own in partitions.values())
+    if missing:
+        found.append(f"{missing} messages of the log are in no account")
+    if reasons != dict(answer.rejected):
+        found.append(f"rejected {reasons}, but the log says {dict(answer.rejected)}")
+    return found
+
+
+def _adds_up(own: Mapping[str, Any]) -> bool:
+    fates = own.get("counted", 0) + own.get("unmatched", 0) + own.get("duplicate", 0)
+    return bool(own.get("received", 0) == fates + _rejected(own))
+
+
+def _rejected(own: Mapping[str, int]) -> int:
+    return sum(number for fate, number in own.items() if fate.startswith("rejected:"))

@@ -1,0 +1,184 @@
+"""The write path in one process: a log in memory, the real tracker, and stores that fail on demand. Fast and exact."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.domain.catalog import Catalog
+from app.domain.folding import DeadLetter
+from app.domain.history import DefinitionVersion
+from app.domain.increments import Applied, Increments, Position
+from app.errors import GenerationMissing, StoreUnavailable
+from app.proving import FixedCatalog
+from app.stores.memory import MemoryCounters
+from app.tracking import Batch, Counting, Hook, Tracker, no_hook
+from tests.builders import NOW, RULES, LogRecord, catalog, version
+from tests.faults.comparing import differences
+from tests.faults.oracle import Answer, Definition, Message, count
+from tests.faults.poison import POISON
+from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
+
+PARTITIONS = 3
+
+
+def definitions() -> list[DefinitionVersion]:
+    """Every definition of the traffic, in every project, acting on everything."""
+    found = []
+    for project in PROJECTS:
+        for number, body in enumerate(CONVERSION_GOALS):
+            found.append(version("conversion_goal", f"{project}-cg-{number}", body, project))
+        for number, body in enumerate(GOALS):
+            whole = {"target": 1, "deadline": "2030-01-01", "startsAt": "2020-01-01", **body}
+            found.append(version("goal", f"{project}-goal-{number}", whole, project))
+    return found
+
+
+def traffic_catalog() -> Catalog:
+    return catalog(*definitions(), projects=PROJECTS)
+
+
+Log = dict[Position, list[LogRecord]]
+
+
+def log_of(seed: int, number: int, *, poison: float = 0.05, partitions: int = PARTITIONS) -> Log:
+    """A log of that traffic."""
+    log: Log = {Position("events", partition, "id"): [] for partition in range(partitions)}
+    positions = list(log)
+    for sent in Traffic(seed, partitions=partitions, now=NOW, poison=poison).take(number):
+        own = log[positions[sent.partition]]
+        own.append(LogRecord(len(own), sent.value, NOW, sent.key))
+    return log
+
+
+def answer_for(log: Log) -> Answer:
+    messages = [
+        Message(position.partition, record.offset, record.timestamp, record.value)
+        for position, own in log.items()
+        for record in own
+    ]
+    versions = [
+        Definition(v.kind, v.id, v.project, v.effective_from, v.effective_until, v.created_at, v.body)
+        for v in definitions()
+    ]
+    return count(messages, dict.fromkeys(PROJECTS, 0), versions, POISON)
+
+
+def differences_to_log(counters: MemoryCounters, log: Log) -> list[str]:
+    """What the counters hold against what the oracle says of the log."""
+    projects, partitions = counters.accounting()
+    held = {**counters.owners(), "acct": partitions, **{f"p:{key}": own for key, own in projects.items()}}
+    return differences(held, answer_for(log), {one.id: one.kind for one in definitions()})
+
+
+@dataclass(slots=True)
+class FlakyCounters:
+    """Implements CounterStore over counters in memory. Each apply takes the next fault of the list, if there is one:
+
+    `before`: fails without doing it; `after`: does it and fails; `twin`: another worker does it first; `rollback`:
+    goes back to the state three calls ago first; `missing`: everything is gone.
+    """
+
+    inner: MemoryCounters
+    faults: Iterator[str]
+    _history: list[MemoryCounters] = field(default_factory=list)
+
+    @property
+    def stripes(self) -> int:
+        return self.inner.stripes
+
+    async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
+        return await self.inner.checkpoints(positions)
+
+    async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
+        fault = next(self.faults, "")
+        if fault == "before":
+            raise StoreUnavailable("redis", "refused")
+        if fault == "missing":
+            raise GenerationMissing(1)
+        if fault == "rollback" and len(self._history) >= 3:
+            self.inner = copy.deepcopy(self._history[-3])
+        if fault == "twin":
+            await self.inner.apply(batch)
+        if fault:
+            self._history.clear()
+        self._history.append(copy.deepcopy(self.inner))
+        applied = await self.inner.apply(batch)
+        if fault == "after":
+            raise StoreUnavailable("redis", "no answer")
+        return applied
+
+
+@dataclass(slots=True)
+class Letters:
+    """Implements DeadLetters. `failures`: how many sends fail first."""
+
+    failures: int = 0
+    sent: list[tuple[Position, int, str]] = field(default_factory=list)
+    before_send: Callable[[Position, Sequence[DeadLetter]], None] | None = None
+
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        if self.before_send is not None:
+            self.before_send(position, letters)
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the dead-letter topic", "not writable")
+        self.sent += [(position, letter.record.offset, str(letter.reason)) for letter in letters]
+
+    def missing_from(self, log: Log) -> list[tuple[Position, int]]:
+        """Poison of the log that has no letter."""
+        told = {(position, offset) for position, offset, _ in self.sent}
+        poison = [(position, r.offset) for position, own in log.items() for r in own if r.value in POISON]
+        return [one for one in poison if one not in told]
+
+
+class World:
+    """A log, its counters and its dead letters; trackers come and go."""
+
+    def __init__(self, log: Log, faults: Sequence[str] = (), letters: Letters | None = None) -> None:
+        self.log = log
+        self.letters = letters or Letters()
+        self.store = FlakyCounters(MemoryCounters(), iter(faults))
+        self._catalog = FixedCatalog(traffic_catalog())
+
+    @property
+    def counters(self) -> MemoryCounters:
+        return self.store.inner
+
+    async def _open(self) -> Counting:
+        return Counting(self.store, RULES)
+
+    async def _reopen(self) -> Counting:
+        # What a worker does when its generation is missing: it begins a new one.
+        self.store.inner = MemoryCounters()
+        return await self._open()
+
+    def tracker(self, hook: Hook = no_hook) -> Tracker:
+        """A new worker's tracker."""
+        opened = 0
+
+        async def open_counting() -> Counting:
+            nonlocal opened
+            opened += 1
+            return await (self._open() if opened == 1 else self._reopen())
+
+        return Tracker(open_counting, self._catalog, self.letters, hook=hook, retry_wait_seconds=0.001)
+
+    async def read(self, tracker: Tracker, size: int = 20) -> None:
+        """Read the whole log in batches of `size`, as the consumer does: from the checkpoints, and where it is told."""
+        next_offset = dict(await tracker.assign(list(self.log)))
+        while any(next_offset[position] < len(own) for position, own in self.log.items()):
+            for position, own in self.log.items():
+                start = next_offset[position]
+                some = own[start : start + size]
+                if not some:
+                    continue
+                outcome = await tracker.track(Batch(position, start, start + len(some), some))
+                next_offset[position] = start + len(some) if outcome.seek_to is None else outcome.seek_to
+                if outcome.recount:
+                    next_offset = {each: tracker.checkpoint(each) or 0 for each in self.log}
+
+    def differences(self) -> list[str]:
+        """Between the counters and the oracle's answer."""
+        return differences_to_log(self.counters, self.log)
