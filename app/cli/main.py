@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -25,11 +26,12 @@ from app.cli.settings import show_settings
 from app.cli.status import status
 from app.cli.topics import topics
 from app.cli.up import up
-from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError
+from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError, StoreUnavailable
 from config.loading import SettingsError
 from config.settings import CONFIG_VARIABLE, Settings, variable_of
 
 PLACES = {"--config": CONFIG_VARIABLE, "--data-dir": variable_of("data_dir")}
+VARIABLES = {"kafka": "SCOREKEEPER_KAFKA", "redis": "SCOREKEEPER_REDIS", "sql": "SCOREKEEPER_DATABASE"}
 
 app = typer.Typer(
     name="scorekeeper",
@@ -76,6 +78,8 @@ def _options(
 
 def run() -> int:
     """The console script: parse the arguments, run the command, return the exit code. Never shows a traceback."""
+    # Drivers' own remarks are not for the person at the terminal: what matters comes as an error.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         arguments = _take_places(sys.argv[1:])
         app(arguments, prog_name="scorekeeper")
@@ -83,6 +87,9 @@ def run() -> int:
         return end.code if isinstance(end.code, int) else 0
     except (SettingsError, InvalidSettings, InvalidDefinition) as error:
         return _say(error, 2)
+    except StoreUnavailable as error:
+        variable = VARIABLES.get(error.store)
+        return _say(f"{error}; is it running, and is {variable} right?" if variable else error, 1)
     except ScorekeeperError as error:
         return _say(error, 1)
     except KeyboardInterrupt:
@@ -111,7 +118,7 @@ def _take_places(arguments: list[str]) -> list[str]:
     return left
 
 
-def _say(error: Exception, code: int) -> int:
+def _say(error: Exception | str, code: int) -> int:
     tell(f"scorekeeper: {error}")
     return code
 

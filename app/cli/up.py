@@ -131,6 +131,8 @@ class House:
         self._settings = settings.__class__(**{**settings.model_dump(exclude_unset=True), **found})
 
     async def _create_topics(self, parts: Parts) -> None:
+        if "SCOREKEEPER_KAFKA" not in self._addresses:
+            tell(f"asking Kafka at {self._settings.kafka} for the topics")
         created = await asyncio.to_thread(create_missing, parts.topics, self._settings)
         if created:
             tell(f"created the topics {', '.join(created)}")

@@ -58,7 +58,7 @@ class Publisher:
             "client_id": "scorekeeper-publisher",
             **(security or {}),
         }
-        self._topic = topic
+        self.topic = topic
         self._producer: AIOKafkaProducer | None = None
         self._partitions: list[int] = []
         self._open: dict[int, _Open] = {}
@@ -73,7 +73,7 @@ class Publisher:
         try:
             await _as_store_errors(producer.start)
             self._producer = producer
-            self._partitions = sorted(await _as_store_errors(lambda: producer.partitions_for(self._topic)))
+            self._partitions = sorted(await _as_store_errors(lambda: producer.partitions_for(self.topic)))
         except BaseException:
             await producer.stop()
             raise
@@ -117,7 +117,7 @@ class Publisher:
             await self._settle(asyncio.FIRST_COMPLETED)
         # Handed to the client here, so that the batches of a partition keep their order.
         sent = await _as_store_errors(
-            lambda: self._connected().send_batch(batch.builder, self._topic, partition=partition)
+            lambda: self._connected().send_batch(batch.builder, self.topic, partition=partition)
         )
         self._pending.add(asyncio.ensure_future(self._confirm(sent, batch.tags)))
 
@@ -128,7 +128,7 @@ class Publisher:
             if len(tags) == 1:
                 self.refused.append(tags[0])
                 return
-            raise StoreUnavailable("kafka", f"the topic {self._topic} takes no batch of {BATCH_BYTES} bytes") from None
+            raise StoreUnavailable("kafka", f"the topic {self.topic} takes no batch of {BATCH_BYTES} bytes") from None
         self.published += len(tags)
 
     async def _settle(self, until: str) -> None:
@@ -159,5 +159,8 @@ async def _as_store_errors(call: Callable[[], Awaitable[T]]) -> T:
         return await call()
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise _TooLargeError from error
-    except (KafkaError, OSError, TimeoutError) as error:
+    except KafkaError as error:
+        # Its text begins with its name.
+        raise StoreUnavailable("kafka", str(error)) from error
+    except (OSError, TimeoutError) as error:
         raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error

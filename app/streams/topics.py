@@ -137,5 +137,8 @@ def _text(value: Any) -> str:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except (KafkaError, OSError) as error:
+    except KafkaError as error:
+        # Its text begins with its name.
+        raise StoreUnavailable("kafka", str(error)) from error
+    except OSError as error:
         raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error
