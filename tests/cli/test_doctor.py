@@ -1,0 +1,58 @@
+"""`scorekeeper doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from app.bootstrap import Parts
+from app.cli.doctor import judge_clock, judge_redis, judge_topic
+from config.settings import Settings
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts(Settings(kafka="k:1"), "test")
+
+
+@pytest.mark.parametrize(
+    ("about", "verdicts"),
+    [
+        ({"maxmemory_policy": "noeviction", "aof_enabled": 1}, ["good", "good"]),
+        ({"maxmemory_policy": "allkeys-lru", "aof_enabled": 1}, ["bad", "good"]),
+        ({"maxmemory_policy": "noeviction", "aof_enabled": 0}, ["good", "warning"]),
+        (
+            {"maxmemory_policy": "noeviction", "aof_enabled": 1, "maxmemory": 100, "used_memory": 90},
+            ["good", "good", "warning"],
+        ),
+        ({}, ["bad", "warning"]),
+    ],
+)
+def test_redis_must_keep_what_it_is_given(about: dict[str, Any], verdicts: list[str]) -> None:
+    found = list(judge_redis(about))
+    assert [one.verdict for one in found] == verdicts
+    assert all(one.remedy for one in found if one.verdict != "good")
+
+
+@pytest.mark.parametrize(
+    ("config", "verdicts"),
+    [
+        ({"message.timestamp.type": "LogAppendTime", "retention.ms": str(40 * DAY)}, ["good", "good"]),
+        ({"message.timestamp.type": "CreateTime", "retention.ms": "-1"}, ["warning"]),
+        ({"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * DAY)}, ["good", "warning"]),
+        ({}, []),
+    ],
+)
+def test_a_topic_must_be_kept_and_stamped(parts: Parts, config: dict[str, str], verdicts: list[str]) -> None:
+    found = list(judge_topic(parts, "events", config))
+    assert [one.verdict for one in found] == verdicts
+    assert all(one.remedy for one in found if one.verdict != "good")
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.0, "good"), (30.0, "warning"), (-30.0, "warning")])
+def test_a_clock_that_is_off_is_told(parts: Parts, seconds: float, verdict: str) -> None:
+    assert judge_clock("Redis's clock", time.time() + seconds, parts).verdict == verdict
