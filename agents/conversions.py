@@ -1,26 +1,51 @@
-"""The agent that counts: one batch of records after another, each counted for good before the next. The only loop."""
+"""The agent that counts: the batches of a partition one after another, each counted for good before the next.
+
+Batches of different partitions overlap: while Redis applies one, the next is folded. The only loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
+
+from faust.types import TP
 
 from app.streams.batches import RecordBatch
 from app.tracking import Batch
 from app.worker import app, worker
 
 faust: Any = app
-
 log = logging.getLogger(__name__)
 
 
 async def track_conversions(batches: Any) -> None:
     """Nothing raises out of here because of what a message holds: Faust would lose the batch."""
-    async for message in batches.events():
-        await track_batch(message.value)
+    running: dict[TP, asyncio.Task[None]] = {}
+    try:
+        async for message in batches.events():
+            batch: RecordBatch = message.value
+            before = running.get(batch.tp)
+            if before is not None:
+                await before
+            running[batch.tp] = task = asyncio.create_task(track_batch(batch))
+            task.add_done_callback(_end_worker_on_defect)
+            await asyncio.sleep(0)
+    finally:
+        for task in running.values():
+            task.cancel()
 
 
 faust.agent(app.topic(*worker.topics), name="conversions", concurrency=1)(track_conversions)
+
+
+def _end_worker_on_defect(task: asyncio.Task[None]) -> None:
+    # A defect of ours: another worker, or the next start of this one, begins at the checkpoint.
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        worker.exit_code = 1
+        log.error("the worker ends", exc_info=error)
+        faust.loop.create_task(faust.crash(error))
 
 
 async def track_batch(batch: RecordBatch) -> None:

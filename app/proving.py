@@ -15,7 +15,6 @@ from app.domain import fields
 from app.domain.catalog import Catalog
 from app.domain.folding import FoldingRules, Record
 from app.domain.increments import Position
-from app.domain.matching import matching_feeds
 from app.domain.parsing import parse_message
 from app.errors import InvalidEvent
 from app.ports import CounterStore
@@ -192,7 +191,7 @@ def _conversions(record: Record, catalog: Catalog, rules: FoldingRules) -> list[
         types = view.by_type.get(event.type) if view is not None else None
         if types is None:
             continue
-        feeds = matching_feeds(event, types.candidates(event.url))
+        feeds = types.matching(event)
         owners = [feed.definition.id for feed in feeds]
         owners += [goal.id for feed in feeds for goal in (*feed.goals, *feed.denominators)]
         if owners:

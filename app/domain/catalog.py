@@ -16,43 +16,9 @@ from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
-from app.domain.url_pattern import UrlPattern, path_of
+from app.domain.type_index import Feed, TypeIndex
+from app.domain.url_pattern import UrlPattern
 from app.errors import InvalidDefinition
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """What a conversion goal's conversions count for."""
-
-    definition: ConversionGoal
-    goals: tuple[Goal, ...]
-    """Goals whose numerator it feeds, all versions."""
-    denominators: tuple[Goal, ...]
-    """Rate goals whose denominator it feeds."""
-    counts_itself: bool = True
-    """False where the definition reaches back before its creation for the sake of goals with `backfill`: then only
-    these goals are moved, not the conversion goal's own counters."""
-
-
-@dataclass(frozen=True, slots=True)
-class TypeIndex:
-    """The feeds of one event type: by literal path where the pattern is one, so that matching stays flat."""
-
-    by_path: Mapping[str, tuple[Feed, ...]]
-    others: tuple[Feed, ...]
-    every: tuple[Feed, ...]
-
-    def candidates(self, url: str | None) -> Sequence[Feed]:
-        """The feeds that may match an event at this url, in the order of their creation where that matters not."""
-        if not self.by_path:
-            return self.others
-        if url is None:
-            return self.others
-        path = path_of(url)
-        if path is None:
-            return self.every
-        literal = self.by_path.get(path)
-        return (*literal, *self.others) if literal else self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +137,7 @@ def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal]) -> Mapp
             earlier = replace(definition, effective_from=0, effective_until=definition.effective_from)
             before = tuple(goal for goal in denominators if goal.backfill)
             by_type[definition.event_type].append(Feed(earlier, backfilled, before, counts_itself=False))
-    return {event_type: _type_index(feeds) for event_type, feeds in by_type.items()}
+    return {event_type: TypeIndex(feeds) for event_type, feeds in by_type.items()}
 
 
 def _first_versions(definitions: Iterable[ConversionGoal]) -> Mapping[str, int]:
@@ -179,15 +145,3 @@ def _first_versions(definitions: Iterable[ConversionGoal]) -> Mapping[str, int]:
     for definition in definitions:
         first[definition.id] = min(definition.effective_from, first.get(definition.id, definition.effective_from))
     return first
-
-
-def _type_index(feeds: Sequence[Feed]) -> TypeIndex:
-    by_path: dict[str, list[Feed]] = defaultdict(list)
-    others: list[Feed] = []
-    for feed in feeds:
-        pattern = feed.definition.url_pattern
-        if pattern is not None and pattern.literal_path is not None:
-            by_path[pattern.literal_path].append(feed)
-        else:
-            others.append(feed)
-    return TypeIndex({path: tuple(some) for path, some in by_path.items()}, tuple(others), tuple(feeds))

@@ -7,22 +7,22 @@ earlier events (is this id new? the first of its session?) is left to the store,
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 
-from app.domain.catalog import Catalog, Feed, ProjectView, TypeIndex
+from app.domain.catalog import Catalog
 from app.domain.event import Event
 from app.domain.increments import Accounting, Change, Increments, Position, Simple, Single
-from app.domain.matching import matching_feeds
 from app.domain.parsing import ParsingRules, parse_message
 from app.domain.planning import Plan, make_plan
+from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
-NO_CONVERSIONS: Final[list[Feed]] = []
+LAST_PRECISION_MS: Final = 1_000
 
 
 class Record(Protocol):
@@ -78,11 +78,15 @@ class FoldingRules:
 class _Tally:
     """One project's part of the batch while it is folded."""
 
-    view: ProjectView
-    types: dict[str, TypeIndex]
+    types: Mapping[str, TypeIndex]
     stripe: int
+    lowest: int
+    """The stripe's checkpoint: records below it are in its counters."""
     since: int
-    accounting: Accounting = field(default_factory=Accounting)
+    received: int = 0
+    unmatched: int = 0
+    duplicate: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
     ids: set[int] = field(default_factory=set)
     simple: dict[tuple[int, int], tuple[Plan, Simple]] = field(default_factory=dict)
     """By the identity of a plan (kept alive here, so that no other can take its address) and the epoch."""
@@ -95,6 +99,8 @@ class Folder:
         self.catalog = catalog
         self._rules = rules
         self._plans: dict[tuple[int, ...], Plan] = {}
+        self.last: dict[str, int] = {}
+        """Owner -> what was last reported of its newest conversion: a second's precision is enough for people."""
 
     def fold(
         self,
@@ -113,13 +119,11 @@ class Folder:
             for stripe, expected in enumerate(checkpoints)
         ]
         batch = _Batch(self, increments, min(checkpoints))
-        for record in records:
-            if record.offset >= batch.lowest:
-                batch.add(record)
+        batch.add_all(records)
         batch.close()
         return increments, batch.dead_letters
 
-    def plan(self, feeds: list[Feed], event: Event) -> Plan:
+    def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
         """The plan for an event that matched these feeds; remembered for events at about the same time."""
         key = (event.occurred_at // 3_600_000, *map(id, feeds))
         plan = self._plans.get(key)
@@ -143,24 +147,45 @@ class _Batch:
         self._parsing = folder.rules.parsing
         self._projects = folder.catalog.projects
         self._increments = increments
-        self.lowest = lowest
+        self._lowest = lowest
         self._tallies: dict[str, _Tally] = {}
         self.dead_letters: list[DeadLetter] = []
 
-    def add(self, record: Record) -> None:
-        try:
-            parsed = parse_message(record.value, record.timestamp, record.headers, self._parsing)
-        except InvalidEvent as error:
-            self._reject(record, error, None)
-            return
-        if not isinstance(parsed, list):
-            self._add_event(record, parsed, None)
-            return
-        for index, element in enumerate(parsed):
-            if isinstance(element, InvalidEvent):
-                self._reject(record, element, index)
-            else:
-                self._add_event(record, element, index)
+    def add_all(self, records: Sequence[Record]) -> None:
+        """The hot path: nearly every record is one event of a known project, and most match nothing."""
+        lowest, rules, tallies = self._lowest, self._parsing, self._tallies
+        for record in records:
+            if record.offset < lowest:
+                continue
+            try:
+                parsed = parse_message(record.value, record.timestamp, record.headers, rules)
+            except InvalidEvent as error:
+                self._reject(record, error, None)
+                continue
+            if type(parsed) is Event:
+                tally = tallies.get(parsed.project)
+                if tally is None or parsed.received_at < tally.since or record.offset < tally.lowest:
+                    self._add_event(record, parsed, None)
+                    continue
+                tally.received += 1
+                types = tally.types.get(parsed.type)
+                if types is None:
+                    tally.unmatched += 1
+                    continue
+                if parsed.corrects is not None:
+                    self._correct(tally, parsed, parsed.corrects, types)
+                    continue
+                feeds = types.matching(parsed)
+                if feeds:
+                    self._count(tally, parsed, feeds)
+                else:
+                    tally.unmatched += 1
+                continue
+            for index, element in enumerate(cast("list[Event | InvalidEvent]", parsed)):
+                if isinstance(element, InvalidEvent):
+                    self._reject(record, element, index)
+                else:
+                    self._add_event(record, element, index)
 
     def _add_event(self, record: Record, event: Event, index: int | None) -> None:
         tally = self._tallies.get(event.project) or self._open(event.project)
@@ -168,32 +193,36 @@ class _Batch:
             detail = f"no project has the key {event.project!r}"
             self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
             return
-        if record.offset < self._increments[tally.stripe].expected:
+        if record.offset < tally.lowest:
             return
-        accounting = tally.accounting
-        accounting.received += 1
+        tally.received += 1
         types = tally.types.get(event.type)
+        if types is None:
+            tally.unmatched += 1
+            return
         if event.corrects is not None:
             self._correct(tally, event, event.corrects, types)
             return
-        feeds = matching_feeds(event, types.candidates(event.url)) if types is not None else NO_CONVERSIONS
-        if not feeds:
-            accounting.unmatched += 1
-            return
-        self._count(tally, event, feeds)
+        feeds = types.matching(event)
+        if feeds:
+            self._count(tally, event, feeds)
+        else:
+            tally.unmatched += 1
 
     def _open(self, project: str) -> _Tally | None:
         view = self._projects.get(project)
         if view is None:
             return None
-        tally = _Tally(view, dict(view.by_type), self._rules.stripe_of(project), view.project.created_at)
+        stripe = self._rules.stripe_of(project)
+        lowest = self._increments[stripe].expected
+        tally = _Tally(view.by_type, stripe, lowest, view.project.created_at)
         self._tallies[project] = tally
         return tally
 
-    def _count(self, tally: _Tally, event: Event, feeds: list[Feed]) -> None:
+    def _count(self, tally: _Tally, event: Event, feeds: Sequence[Feed]) -> None:
         plan = self._folder.plan(feeds, event)
         if not plan.parts:
-            tally.accounting.unmatched += 1
+            tally.unmatched += 1
             return
         epoch = event.received_at // self._rules.window_ms
         increments = self._increments[tally.stripe]
@@ -201,13 +230,13 @@ class _Batch:
         if event.id is not None:
             identity = self._rules.hash(event.project, event.id)
             if identity in tally.ids:
-                tally.accounting.duplicate += 1
+                tally.duplicate += 1
                 return
             tally.ids.add(identity)
-        last = increments.last
+        told, occurred_at = self._folder.last, event.occurred_at
         for owner in plan.last_owners:
-            if event.occurred_at > last.get(owner, 0):
-                last[owner] = event.occurred_at
+            if occurred_at >= told.get(owner, 0) + LAST_PRECISION_MS:
+                increments.last[owner] = told[owner] = occurred_at
         if plan.is_simple:
             key = (id(plan), epoch)
             known = tally.simple.get(key)
@@ -222,7 +251,7 @@ class _Batch:
             return
         increments.singles.append(self._single(event, epoch, identity, (plan.change(event),)))
 
-    def _correct(self, tally: _Tally, event: Event, corrects: str, types: TypeIndex | None) -> None:
+    def _correct(self, tally: _Tally, event: Event, corrects: str, types: TypeIndex) -> None:
         """Take a counted event back, and with `restated` count it again with its new properties; each once.
 
         Counts only when the original was counted. What counted once per session or visitor, and unique subjects, stay:
@@ -230,15 +259,14 @@ class _Batch:
         """
         hash64 = self._rules.hash
         changes: list[Change] = []
-        if types is not None:
-            feeds = matching_feeds(event, types.candidates(event.url))
-            changes.append(self._folder.plan(feeds, event).reversal(event))
-            if event.restated is not None:
-                restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
-                feeds = matching_feeds(restated, types.candidates(restated.url))
-                changes.append(self._folder.plan(feeds, restated).change(restated))
+        feeds = types.matching(event)
+        changes.append(self._folder.plan(feeds, event).reversal(event))
+        if event.restated is not None:
+            restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
+            feeds = types.matching(restated)
+            changes.append(self._folder.plan(feeds, restated).change(restated))
         if not any(change.parts for change in changes):
-            tally.accounting.unmatched += 1
+            tally.unmatched += 1
             return
         project = event.project
         kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
@@ -263,21 +291,21 @@ class _Batch:
         increments = self._increments[stripe]
         if record.offset < increments.expected:
             return
-        accounting = tally.accounting if tally is not None else increments.partition
-        accounting.received += 1
-        accounting.rejected[error.reason] = accounting.rejected.get(error.reason, 0) + 1
+        fates = tally if tally is not None else increments.partition
+        fates.received += 1
+        fates.rejected[error.reason] = fates.rejected.get(error.reason, 0) + 1
         self.dead_letters.append(DeadLetter(record, error.reason, error.detail, error.project, index))
 
     def close(self) -> None:
         """Add each project's tally to its own accounting and to the partition's."""
         for key, tally in self._tallies.items():
-            increments = self._increments[tally.stripe]
-            mine, whole = tally.accounting, increments.partition
-            if not mine.received:
+            if not tally.received:
                 continue
-            increments.projects[key] = mine
-            whole.received += mine.received
-            whole.unmatched += mine.unmatched
-            whole.duplicate += mine.duplicate
-            for reason, number in mine.rejected.items():
+            increments = self._increments[tally.stripe]
+            whole = increments.partition
+            increments.projects[key] = Accounting(tally.received, tally.unmatched, tally.duplicate, tally.rejected)
+            whole.received += tally.received
+            whole.unmatched += tally.unmatched
+            whole.duplicate += tally.duplicate
+            for reason, number in tally.rejected.items():
                 whole.rejected[reason] = whole.rejected.get(reason, 0) + number

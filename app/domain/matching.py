@@ -1,14 +1,14 @@
-"""Matching: whether an event is what a conversion goal counts, and why. The one matcher of the product.
+"""Matching: whether an event is what a conversion goal counts, and why. Pure.
 
-The worker, the preview, `explain`, `verify` and the command line all come here. Pure.
+The preview, `explain` and the command line come here; the worker and `verify` ask the same conditions and patterns
+through the index over many definitions (type_index.py), which a property test holds to this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain.catalog import Feed
 from app.domain.clause import Clause
 from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
@@ -22,43 +22,6 @@ def matches(event: Event, definition: ConversionGoal) -> bool:
 def acts_on(definition: ConversionGoal, received_at: int) -> bool:
     """Whether this version of the definition acts on a record with this broker timestamp."""
     return definition.effective_from <= received_at < definition.effective_until
-
-
-def matching_feeds(event: Event, candidates: Iterable[Feed]) -> list[Feed]:
-    """The candidates (of the event's type) that act on the event and match it.
-
-    `data` is decoded at most once, and a condition or pattern that several definitions share (the catalog sees to it
-    that equal ones are the same object) is asked once.
-    """
-    found: list[Feed] = []
-    data: Mapping[str, object] | None = None
-    received_at = event.received_at
-    answers: dict[int, bool] = {}
-    for feed in candidates:
-        definition = feed.definition
-        if not definition.effective_from <= received_at < definition.effective_until:
-            continue
-        condition = definition.condition
-        if condition is not None:
-            if data is None:
-                data = event.properties
-            answer = answers.get(id(condition))
-            if answer is None:
-                answer = answers[id(condition)] = condition.matches(data)
-            if not answer:
-                continue
-        pattern = definition.url_pattern
-        if pattern is not None:
-            if event.url is None:
-                continue
-            answer = answers.get(id(pattern))
-            if answer is None:
-                answer = answers[id(pattern)] = pattern.matches(event.url)
-            if not answer:
-                continue
-        if _who(event, definition):
-            found.append(feed)
-    return found
 
 
 def _holds(event: Event, definition: ConversionGoal, data: Mapping[str, object] | None) -> bool:

@@ -120,6 +120,43 @@ def path_of(url: str) -> str | None:
     return "/" if found.end("path") and url[0] == "h" else None
 
 
+def plain_path(url: str) -> str | None:
+    """A path that stands for the url in a look-up of literal paths and prefixes; None: ask the patterns.
+
+    Like `path_of`, made for urls that are each looked at once, but it may hold characters that a URL parser escapes:
+    no literal has any, so that neither spelling is found.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url or "%" in url or "\\" in url or "/." in url:
+        return None
+    start = 0
+    if url[:1] != "/":
+        start = url.find("/", 8)
+        origin = url[:start]
+        if start < 0 or (origin not in _PLAIN_ORIGINS and not _is_plain_origin(origin)):
+            return path_of(url)
+    elif url[:2] == "//":
+        return path_of(url)
+    end = url.find("?", start)
+    fragment = url.find("#", start, end if end >= 0 else len(url))
+    if fragment >= 0:
+        end = fragment
+    return url[start:end] if end >= 0 else url[start:]
+
+
+_PLAIN_ORIGINS: Final[set[str]] = set()
+_MOST_ORIGINS: Final = 10_000
+
+
+def _is_plain_origin(origin: str) -> bool:
+    """Whether `path_of` is certain about urls of this origin; remembers those of which it is."""
+    if path_of(origin + "/") != "/":
+        return False
+    if len(_PLAIN_ORIGINS) >= _MOST_ORIGINS:
+        _PLAIN_ORIGINS.clear()
+    _PLAIN_ORIGINS.add(origin)
+    return True
+
+
 def _literal_path(source: str) -> str | None:
     return source if _PLAIN_PATH.fullmatch(source) else None
 
