@@ -75,7 +75,9 @@ class Traffic:
     def _next(self) -> Sent:
         chance = self._chance
         if chance.random() < self._poison_share:
-            return Sent(chance.randrange(self._partitions), None, next(self._poison))
+            value = next(self._poison)
+            # kafka-python sends no message that has neither key nor value.
+            return Sent(chance.randrange(self._partitions), b"tombstone" if value is None else None, value)
         if self._recent and chance.random() < self._duplicates:
             again = chance.choice(self._recent)
             # A duplicate may come by any way, also by another partition.

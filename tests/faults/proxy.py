@@ -1,0 +1,120 @@
+"""A TCP proxy in front of Redis that loses answers after the call was executed, delays them, or cuts connections.
+
+Runs in a thread of its own. It looks for EVALSHA in what it forwards, and at nothing else of the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Self
+
+CHUNK_BYTES = 1 << 20
+
+
+class RedisProxy:
+    """Forwards to `upstream_port` of this machine. Settings may change at any time; use as a context manager.
+
+    `swallow_every`: of each that many script calls one is executed but never answered: its connection is closed.
+    `delay_seconds`: how long each answer to a script call is held back.
+    """
+
+    def __init__(self, upstream_port: int) -> None:
+        self._upstream_port = upstream_port
+        self.swallow_every = 0
+        self.delay_seconds = 0.0
+        self.swallowed = 0
+        self.port = 0
+        self._calls = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._run(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Close every connection, whatever is under way."""
+        self._run(self._cut())
+
+    def _run(self, what: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _cut(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._cut()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, upstream_writer}
+        self._writers |= pair
+        is_call = asyncio.Event()
+        ways = [
+            asyncio.ensure_future(self._forward(reader, upstream_writer, is_call)),
+            asyncio.ensure_future(self._answer(upstream_reader, writer, is_call)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            self._writers -= pair
+            for each in pair:
+                each.transport.abort()
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, is_call: asyncio.Event
+    ) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                if b"EVALSHA" in chunk:
+                    is_call.set()
+                upstream.write(chunk)
+                await upstream.drain()
+
+    async def _answer(
+        self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, is_call: asyncio.Event
+    ) -> None:
+        with suppress(OSError):
+            while chunk := await upstream.read(CHUNK_BYTES):
+                if is_call.is_set():
+                    is_call.clear()
+                    self._calls += 1
+                    if self.swallow_every and self._calls % self.swallow_every == 0:
+                        self.swallowed += 1
+                        return
+                    if self.delay_seconds:
+                        await asyncio.sleep(self.delay_seconds)
+                writer.write(chunk)
+                await writer.drain()

@@ -1,0 +1,301 @@
+"""A whole Scorekeeper to break: real Kafka topics, a Redis and a database of its own, and worker processes.
+
+Publishes traffic from a seed; at the end the oracle reads the raw log and every figure in Redis is compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from app.domain.history import DefinitionVersion
+from app.embedded.process import ChildProcess
+from app.stores.database import Database
+from app.stores.sql import SqlDefinitions
+from app.streams.topics import Topics
+from tests.end_to_end.processes import eventually
+from tests.faults.comparing import differences
+from tests.faults.oracle import Definition, Message, count
+from tests.faults.poison import POISON
+from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
+from tests.servers.redises import RedisServer
+
+SESSION_SECONDS = 2.0
+TAKEOVER_SECONDS = SESSION_SECONDS + 3.0
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+class Site:
+    """Made whole: topics, Redis, database and definitions exist; no worker runs yet."""
+
+    def __init__(
+        self,
+        home: Path,
+        kafka: str,
+        *,
+        seed: int = 1,
+        partitions: int = 4,
+        poison: float = 0.01,
+        spread: bool = True,
+        database: str | None = None,
+        **settings: str,
+    ) -> None:
+        self.home = home
+        self.kafka = kafka
+        self.seed = seed
+        self.partitions = partitions
+        self.topic = f"events-{uuid.uuid4().hex[:12]}"
+        self.topics = Topics(kafka)
+        self.create_topics()
+        self.redis_server = RedisServer(home / "redis")
+        self.redis_url = self.redis_server.url
+        self.redis: Any = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        self.database = Database(database or f"sqlite:///{home / 'scorekeeper.db'}")
+        self.database.migrate()
+        self.definitions = SqlDefinitions(self.database)
+        self._settings = {"SCOREKEEPER_DATABASE": database or f"sqlite:///{home / 'scorekeeper.db'}", **settings}
+        self.workers: list[ChildProcess] = []
+        self._traffic = Traffic(seed, partitions=partitions, now=now_ms(), poison=poison, spread=spread)
+        self._sent: list[tuple[int, int]] = []
+        self.define_everything()
+
+    # -- what is fixed at the start
+
+    def create_topics(self) -> None:
+        self.topics.create(self.topic, self.partitions, config={"message.timestamp.type": "LogAppendTime"})
+        self.topics.create(f"{self.topic}.dead-letters", 1)
+
+    def define_everything(self) -> None:
+        """Projects and definitions of the traffic; returns when they act."""
+        acts_from = 0
+        for project in PROJECTS:
+            self.definitions.create_project(project, project, "UTC")
+            for number, body in enumerate(CONVERSION_GOALS):
+                acts_from = self.define(project, "conversion_goal", f"{project}-cg-{number}", body).effective_from
+            for number, body in enumerate(GOALS):
+                whole = {"target": 1, "deadline": "2090-01-01", "startsAt": "2020-01-01", **body}
+                acts_from = self.define(project, "goal", f"{project}-goal-{number}", whole).effective_from
+        eventually(lambda: now_ms() > acts_from, 5, "the definitions' beginning")
+
+    def define(self, project: str, kind: str, ident: str, body: dict[str, Any]) -> DefinitionVersion:
+        return self.definitions.create(project, kind, ident, body, "test")
+
+    # -- workers
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "SCOREKEEPER_KAFKA": self.kafka,
+            "SCOREKEEPER_REDIS": self.redis_url,
+            "SCOREKEEPER_TOPIC": self.topic,
+            "SCOREKEEPER_GROUP": f"group-{self.topic}",
+            "SCOREKEEPER_DATA_DIR": str(self.home / f"data-{len(self.workers)}"),
+            "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
+            "SCOREKEEPER_REDIS_TIMEOUT_SECONDS": "1",
+            "SCOREKEEPER_POLL_RECORDS": "100",
+            "SCOREKEEPER_LOG_FORMAT": "text",
+            **self._settings,
+        }
+
+    def start_worker(self, module: str = "agents", *arguments: str) -> ChildProcess:
+        log = self.home / f"worker-{len(self.workers)}.log"
+        name = f"worker {len(self.workers)}"
+        worker = ChildProcess(name, [sys.executable, "-m", module, *arguments], log, self.environment)
+        self.workers.append(worker)
+        return worker
+
+    def start_workers(self, number: int = 2, module: str = "agents", *arguments: str) -> list[ChildProcess]:
+        """Returns when each of them has partitions."""
+        started = [self.start_worker(module, *arguments) for _ in range(number)]
+        eventually(lambda: len(self.owners()) >= number, 40, f"{number} workers with partitions")
+        return started
+
+    def owners(self) -> dict[int, list[str]]:
+        """Process id -> the partitions it counts, of those workers that report now."""
+        reports = [json.loads(text) for text in self.redis.hvals("sk:workers")]
+        return {
+            report["pid"]: report["partitions"]
+            for report in reports
+            if report["partitions"] and now_ms() - report["at"] < 1_500
+        }
+
+    def running(self) -> list[ChildProcess]:
+        return [worker for worker in self.workers if worker.exit_code() is None]
+
+    def wait_until_joined(self, worker: ChildProcess) -> None:
+        """Return when the worker has partitions."""
+        eventually(lambda: worker.pid in self.owners(), 30, f"partitions of {worker.name}")
+
+    def wait_until_ended(self, worker: ChildProcess) -> int | None:
+        """The worker's exit code."""
+        eventually(lambda: worker.exit_code() is not None, 30, f"the end of {worker.name}")
+        return worker.exit_code()
+
+    # -- traffic
+
+    def publish(self, number: int) -> None:
+        """Returns when the broker has them."""
+        self.send([(sent.partition, sent.key, sent.value) for sent in self._traffic.take(number)])
+
+    def send(self, messages: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=5, retries=20)
+        try:
+            pending = [
+                producer.send(self.topic, partition=where, key=key, value=value) for where, key, value in messages
+            ]
+            for sent in pending:
+                sent.get(30)
+        finally:
+            producer.close()
+
+    # -- what became of it
+
+    def ends(self) -> dict[int, tuple[int, int]]:
+        (found,) = self.topics.describe([self.topic])
+        return {position.partition: ends for position, ends in self.topics.ends(found.positions()).items()}
+
+    def hashes(self) -> dict[str, dict[str, int]]:
+        """Every hash of the generation that is shown, read as plain keys; those of several stripes are added up."""
+        number = self.redis.get("sk:active")
+        found: dict[str, dict[str, int]] = {}
+        for key in self.redis.scan_iter(match=f"{{sk:{number}:*", count=1000, _type="hash"):
+            name = key.split("}:", 1)[1]
+            if name in {"fresh", "loss"} or name.startswith("s:"):
+                continue
+            own = found.setdefault(name, {})
+            for field, value in self.redis.hgetall(key).items():
+                own[field] = own.get(field, 0) + int(value)
+        return found
+
+    def checkpoints(self) -> dict[int, int]:
+        """Of the topic as it is now."""
+        (topic,) = self.topics.describe([self.topic])
+        return self._checkpoints(topic.incarnation)
+
+    def _checkpoints(self, incarnation: str) -> dict[int, int]:
+        number = self.redis.get("sk:active")
+        raw = self.redis.hgetall(f"{{sk:{number}:0}}:cp") if number else {}
+        return {
+            int(name.split(":")[1]): int(offset) for name, offset in raw.items() if name.endswith(f":{incarnation}")
+        }
+
+    def wait_until_counted(self, timeout_seconds: float = 40) -> None:
+        """Return when every checkpoint is at the log's end."""
+        (topic,) = self.topics.describe([self.topic])
+        ends = {partition: end for partition, (_, end) in self.ends().items() if end}
+
+        def is_counted() -> bool:
+            try:
+                found = self._checkpoints(topic.incarnation)
+            except redis.RedisError:
+                return False
+            return all(found.get(partition, 0) >= end for partition, end in ends.items())
+
+        eventually(is_counted, timeout_seconds, f"counting up to {ends}")
+
+    def log(self) -> list[Message]:
+        """Everything that the log holds now."""
+        consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
+        try:
+            return _read(consumer, self.topic, self.ends())
+        finally:
+            consumer.close()
+
+    def dead_letter_offsets(self) -> set[tuple[int, int, str]]:
+        """(partition, offset, reason) of each dead letter."""
+        name = f"{self.topic}.dead-letters"
+        consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
+        try:
+            tp = TopicPartition(name, 0)
+            consumer.assign([tp])
+            consumer.seek_to_beginning(tp)
+            end = consumer.end_offsets([tp])[tp]
+            found = set()
+            while consumer.position(tp) < end:
+                for record in consumer.poll(1000).get(tp, []):
+                    headers = {key: value.decode() for key, value in record.headers}
+                    if headers["scorekeeper-topic"] == self.topic:
+                        where = int(headers["scorekeeper-partition"]), int(headers["scorekeeper-offset"])
+                        found.add((*where, headers["scorekeeper-reason"]))
+            return found
+        finally:
+            consumer.close()
+
+    def differences(self, log: Sequence[Message] | None = None) -> list[str]:
+        """Between Redis and the raw log; and each poisoned message that has no dead letter."""
+        history = self.definitions.history()
+        versions = [
+            Definition(v.kind, v.id, v.project, v.effective_from, v.effective_until, v.created_at, v.body)
+            for v in history.versions
+        ]
+        messages = self.log() if log is None else log
+        answer = count(messages, {one.key: one.created_at for one in history.projects}, versions, POISON)
+        found = differences(self.hashes(), answer, {version.id: version.kind for version in versions})
+        letters = self.dead_letter_offsets()
+        for message in messages:
+            reason = POISON.get(message.value)
+            if reason is not None and (message.partition, message.offset, reason) not in letters:
+                found.append(f"no dead letter for {message.partition}/{message.offset} ({reason})")
+        return found
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.signal(signal.SIGCONT)
+            worker.kill()
+        self.redis.close()
+        self.redis_server.resume()
+        self.redis_server.stop()
+        self.database.close()
+
+
+def _read(consumer: Any, topic: str, ends: dict[int, tuple[int, int]]) -> list[Message]:
+    found: list[Message] = []
+    tps = {TopicPartition(topic, partition): end for partition, (first, end) in ends.items() if first < end}
+    consumer.assign(list(tps))
+    consumer.seek_to_beginning(*tps)
+    deadline = time.monotonic() + 60
+    while any(consumer.position(tp) < end for tp, end in tps.items()):
+        assert time.monotonic() < deadline, "the log cannot be read"
+        for records in consumer.poll(1000).values():
+            found += [Message(one.partition, one.offset, one.timestamp, one.value) for one in records]
+    return found
+
+
+MakeSite = Callable[..., Site]
+
+
+@contextmanager
+def sites(home: Path, kafka: str) -> Iterator[MakeSite]:
+    """Makes sites whose processes end with the block."""
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        site = Site(home / f"site-{len(made)}", options.pop("kafka", kafka), **options)
+        made.append(site)
+        return site
+
+    try:
+        yield make
+    finally:
+        for site in made:
+            site.stop()
+
+
+def seconds_until(is_so: Callable[[], Any], timeout_seconds: float, what: str) -> float:
+    """How long it took."""
+    begun = time.monotonic()
+    eventually(is_so, timeout_seconds, what)
+    return time.monotonic() - begun

@@ -1,0 +1,170 @@
+"""A Redis that forgets, goes back, refuses, answers late, or not at all after it did what it was asked."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.end_to_end.processes import COMMAND, eventually
+from tests.faults.proxy import RedisProxy
+from tests.faults.site import MakeSite, Site
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+
+def kill_and_start(site: Site) -> None:
+    site.redis_server.kill()
+    site.publish(200)
+    site.redis_server.start()
+
+
+def empty(site: Site) -> None:
+    site.redis.flushall()
+
+
+def go_back(site: Site) -> None:
+    """A fail-over to a replica that lags: what was counted after the save is lost."""
+    site.redis.save()
+    site.publish(500)
+    site.wait_until_counted()
+    site.redis_server.kill()
+    site.redis_server.start()
+
+
+def forget_scripts(site: Site) -> None:
+    site.redis.script_flush()
+
+
+def fill(site: Site) -> None:
+    site.redis.config_set("maxmemory", 1)
+    site.publish(300)
+    _wait_until_told(site, "OutOfMemory")
+    site.redis.config_set("maxmemory", 0)
+
+
+def become_a_replica(site: Site) -> None:
+    site.redis.replicaof("127.0.0.1", 1)
+    site.publish(300)
+    _wait_until_told(site, "ReadOnly")
+    site.redis.replicaof("NO", "ONE")
+
+
+def freeze(site: Site) -> None:
+    """It gets calls, and executes them long after nobody waits for the answer any more."""
+    site.redis_server.pause()
+    site.publish(300)
+    _wait_until_told(site, "Timeout")
+    site.redis_server.resume()
+
+
+def empty_with_a_kill(site: Site) -> None:
+    site.redis.flushall()
+    site.publish(200)
+    site.running()[0].kill()
+    site.redis.flushall()
+
+
+def lose_one_key(site: Site) -> None:
+    """Somebody deleted the stripe's record, or all that a stripe holds."""
+    for key in site.redis.scan_iter(match="{sk:*", count=1000):
+        site.redis.delete(key)
+
+
+def lose_the_pointer(site: Site) -> None:
+    site.redis.delete("sk:active")
+
+
+def _wait_until_told(site: Site, what: str) -> None:
+    logs = [worker.log for worker in site.running()]
+    eventually(lambda: any(what in log.read_text() for log in logs), 20, f"the log to say {what}")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        kill_and_start,
+        empty,
+        go_back,
+        forget_scripts,
+        fill,
+        become_a_replica,
+        freeze,
+        empty_with_a_kill,
+        lose_one_key,
+    ],
+)
+def test_after_redis_recovers_every_count_is_exact(make_site: MakeSite, fault: Callable[[Site], None]) -> None:
+    site = make_site(seed=21)
+    workers = site.start_workers(2)
+    site.publish(800)
+    site.wait_until_counted()
+    site.publish(400)
+    fault(site)
+    site.publish(300)
+    site.wait_until_counted()
+    assert site.differences() == []
+    if fault is not empty_with_a_kill:
+        assert [worker.exit_code() for worker in workers] == [None, None]
+
+
+def test_a_lost_pointer_never_loses_a_message(make_site: MakeSite) -> None:
+    site = make_site(seed=22)
+    site.start_workers(2)
+    site.publish(500)
+    site.wait_until_counted()
+    lose_the_pointer(site)
+    site.publish(500)
+    site.start_worker()
+    site.running()[0].kill()
+    site.wait_until_counted()
+    assert site.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("swallow_every", "delay_seconds"), [(3, 0.0), (2, 0.05), (0, 0.2)], ids=["lost", "late and lost", "late"]
+)
+def test_an_answer_that_is_lost_after_execution_counts_nothing_twice(
+    make_site: MakeSite, swallow_every: int, delay_seconds: float
+) -> None:
+    site = make_site(seed=23)
+    with RedisProxy(site.redis_server.port) as proxy:
+        site.redis_url = proxy.url
+        site.start_workers(2)
+        proxy.swallow_every, proxy.delay_seconds = swallow_every, delay_seconds
+        for _ in range(4):
+            site.publish(250)
+            proxy.cut()
+        site.wait_until_counted(60)
+        assert site.differences() == []
+        assert proxy.swallowed or not swallow_every
+
+
+def test_an_answer_that_is_lost_is_lost_after_execution(make_site: MakeSite) -> None:
+    """What the tests above stand on: the proxy swallows answers of calls that were executed."""
+    site = make_site(seed=24)
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    with RedisProxy(site.redis_server.port) as proxy:
+        proxy.swallow_every = 1
+        with redis.Redis.from_url(proxy.url, retry=Retry(NoBackoff(), 0)) as client:
+            sha = site.redis.script_load("return redis.call('INCR', KEYS[1])")
+            with pytest.raises(redis.ConnectionError):
+                client.evalsha(sha, 1, "executed")
+        assert site.redis.get("executed") == "1"
+        assert proxy.swallowed == 1
+
+
+def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> None:
+    site = make_site(seed=25)
+    site.redis.config_set("maxmemory-policy", "allkeys-lru")
+    import os
+
+    done = subprocess.run(
+        [*COMMAND, "worker"], env={**os.environ, **site.environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "noeviction" in done.stderr

@@ -1,0 +1,80 @@
+"""Workers that die, freeze, wake up, join and leave."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.end_to_end.processes import eventually
+from tests.faults.site import SESSION_SECONDS, TAKEOVER_SECONDS, MakeSite, seconds_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+
+def test_a_killed_workers_partitions_are_counted_by_another_in_time(make_site: MakeSite) -> None:
+    site = make_site(seed=11)
+    first, second = site.start_workers(2)
+    site.publish(1500)
+    first.kill()
+    site.publish(500)
+    took = seconds_until(lambda: len(site.owners().get(second.pid, [])) == 4, 20, "the takeover")
+    site.wait_until_counted(15)
+    assert took < TAKEOVER_SECONDS + 1.0  # reports come twice a second
+    assert site.differences() == []
+
+
+def test_kills_at_any_moment_change_no_count(make_site: MakeSite) -> None:
+    site = make_site(seed=12)
+    site.start_workers(2)
+    for _ in range(3):
+        site.publish(700)
+        site.running()[0].kill()
+        site.start_worker()
+    site.publish(300)
+    site.wait_until_counted(60)
+    assert site.differences() == []
+
+
+def test_a_frozen_worker_that_wakes_up_is_fenced(make_site: MakeSite) -> None:
+    site = make_site(seed=13)
+    first, second = site.start_workers(2)
+    site.publish(600)
+    first.signal(signal.SIGSTOP)
+    site.publish(900)
+    site.wait_until_counted(SESSION_SECONDS + 15)
+    first.signal(signal.SIGCONT)
+    site.publish(600)
+    site.wait_until_counted()
+    eventually(lambda: len(site.owners()) == 2, 20, "the woken worker's partitions")
+    assert first.exit_code() is None
+    assert second.exit_code() is None
+    assert site.differences() == []
+
+
+def test_progress_goes_on_through_a_storm_of_rebalances(make_site: MakeSite) -> None:
+    site = make_site(seed=14)
+    site.start_workers(1)
+    for round_number in range(3):
+        joined = site.start_worker()
+        site.publish(300)
+        if round_number % 2:
+            site.start_worker().signal(signal.SIGTERM)
+        else:
+            site.wait_until_joined(joined)
+            joined.signal(signal.SIGTERM)
+        site.publish(300)
+    site.wait_until_counted(30)
+    assert site.differences() == []
+
+
+@pytest.mark.parametrize("step", ["fold", "dead_letters", "apply", "applied"])
+def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: MakeSite, step: str) -> None:
+    site = make_site(seed=15, poison=0.05)
+    site.publish(400)
+    for time in ("0", "3"):
+        crashing = site.start_worker("tests.faults.crashing_worker", step, time)
+        assert site.wait_until_ended(crashing) == -signal.SIGKILL
+    site.start_worker()
+    site.wait_until_counted()
+    assert site.differences() == []
