@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 READY_SECONDS: Final = 60.0
 FRESH_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 0.2
+LONG_LOG_BYTES: Final = 10 * 1024 * 1024
 EMBEDDED_SESSION_SECONDS: Final = "3"
 """The embedded broker lets a group wait as long as its session timeout, so it is kept short."""
 
@@ -86,6 +87,7 @@ class House:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel if task else sys.exit)
         begun = time.monotonic()
+        self._put_long_logs_aside()
         self._start_servers()
         async with Parts(self._settings, "up") as parts:
             await asyncio.to_thread(parts.require_schema)
@@ -99,11 +101,18 @@ class House:
 
     def close(self) -> None:
         """End every process that was started."""
+        tell("ending")
         self._supervisor.stop()
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
 
     # -- starting
+
+    def _put_long_logs_aside(self) -> None:
+        """Each log is one file of this run and earlier ones, and one of what went before."""
+        for log in (self._settings.data_dir / "log").glob("*.log"):
+            if log.stat().st_size > LONG_LOG_BYTES:
+                log.replace(log.with_suffix(".log.1"))
 
     def _start_servers(self) -> None:
         from app.embedded.broker import start_broker
