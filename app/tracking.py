@@ -102,6 +102,7 @@ class Tracker:
         self._folder: Folder | None = None
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
+        self._waiting = 0
 
     async def counting(self) -> Counting:
         """The opened generation; waits until the store answers."""
@@ -126,6 +127,11 @@ class Tracker:
             return await self._persist(lambda: store.checkpoints(positions))
         except GenerationMissing:
             return None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a store that does not answer is being asked again."""
+        return self._waiting > 0
 
     def forget(self) -> None:
         """The generation was found missing: find or create one before the next batch."""
@@ -207,14 +213,21 @@ class Tracker:
 
     async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat the same call until the store answers. GenerationMissing is an answer."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_is_passing),
-            wait=wait_random_exponential(multiplier=0.02, max=self._retry_wait_seconds),
-            before_sleep=_log_waiting,
-            reraise=True,
-        ):
-            with attempt:
-                return await call()
+        waiting = False
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_is_passing),
+                wait=wait_random_exponential(multiplier=0.02, max=self._retry_wait_seconds),
+                before_sleep=_log_waiting,
+                reraise=True,
+            ):
+                if attempt.retry_state.attempt_number > 1 and not waiting:
+                    waiting = True
+                    self._waiting += 1
+                with attempt:
+                    return await call()
+        finally:
+            self._waiting -= waiting
         raise AssertionError
 
 

@@ -17,6 +17,7 @@ from faust.types import TP
 
 from app import bootstrap
 from app.domain.increments import Position
+from app.domain.watchdog import Advice, Watchdog
 from app.errors import GenerationMissing, StoreUnavailable
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
@@ -26,6 +27,9 @@ from app.tracking import Counting, Outcome, Tracker
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+STUCK_SECONDS = 60.0
+STUCK_EXIT_CODE = 3
+CLEAN_UP_SECONDS = 3_600.0
 
 
 class Worker:
@@ -43,6 +47,8 @@ class Worker:
         self.received = 0
         self._recent: list[tuple[float, int]] = []
         self.exit_code = 0
+        self.watchdog = Watchdog(STUCK_SECONDS)
+        self._clean_up_at = 0.0
 
     def _make_app(self) -> ScorekeeperApp:
         self.parts.data_dir.mkdir(parents=True, exist_ok=True)
@@ -131,12 +137,34 @@ class Worker:
                 await self.report()
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
+                await self._clean_up()
             except GenerationMissing:
                 self.tracker.forget()
                 await self._assign_again()
             except StoreUnavailable as error:
                 log.warning("cannot report: %s", error)
+            self._heed_the_watchdog()
             await asyncio.sleep(REPORT_SECONDS)
+
+    def _heed_the_watchdog(self) -> None:
+        advice = self.watchdog.look(time.monotonic(), self.lag(), is_waiting=self.tracker.is_waiting)
+        if advice is Advice.READ_AGAIN:
+            log.error("the checkpoints do not move although there is lag: reading again from there")
+            self.rewind(list(self.partitions.positions))
+        elif advice is Advice.END:
+            log.critical("the checkpoints still do not move: this worker ends, its supervisor may start another")
+            os._exit(STUCK_EXIT_CODE)
+
+    async def _clean_up(self) -> None:
+        """Once an hour, drop the deduplication memory that nobody looks into any more."""
+        if time.monotonic() < self._clean_up_at or not self.partitions.positions:
+            return
+        self._clean_up_at = time.monotonic() + CLEAN_UP_SECONDS
+        fresh = await self.store.freshness()
+        complete_up_to = min((at for at, _, _ in fresh.values()), default=0)
+        dropped = await self.store.forget_ids_before(complete_up_to)
+        if dropped:
+            log.info("dropped %d sets of event ids that are older than the deduplication window", dropped)
 
     async def _follow_the_shown_generation(self) -> None:
         """After a switch, count into the generation that is shown now, from its own checkpoints."""

@@ -24,6 +24,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
+_FORGOTTEN_EPOCHS: Final = 60
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -124,6 +125,28 @@ class RedisCounters:
         with as_store_errors():
             raw = await self._client.hgetall(self.generation.prefix(0) + "loss")
         return [json.loads(text) for text in raw.values()]
+
+    async def forget_ids_before(self, moment: int) -> int:
+        """Drop the deduplication memory of records received before `moment` less two windows; returns how many sets.
+
+        An id is remembered at least one window, and looked for in the current epoch and the one before. Call it with
+        the moment up to which every partition is counted.
+        """
+        newest_needed = moment // self.generation.rules.window_ms - 1
+        dropped = 0
+        with as_store_errors():
+            for stripe in range(self.stripes):
+                prefix = self.generation.prefix(stripe) + "s:d:"
+                for epoch in range(newest_needed - _FORGOTTEN_EPOCHS, newest_needed):
+                    buckets = await self._client.hget(f"{prefix}{epoch}", "b")
+                    if buckets is None:
+                        continue
+                    keys = [f"{prefix}{epoch}:{bucket}" for bucket in range(int(buckets))]
+                    for first in range(0, len(keys), 500):
+                        await self._client.unlink(*keys[first : first + 500])
+                    await self._client.unlink(f"{prefix}{epoch}")
+                    dropped += 1
+        return dropped
 
     async def snapshot(self) -> list[dict[str, dict[str, int]]]:
         """Per stripe, every hash of counters, checkpoints and accounting, as they were at one moment of the stripe.
