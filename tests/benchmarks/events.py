@@ -1,0 +1,91 @@
+"""One topic of believable events, and how many of each definition are in it, counted while they are written.
+
+20 projects with 10 definitions each; a quarter of the events matches one; 1% repeat an id; 0.1% are no JSON. The count
+shares nothing with the product: an event is written for a definition or for none.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+PROJECTS, PER_PROJECT, TYPES = 20, 10, 5
+
+
+def definition(number: int) -> dict[str, Any]:
+    """Definition `number` of any project, in the API's field names."""
+    condition: dict[str, Any] = {"plan": "pro"} if number % 2 else {"amount": {"$gte": 50}}
+    return {
+        "name": f"d{number}",
+        "metric": f"m{number}",
+        "eventType": f"t{number % TYPES}",
+        "urlPattern": f"/shop/{number}/*",
+        "conditions": condition,
+    }
+
+
+def matches_plain(event: dict[str, Any]) -> list[int]:
+    """The definitions that an event matches, as anybody would write it by hand for these ten."""
+    path = event["url"].removeprefix("https://shop.example").partition("?")[0]
+    return [
+        number
+        for number in range(PER_PROJECT)
+        if event["type"] == f"t{number % TYPES}"
+        and path.startswith(f"/shop/{number}/")
+        and (event["data"]["plan"] == "pro" if number % 2 else event["data"]["amount"] >= 50)
+    ]
+
+
+@dataclass(slots=True)
+class Count:
+    """What is in the topic. Keys are `project:definition`."""
+
+    exact: Counter[str] = field(default_factory=Counter)
+    """Each event once."""
+    naive: Counter[str] = field(default_factory=Counter)
+    """Repeated ids counted again, as a contender without deduplication must."""
+
+
+def write(number: int, seed: int, count: Count) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of each message; fills `count`."""
+    chance = random.Random(seed)
+    repeated: list[tuple[bytes, bytes, str]] = []
+    for serial in range(number):
+        draw = chance.random()
+        if draw < 0.001:
+            yield b"broken", b'{"type": "t1", '
+            continue
+        if draw < 0.011 and repeated:
+            key, value, counted = chance.choice(repeated)
+            count.naive[counted] += 1
+            yield key, value
+            continue
+        project, visitor = chance.randrange(PROJECTS), f"v{chance.randrange(10_000)}"
+        wanted = chance.randrange(PER_PROJECT) if chance.random() < 0.25 else None
+        shelf = wanted if wanted is not None else f"x{chance.randrange(PER_PROJECT)}"
+        event = {
+            "type": f"t{(wanted if wanted is not None else chance.randrange(PER_PROJECT)) % TYPES}",
+            "projectKey": f"p{project}",
+            "id": f"{serial:x}-{chance.getrandbits(40):010x}",
+            "url": f"https://shop.example/shop/{shelf}/article?ref={serial}",
+            "visitorId": visitor,
+            "sessionId": f"s{visitor}",
+            "data": {
+                "plan": "pro" if wanted is not None else chance.choice(["pro", "free"]),
+                "amount": chance.randrange(50, 100) if wanted is not None else chance.randrange(100),
+                "currency": "EUR",
+                "note": "a few words of no importance to anybody",
+            },
+        }
+        key, value = visitor.encode(), json.dumps(event).encode()
+        if wanted is not None:
+            counted = f"p{project}:{wanted}"
+            count.exact[counted] += 1
+            count.naive[counted] += 1
+            if len(repeated) < 2_000:
+                repeated.append((key, value, counted))
+        yield key, value
