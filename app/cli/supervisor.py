@@ -76,6 +76,11 @@ class Supervisor:
         self._kept.append(_Kept(name, start, part, time.monotonic()))
         return part
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is anything to end."""
+        return bool(self._kept)
+
     def pids(self, prefix: str) -> list[int]:
         """Of the parts whose name begins so, in the order of their start."""
         return [kept.part.pid for kept in self._kept if kept.name.startswith(prefix)]

@@ -101,7 +101,8 @@ class House:
 
     def close(self) -> None:
         """End every process that was started."""
-        tell("ending")
+        if self._supervisor.is_busy:
+            tell("ending")
         self._supervisor.stop()
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
