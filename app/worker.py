@@ -18,7 +18,7 @@ from faust.types import TP
 from app import bootstrap
 from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
-from app.errors import GenerationMissing, StoreUnavailable
+from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
@@ -49,11 +49,13 @@ class Worker:
         self.exit_code = 0
         self.watchdog = Watchdog(STUCK_SECONDS)
         self._clean_up_at = 0.0
+        self._assigned: frozenset[Position] = frozenset()
 
     def _make_app(self) -> ScorekeeperApp:
         self.parts.data_dir.mkdir(parents=True, exist_ok=True)
         app = make_app(self.parts.kafka, self.parts.data_dir)
         app.partitions = self.partitions
+        app.closing = self.stop
         return app
 
     @property
@@ -134,6 +136,7 @@ class Worker:
         """Report for ever; an unreachable Redis is logged and tried again."""
         while not self.app.should_stop:
             try:
+                await self._expect_positions()
                 await self.report()
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
@@ -141,7 +144,7 @@ class Worker:
             except GenerationMissing:
                 self.tracker.forget()
                 await self._assign_again()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, NotFound) as error:
                 log.warning("cannot report: %s", error)
             self._heed_the_watchdog()
             await asyncio.sleep(REPORT_SECONDS)
@@ -165,6 +168,13 @@ class Worker:
         dropped = await self.store.forget_ids_before(complete_up_to)
         if dropped:
             log.info("dropped %d sets of event ids that are older than the deduplication window", dropped)
+
+    async def _expect_positions(self) -> None:
+        """After each assignment, name all positions without which the counts are not complete."""
+        assigned = frozenset(self.partitions.positions.values())
+        if assigned and assigned != self._assigned:
+            await self.store.expect_positions(await self.parts.partitions_of(self.topics))
+            self._assigned = assigned
 
     async def _follow_the_shown_generation(self) -> None:
         """After a switch, count into the generation that is shown now, from its own checkpoints."""

@@ -142,6 +142,8 @@ class TypeIndex:
             if group is not None:
                 groups.append(group)
             for length in self._lengths:
+                if length > len(path):
+                    break
                 group = self._prefixed.get(path[:length])
                 if group is not None:
                     groups.append(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ class ScorekeeperApp(faust.App):
     """A Faust app whose consumer hands on runs of records. `partitions` is set before it starts."""
 
     partitions: Partitions
+
+    closing: Callable[[], Awaitable[None]]
+    """Called when everything else has stopped."""
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await self.closing()
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)

@@ -92,3 +92,10 @@ def test_the_index_finds_what_each_definition_matches(
     for event in some:
         found = sorted(feed.definition.id for feed in index.matching(event))
         assert found == sorted(one.id for one in compiled if matches(event, one))
+
+
+def test_a_short_path_is_found_once_by_its_prefix() -> None:
+    compiled = [definition(0, "/*", None, "every_event"), definition(1, "/shop/*", None, "every_event")]
+    index = TypeIndex([Feed(one, (), ()) for one in compiled])
+    event = Event(type="t", project="p", id=None, occurred_at=0, received_at=0, url="https://a.example/")
+    assert [feed.definition.id for feed in index.matching(event)] == ["d0"]
