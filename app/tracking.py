@@ -171,16 +171,22 @@ class Tracker:
             if outcome is not None:
                 return outcome
 
-    async def skip(self, position: Position, to: int) -> None:
-        """Move the checkpoint to `to`, over (or back from) offsets that the log does not hold any more."""
+    async def skip(self, position: Position, to: int) -> bool:
+        """Move the checkpoint to `to`, over (or back from) offsets that the log does not hold any more.
+
+        A stripe that is beyond a gap stays where it is. False when the checkpoint was not what this object took it for:
+        nothing is skipped then, and the checkpoint is known now.
+        """
         checkpoints = self._checkpoints[position]
         store = (await self.counting()).store
+        choose = max if to >= min(checkpoints) else min
         jumps = [
-            Increments(position, stripe, expected, to, self.watermark(position))
+            Increments(position, stripe, expected, choose(expected, to), self.watermark(position))
             for stripe, expected in enumerate(checkpoints)
         ]
         for stripe, applied in enumerate(await self._persist(lambda: store.apply(jumps))):
             checkpoints[stripe] = applied.checkpoint
+        return checkpoints == [jump.next_offset for jump in jumps]
 
     async def _count(self, batch: Batch, checkpoints: list[int]) -> Outcome | None:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""

@@ -10,8 +10,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 from faust.types import TP
 
@@ -72,9 +72,9 @@ class Worker:
         await store.expect_positions(partitions)
         return Counting(store, store.generation.rules)
 
-    async def _report_loss(self, loss: Any) -> None:
+    async def _report_loss(self, loss: Mapping[str, object], is_lost: bool) -> None:
         await self.tracker.counting()
-        await self.store.report_loss(loss)
+        await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
     def observe(self, position: Position, outcome: Outcome) -> None:
         """Remember what a batch came to, for the reports."""

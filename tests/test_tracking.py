@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.increments import Position
+from app.domain.increments import Increments, Position
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
@@ -244,3 +244,25 @@ async def test_a_store_that_never_answered_is_asked_until_it_does() -> None:
     assert isinstance(world.store, FlakyCounters)
     await world.read(world.tracker())
     assert world.differences() == []
+
+
+async def test_a_stripe_that_is_beyond_a_gap_is_not_counted_again() -> None:
+    counters = MemoryCounters(stripes=2)
+
+    async def open_counting() -> Counting:
+        return Counting(counters, RULES)
+
+    await counters.apply([Increments(POSITION, stripe, 0, offset, 1) for stripe, offset in ((0, 30), (1, 70))])
+    tracker = Tracker(open_counting, FixedCatalog(catalog()), Letters())
+    await tracker.assign([POSITION])
+    assert await tracker.skip(POSITION, 60)
+    assert await counters.checkpoints([POSITION]) == [[60, 70]]
+    assert await tracker.skip(POSITION, 50)
+    assert await counters.checkpoints([POSITION]) == [[50, 50]]
+
+
+async def test_a_skip_from_a_checkpoint_that_moved_meanwhile_skips_nothing() -> None:
+    counters, tracker = await _tracking()
+    await counters.apply([Increments(POSITION, 0, 0, 5, 1)])
+    assert not await tracker.skip(POSITION, 60)
+    assert tracker.checkpoint(POSITION) == 5

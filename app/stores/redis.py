@@ -115,11 +115,16 @@ class RedisCounters:
         return {name.decode(): tuple(json.loads(text)) for name, text in raw.items()}
 
     async def report_loss(self, loss: Mapping[str, object]) -> None:
-        """Remember that messages were lost before they could be counted."""
+        """Remember that messages were lost before they could be counted. A later report of the same replaces it."""
         with as_store_errors():
-            key = self.generation.prefix(0) + "loss"
-            text = json.dumps(loss, sort_keys=True)
-            await self._client.hsetnx(key, f"{loss['position']}:{loss['from']}", text)
+            await self._client.hset(
+                self.generation.prefix(0) + "loss", _loss_name(loss), json.dumps(loss, sort_keys=True)
+            )
+
+    async def take_back_loss(self, loss: Mapping[str, object]) -> None:
+        """The messages were counted after all."""
+        with as_store_errors():
+            await self._client.hdel(self.generation.prefix(0) + "loss", _loss_name(loss))
 
     async def losses(self) -> Sequence[Mapping[str, object]]:
         with as_store_errors():
@@ -175,6 +180,10 @@ class RedisCounters:
         async for key in self._client.scan_iter(match=_escape(prefix) + "[ghckpx]:*", count=1000):
             names.add(key.decode()[len(prefix) :])
         return names
+
+
+def _loss_name(loss: Mapping[str, object]) -> str:
+    return f"{loss['position']}:{loss['from']}"
 
 
 def _escape(prefix: str) -> str:

@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
 
 log = logging.getLogger(__name__)
@@ -228,8 +229,12 @@ class BatchConsumer(driver.Consumer):
             position = self._position.get(tp)
             if position is None:
                 continue
-            if not earliest[tp] <= position <= ends[tp]:
-                position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])
+            try:
+                if not earliest[tp] <= position <= ends[tp]:
+                    position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])
+            except StoreUnavailable as unavailable:
+                log.warning("waiting to tell what was lost: %s", unavailable)
+                await self.sleep(ERROR_PAUSE_SECONDS)
             self._go_to(tp, position)
 
     # -- Kafka's committed offsets, as a hint

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
@@ -57,8 +57,9 @@ class DeadLetterTopic:
     async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
         try:
             pending = [await self._send(letter, position) for letter in letters]
-            for future in pending:
-                await future
+            refused = [letter for letter, sent in zip(letters, pending, strict=True) if not await _is_written(sent)]
+            for letter in refused:
+                await (await self._send_reference(letter, position))
         except (KafkaError, OSError, TimeoutError) as error:
             raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
 
@@ -72,9 +73,25 @@ class DeadLetterTopic:
                 headers=headers_of(letter, position, by_reference=False),
             )
         except MessageSizeTooLargeError:
-            headers = headers_of(letter, position, by_reference=True)
-            key = record.key if len(record.key or b"") <= 1000 else None
-            return await self._producer.send(self._topic, key=key, value=None, headers=headers)
+            return await self._send_reference(letter, position)
+
+    async def _send_reference(self, letter: DeadLetter, position: Position) -> Any:
+        key = letter.record.key
+        return await self._producer.send(
+            self._topic,
+            key=key if len(key or b"") <= 1000 else None,
+            value=None,
+            headers=headers_of(letter, position, by_reference=True),
+        )
+
+
+async def _is_written(sent: Any) -> bool:
+    """False when the topic takes no message of that size."""
+    try:
+        await sent
+    except (MessageSizeTooLargeError, RecordListTooLargeError):
+        return False
+    return True
 
 
 class LateDeadLetterTopic:

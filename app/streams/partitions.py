@@ -19,14 +19,14 @@ class TrackedPartitions:
     """Implements consumer.Partitions over a Tracker.
 
     `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
-    under a position of its own.
+    under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one.
     """
 
     def __init__(
         self,
         tracker: Tracker,
         incarnation_of: Callable[[str], Awaitable[str]],
-        report_loss: Callable[[Mapping[str, object]], Awaitable[None]],
+        report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
     ) -> None:
         self._tracker = tracker
         self._incarnation_of = incarnation_of
@@ -68,7 +68,13 @@ class TrackedPartitions:
             log.error("topic %s was deleted and created again: counting the new one from its start", tp.topic)
             starts = await self.starts(list(self._positions))
             return starts[tp]
-        where = self._positions[tp]
+        where = self._positions.get(tp)
+        checkpoint = self._tracker.checkpoint(where) if where is not None else None
+        if where is None or checkpoint is None:
+            return position
+        if checkpoint != position:
+            # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
+            return checkpoint
         if position < earliest:
             number, to = earliest - position, earliest
             what = f"{number} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
@@ -85,6 +91,10 @@ class TrackedPartitions:
             "number": number,
             "at": int(time.time() * 1000),
         }
-        await self._report_loss(loss)
-        await self._tracker.skip(where, to)
-        return to
+        # Told first: who dies in between tells it again, and nothing is lost in silence.
+        await self._report_loss(loss, True)
+        if await self._tracker.skip(where, to):
+            return to
+        await self._report_loss(loss, False)
+        now = self._tracker.checkpoint(where)
+        return to if now is None else now

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,10 @@ class Site:
         """Returns when the broker has them."""
         self.send([(sent.partition, sent.key, sent.value) for sent in self._traffic.take(number)])
 
+    def more_traffic(self, partitions: int) -> Traffic:
+        """Other traffic, over another number of partitions."""
+        return Traffic(self.seed + 1000, partitions=partitions, now=now_ms())
+
     def send(self, messages: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
         producer = KafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=5, retries=20)
         try:
@@ -160,6 +164,14 @@ class Site:
                 sent.get(30)
         finally:
             producer.close()
+
+    def losses(self) -> dict[int, int]:
+        """Partition -> how many messages were reported lost."""
+        found: dict[int, int] = {}
+        for text in self.redis.hvals(f"{{sk:{self.redis.get('sk:active')}:0}}:loss"):
+            loss = json.loads(text)
+            found[loss["partition"]] = found.get(loss["partition"], 0) + loss["number"]
+        return found
 
     # -- what became of it
 
@@ -234,7 +246,9 @@ class Site:
         finally:
             consumer.close()
 
-    def differences(self, log: Sequence[Message] | None = None) -> list[str]:
+    def differences(
+        self, log: Sequence[Message] | None = None, poison: Mapping[bytes | None, str] = POISON
+    ) -> list[str]:
         """Between Redis and the raw log; and each poisoned message that has no dead letter."""
         history = self.definitions.history()
         versions = [
@@ -242,11 +256,11 @@ class Site:
             for v in history.versions
         ]
         messages = self.log() if log is None else log
-        answer = count(messages, {one.key: one.created_at for one in history.projects}, versions, POISON)
+        answer = count(messages, {one.key: one.created_at for one in history.projects}, versions, poison)
         found = differences(self.hashes(), answer, {version.id: version.kind for version in versions})
         letters = self.dead_letter_offsets()
         for message in messages:
-            reason = POISON.get(message.value)
+            reason = poison.get(message.value)
             if reason is not None and (message.partition, message.offset, reason) not in letters:
                 found.append(f"no dead letter for {message.partition}/{message.offset} ({reason})")
         return found

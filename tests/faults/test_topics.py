@@ -1,0 +1,182 @@
+"""Topics that change under the workers: recreated, grown, emptied by retention, cut off; and dead letters refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from tests.end_to_end.processes import eventually
+from tests.faults.poison import POISON
+from tests.faults.site import MakeSite, Site
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+
+def recreate(site: Site) -> None:
+    """Delete the topic and create it again under its name."""
+    site.topics.delete(site.topic)
+    eventually(lambda: site.topic not in site.topics.names(), 20, "the deletion")
+
+    def is_created() -> bool:
+        return site.topics.create(site.topic, site.partitions, config={"message.timestamp.type": "LogAppendTime"})
+
+    eventually(is_created, 20, "the creation")
+
+
+@pytest.mark.parametrize("number", [200, 3000], ids=["shorter", "longer"])
+def test_a_recreated_topic_is_counted_from_its_start(make_site: MakeSite, number: int) -> None:
+    site = make_site(seed=31)
+    workers = site.start_workers(2)
+    site.publish(800)
+    site.wait_until_counted()
+    old = site.log()
+    recreate(site)
+    site.publish(number)
+    site.wait_until_counted(60)
+    assert site.differences(old + site.log()) == []
+    assert [worker.exit_code() for worker in workers] == [None, None]
+    assert site.losses() == {}
+
+
+def test_a_topic_that_was_recreated_while_no_worker_ran_is_counted_from_its_start(make_site: MakeSite) -> None:
+    site = make_site(seed=32)
+    (worker,) = site.start_workers(1)
+    site.publish(500)
+    site.wait_until_counted()
+    old = site.log()
+    worker.stop()
+    recreate(site)
+    site.publish(900)
+    site.start_workers(1)
+    site.wait_until_counted()
+    assert site.differences(old + site.log()) == []
+
+
+def test_added_partitions_are_counted_from_their_start(make_site: MakeSite) -> None:
+    site = make_site(seed=33, partitions=2)
+    site.start_workers(2)
+    site.publish(300)
+    site.topics.add_partitions(site.topic, 5)
+    messages = [(sent.partition, sent.key, sent.value) for sent in site.more_traffic(5).take(600)]
+    eventually(lambda: len(site.ends()) == 5, 20, "the new partitions")
+    site.send(messages)
+    site.wait_until_counted(60)
+    assert site.differences() == []
+
+
+def delete_records(site: Site, below: dict[int, int]) -> None:
+    """What retention does: everything below these offsets is gone."""
+    admin: Any = KafkaAdminClient(bootstrap_servers=site.kafka)
+    try:
+        admin.delete_records({TopicPartition(site.topic, number): offset for number, offset in below.items()})
+    finally:
+        admin.close()
+
+
+def test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message(make_site: MakeSite) -> None:
+    site = make_site(seed=34, partitions=3)
+    (worker,) = site.start_workers(1)
+    site.publish(600)
+    site.wait_until_counted()
+    counted, before = site.log(), site.ends()
+    worker.stop()
+    site.publish(900)
+    below = {0: before[0][1] + 40, 1: before[1][1] + 7, 2: before[2][1] - 5}
+    delete_records(site, below)
+    site.start_workers(2)
+    site.wait_until_counted()
+    assert site.losses() == {0: 40, 1: 7}
+    kept = [one for one in site.log() if one.offset >= before[one.partition][1]]
+    assert site.differences(counted + kept) == []
+
+
+def test_retention_that_overtakes_running_workers_is_reported_to_the_message(make_site: MakeSite) -> None:
+    site = make_site(seed=35, partitions=2)
+    site.start_workers(1)
+    site.publish(300)
+    site.wait_until_counted()
+    counted, before = site.log(), site.ends()
+    site.redis_server.pause()
+    site.publish(900)
+    delete_records(site, {0: before[0][1] + 250})
+    site.redis_server.resume()
+    site.wait_until_counted()
+    lost = site.losses().get(0, 0)
+    assert 0 <= lost <= 250
+    received = site.hashes()["acct"]
+    whole = sum(number for name, number in received.items() if name.endswith("|received"))
+    assert whole + lost == 1200
+    if lost == 250:
+        kept = [one for one in site.log() if one.offset >= before[one.partition][1]]
+        assert site.differences(counted + kept) == []
+
+
+def test_a_log_that_was_cut_off_is_reported_to_the_message(make_site: MakeSite) -> None:
+    site = make_site(seed=36, partitions=1)
+    (worker,) = site.start_workers(1)
+    site.publish(400)
+    site.wait_until_counted()
+    log = site.log()
+    worker.stop()
+    # As if 50 messages more had been counted, which the log does not hold: an unclean election of a leader.
+    (position,) = site.redis.hkeys("{sk:1:0}:cp")
+    site.redis.hincrby("{sk:1:0}:cp", position, 50)
+    site.start_workers(1)
+    eventually(lambda: site.losses() == {0: 50}, 20, "the report")
+    site.publish(200)
+    site.wait_until_counted()
+    assert site.differences(log + site.log()[400:]) == []
+
+
+def set_topic(site: Site, topic: str, **config: str) -> None:
+    """Change a topic's settings."""
+    admin: Any = KafkaAdminClient(bootstrap_servers=site.kafka)
+    try:
+        wanted = {name.replace("_", "."): value for name, value in config.items()}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted)])
+    finally:
+        admin.close()
+
+
+def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: MakeSite) -> None:
+    site = make_site(seed=37)
+    (worker,) = site.start_workers(1)
+    site.publish(200)
+    site.wait_until_counted()
+    before = site.checkpoints()
+    set_topic(site, f"{site.topic}.dead-letters", max_message_bytes="10")
+    site.send([(0, b"k", b"not JSON")])
+    eventually(lambda: "the dead-letter topic" in worker.log.read_text(), 30, "the refusal")
+    assert site.checkpoints()[0] == before[0]
+    set_topic(site, f"{site.topic}.dead-letters", max_message_bytes="1048588")
+    site.publish(200)
+    site.wait_until_counted(60)
+    assert site.differences(poison={**POISON, b"not JSON": "invalid_json"}) == []
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_poison_harms_no_neighbour_and_no_worker(make_site: MakeSite, share: float) -> None:
+    site = make_site(seed=38, poison=share)
+    workers = site.start_workers(2)
+    site.publish(600)
+    site.wait_until_counted()
+    assert site.differences() == []
+    assert [worker.exit_code() for worker in workers] == [None, None]
+
+
+def test_each_message_of_a_project_that_does_not_exist_is_rejected(make_site: MakeSite) -> None:
+    site = make_site(seed=39, partitions=1)
+    site.start_workers(1)
+    hostile = ("{x}:*", "{sk:1:0}:gen", "shop\x00", "g:shop-goal-0", "../shop", "sh*p", "x" * 5000)
+    site.send([(0, None, json.dumps({"type": "purchase", "projectKey": name}).encode()) for name in hostile])
+    site.wait_until_counted()
+    accounts = {name: number for name, number in site.hashes()["acct"].items() if number}
+    assert {name.rpartition("|")[2]: number for name, number in accounts.items()} == {
+        "received": len(hostile),
+        "rejected:unknown_project": len(hostile),
+    }
+    assert not [name for name in site.hashes() if name.startswith("p:")]
