@@ -125,12 +125,15 @@ class Site:
 
     def owners(self) -> dict[int, list[str]]:
         """Process id -> the partitions it counts, of those workers that report now."""
+        return {report["pid"]: report["partitions"] for report in self._reports() if report["partitions"]}
+
+    def catalogs_known_at(self) -> list[int]:
+        """Of each worker that reports now: up to when it knows the definitions; epoch ms."""
+        return [report["catalogAsOf"] for report in self._reports()]
+
+    def _reports(self) -> list[dict[str, Any]]:
         reports = [json.loads(text) for text in self.redis.hvals("sk:workers")]
-        return {
-            report["pid"]: report["partitions"]
-            for report in reports
-            if report["partitions"] and now_ms() - report["at"] < 1_500
-        }
+        return [report for report in reports if now_ms() - report["at"] < 1_500]
 
     def running(self) -> list[ChildProcess]:
         return [worker for worker in self.workers if worker.exit_code() is None]

@@ -1,0 +1,98 @@
+"""A broker that stops, dies, freezes and comes back. Kafka of its own, since it is broken here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.streams.topics import Topics
+from tests.faults.site import SESSION_SECONDS, MakeSite, Site, seconds_until, sites
+from tests.servers.brokers import ApacheKafka, has_java
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.kafka,
+    pytest.mark.skipif(not has_java(), reason="Apache Kafka needs Java and Maven"),
+]
+
+RECOVERY_SECONDS = 10.0
+LINES_A_MINUTE = 10
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """A Kafka that may be broken."""
+    broker = ApacheKafka(tmp_path_factory.mktemp("broken-kafka"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def make_own_site(tmp_path: Path, kafka: ApacheKafka) -> Iterator[MakeSite]:
+    with sites(tmp_path, kafka.bootstrap) as make:
+        yield make
+
+
+def stop_and_start(kafka: ApacheKafka) -> None:
+    kafka.stop()
+    kafka.start()
+
+
+def kill_and_start(kafka: ApacheKafka) -> None:
+    kafka.kill()
+    kafka.start()
+
+
+def freeze(kafka: ApacheKafka) -> None:
+    kafka.pause()
+    # Longer than the workers' sessions; a question that nobody answers is the clock.
+    with pytest.raises(Exception, match=r".*"):
+        Topics(kafka.bootstrap, timeout_seconds=SESSION_SECONDS * 2).names()
+    kafka.resume()
+
+
+@pytest.mark.parametrize("fault", [stop_and_start, kill_and_start, freeze])
+def test_a_broker_that_comes_back_loses_nothing(
+    make_own_site: MakeSite, kafka: ApacheKafka, fault: Callable[[ApacheKafka], None]
+) -> None:
+    site = make_own_site(seed=41)
+    workers = site.start_workers(2)
+    site.publish(1500)
+    fault(kafka)
+    took = seconds_until(lambda: _is_counted(site), 40, "the recovery")
+    site.publish(500)
+    site.wait_until_counted()
+    assert took < RECOVERY_SECONDS
+    assert [worker.exit_code() for worker in workers] == [None, None]
+    assert site.differences() == []
+    for worker in workers:
+        assert not _chatter(worker.log)
+
+
+def _is_counted(site: Site) -> bool:
+    checkpoints = site.checkpoints()
+    return all(checkpoints.get(partition, 0) >= end for partition, (_, end) in site.ends().items())
+
+
+def _chatter(log: Path) -> dict[str, int]:
+    """Lines that were logged more often than they may."""
+    counted = Counter(line[9:100] for line in log.read_text().splitlines() if line[:2].isdigit())
+    return {line: number for line, number in counted.items() if number > LINES_A_MINUTE}
+
+
+def test_a_worker_that_starts_without_a_broker_waits_for_it(make_own_site: MakeSite, kafka: ApacheKafka) -> None:
+    site = make_own_site(seed=42)
+    site.publish(300)
+    kafka.stop()
+    worker = site.start_worker()
+    seconds_until(lambda: worker.log.exists() and "Starting" in worker.log.read_text(), 20, "the start")
+    kafka.start()
+    if worker.exit_code() is not None:
+        # Ending with an error is as good: a supervisor starts it again.
+        assert worker.exit_code() != 0
+        site.start_worker()
+    site.wait_until_counted()
+    assert site.differences() == []

@@ -1,0 +1,80 @@
+"""A database that is away, or locked: counting goes on with the last definitions, and a new one arrives afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.processes import eventually
+from tests.faults.site import MakeSite, now_ms
+from tests.servers.postgres import start_postgres
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+NEW = {"name": "Click", "metric": "click", "eventType": "click"}
+
+
+@pytest.mark.postgres
+def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, tmp_path: Path) -> None:
+    postgres = start_postgres(tmp_path / "postgres")
+    try:
+        site = make_site(seed=51, database=postgres.create_database())
+        workers = site.start_workers(2)
+        site.publish(300)
+        site.wait_until_counted()
+        postgres.kill()
+        site.publish(600)
+        site.wait_until_counted(20)
+        assert [worker.exit_code() for worker in workers] == [None, None]
+        postgres.start()
+        returned_at = now_ms()
+        # Until a worker has seen that the database is back, it counts by what it knew: so the API waits for workers.
+        eventually(lambda: min(site.catalogs_known_at()) > returned_at, 10, "the workers' return to the database")
+        version = site.define("shop", "conversion_goal", "new", NEW)
+        eventually(lambda: now_ms() > version.effective_from, 5, "the definition's beginning")
+        site.publish(600)
+        site.wait_until_counted()
+        assert site.hashes()["c:new"]["n"] > 0
+        assert site.differences() == []
+    finally:
+        postgres.stop()
+
+
+def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite) -> None:
+    site = make_site(seed=52)
+    site.start_workers(1)
+    site.publish(300)
+    site.wait_until_counted()
+    with sqlite3.connect(site.home / "scorekeeper.db", isolation_level=None) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        site.publish(300)
+        site.wait_until_counted(20)
+        connection.execute("ROLLBACK")
+    connection.close()
+    assert site.differences() == []
+
+
+def test_definitions_that_change_under_traffic_act_to_the_millisecond(make_site: MakeSite) -> None:
+    site = make_site(seed=53, spread=False)
+    site.start_workers(2)
+    for round_number in range(4):
+        site.publish(200)
+        ident = f"new-{round_number}"
+        site.define("shop", "conversion_goal", ident, {**NEW, "name": ident})
+        site.publish(100)
+        site.definitions.change(
+            "shop", "conversion_goal", ident, lambda before: {**before.body, "status": "paused"}, "t"
+        )
+        site.definitions.change(
+            "docs", "conversion_goal", "docs-cg-2", lambda before: {**before.body, "eventType": "click"}, "t"
+        )
+        site.publish(100)
+        site.definitions.change(
+            "docs", "conversion_goal", "docs-cg-2", lambda before: {**before.body, "eventType": "purchase"}, "t"
+        )
+    site.definitions.delete("app", "goal", "app-goal-0", "t")
+    site.publish(300)
+    site.wait_until_counted()
+    assert site.differences() == []
