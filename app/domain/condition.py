@@ -1,7 +1,7 @@
 """Conditions over an event's data: the query form of MongoDB, with the answers of GrowthBook's SDKs.
 
 Lives here: the grammar (paths, `$and $or $nor $not`, operators that hold conditions), its limits, and explaining.
-Never: what an operator means (`condition_operators.py`) or how JSON values compare (`loose_values.py`).
+Never: what an operator means (`condition_operators.py`) or how JSON values compare (`json_values.py`).
 Everything is checked and compiled when a definition is saved or loaded; matching is a call of closures.
 """
 
@@ -25,7 +25,6 @@ from app.domain.condition_grammar import (
 )
 from app.domain.condition_operators import OPERATORS, Test, equals, list_operand
 from app.domain.condition_paths import find, test_at
-from app.domain.loose_values import number_of
 from app.errors import InvalidDefinition
 
 __all__ = ["MAX_CONDITIONS", "MAX_DEPTH", "MISSING", "Clause", "Condition", "compile_condition"]
@@ -143,7 +142,11 @@ class _Compiler:
 
     def _value(self, source: object, at: str) -> list[tuple[str, object, Test]]:
         """What one path must fulfil: operators, or the short form of equality."""
-        if isinstance(source, dict) and source and has_operators(source, at):
+        if source == {} and isinstance(source, dict):
+            # No operator at all: nothing is required, as in GrowthBook.
+            self._count_one(at)
+            return [("equals", source, lambda _: True)]
+        if isinstance(source, dict) and has_operators(source, at):
             return [(name, operand, self._operator(name, operand, f"{at}/{name}")) for name, operand in source.items()]
         self._count_one(at)
         refuse_operators_inside(source, at)
@@ -255,19 +258,9 @@ def _equality_keys(nodes: tuple[_Node, ...]) -> list[tuple[str, object]]:
         if isinstance(node, _Group):
             if node.operator == "$and":
                 found.extend(key for member in node.members for key in _equality_keys(member))
-        elif "." not in node.path and (
-            node.operator == "$eq" or (node.operator == "equals" and _is_exact(node.wanted))
-        ):
+        elif "." not in node.path and node.operator in {"$eq", "equals"} and not isinstance(node.wanted, list | dict):
             found.append((node.path, node.wanted))
     return found
-
-
-def _is_exact(wanted: object) -> bool:
-    """Whether the short form finds one scalar only: no number or boolean reads like that text."""
-    if isinstance(wanted, str):
-        number = number_of(wanted)
-        return number != number and wanted not in {"true", "false", "null", "NaN"}
-    return wanted is None
 
 
 def _canonical(source: object, *, is_fields: bool = True) -> object:

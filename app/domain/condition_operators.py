@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, cast
 
 import re2
 
-from app.domain import loose_values as loose
+from app.domain import json_values as json
 from app.errors import InvalidDefinition
 
 Test = Callable[[object], bool]
@@ -26,59 +26,52 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def equals(wanted: object, *, insensitive: bool = False) -> Test:
-    """The short form: text as text, numbers by value, booleans by truth, lists and objects whole and in order.
-
-    As in GrowthBook a missing property is null here, so 0 also finds what is missing; `{"$eq": 0}` does not.
-    """
+    """The short form: equal and of the same type; lists and objects whole and in order; null finds what is missing."""
     if isinstance(wanted, str):
         return _equals_text_in_any_case(wanted) if insensitive else _equals_text(wanted)
     if isinstance(wanted, bool):
-        return lambda value: value is not None and loose.is_true(value) is wanted
+        return lambda value: value is wanted
     if wanted is None:
         return lambda value: value is None
     if isinstance(wanted, int | float | Decimal):
         return _equals_number(wanted)
-    return lambda value: loose.equals_deeply(value, wanted)
+    return lambda value: json.equals_deeply(value, wanted)
 
 
 def _equals_text(wanted: str) -> Test:
     def holds(value: object) -> bool:
-        return value == wanted if type(value) is str else loose.text_of(value) == wanted
+        return value == wanted and isinstance(value, str)
 
     return holds
 
 
-def _equals_number(wanted: loose.Number) -> Test:
+def _equals_number(wanted: json.Number) -> Test:
     comparable = type(wanted) is int or type(wanted) is float
 
     def holds(value: object) -> bool:
         if comparable and (type(value) is int or type(value) is float):
             return value == wanted
-        return loose.compare(loose.number_of(value), wanted) == 0
+        return json.kind_of(value) == "number" and json.compare(value, wanted) == 0
 
     return holds
 
 
 def _equals_text_in_any_case(wanted: str) -> Test:
     lowered = wanted.lower()
-    return lambda value: loose.text_of(value).lower() == lowered
-
-
-def _scalar(operand: object, at: str) -> object:
-    if isinstance(operand, list | dict):
-        remedy = 'Write {"path": [...]} to compare a whole list or object, or use $in, $all or $elemMatch.'
-        raise InvalidDefinition(at, "a list or an object is never strictly equal to another.", remedy)
-    return operand
+    return lambda value: isinstance(value, str) and value.lower() == lowered
 
 
 def _equals_strictly(operand: object, at: str) -> Test:
-    return _is_member([_scalar(operand, at)])
+    del at
+    if isinstance(operand, list | dict):
+        return lambda value: json.equals_deeply(value, operand)
+    return _is_member([operand])
 
 
 def _is_member(wanted: list[object]) -> Test:
     """Strict membership of a scalar, by hash. Lists and objects in `wanted` are never members, as in JavaScript."""
     texts = frozenset(item for item in wanted if isinstance(item, str))
-    numbers = frozenset(form for item in wanted if loose.kind_of(item) == "number" for form in _forms_of(item))
+    numbers = frozenset(form for item in wanted if json.kind_of(item) == "number" for form in _forms_of(item))
     flags = frozenset(item for item in wanted if isinstance(item, bool))
     has_null = None in wanted
 
@@ -97,7 +90,7 @@ def _is_member(wanted: list[object]) -> Test:
 def _forms_of(number: object) -> tuple[object, ...]:
     """A number as each type that an event's number may have holds it."""
     if isinstance(number, float):
-        return (number, loose.written(number))
+        return (number, json.written(number))
     return (number, float(number)) if isinstance(number, Decimal) else (number,)
 
 
@@ -107,7 +100,7 @@ def _ordered(accepts: Callable[[int], bool]) -> Callable[[object, str], Test]:
             raise InvalidDefinition(at, "the operand has no order.", "Give a number or a text.")
 
         def holds(value: object) -> bool:
-            order = loose.compare(value, operand)
+            order = json.compare(value, operand)
             return order is not None and accepts(order)
 
         return holds
@@ -117,10 +110,18 @@ def _ordered(accepts: Callable[[int], bool]) -> Callable[[object, str], Test]:
 
 def _versions(accepts: Callable[[int], bool]) -> Callable[[object, str], Test]:
     def compile_version(operand: object, at: str) -> Test:
-        if not isinstance(operand, str) and loose.kind_of(operand) != "number":
+        if isinstance(operand, bool) or not isinstance(operand, str | int | float | Decimal):
             raise InvalidDefinition(at, "the operand is not a version.", 'Give a text such as "1.2.3".')
         wanted = padded_version(operand)
-        return lambda value: accepts(loose.compare_texts(padded_version(value), wanted))
+        # A number is a version to a number only: 1.5 is not "1.5".
+        kind = json.kind_of(operand)
+
+        def holds(value: object) -> bool:
+            return json.kind_of(value) == kind and accepts(
+                json.compare_texts(padded_version(cast("str | json.Number", value)), wanted)
+            )
+
+        return holds
 
     return compile_version
 
@@ -131,9 +132,9 @@ _DIGITS: Final = re.compile("[0-9]+")
 _RELEASE_PARTS: Final = 3
 
 
-def padded_version(value: object) -> str:
-    """A version as text whose order is the versions' order; whatever is no version counts as 0."""
-    text = loose.text_of(value) if isinstance(value, str) or loose.kind_of(value) == "number" else ""
+def padded_version(value: str | json.Number) -> str:
+    """A version as text whose order is the versions' order."""
+    text = value if isinstance(value, str) else json.text_of_number(value)
     parts = _VERSION_BREAK.split(_VERSION_DECORATION.sub("", text or "0"))
     if len(parts) == _RELEASE_PARTS:
         parts.append("~")  # sorts after every letter: a release is newer than its own pre-releases
@@ -149,7 +150,7 @@ def _exists(operand: object, at: str) -> Test:
 def _type(operand: object, at: str) -> Test:
     if operand not in TYPE_NAMES:
         raise InvalidDefinition(at, f"{operand!r} is not the name of a type.", f"Give one of {', '.join(TYPE_NAMES)}.")
-    return lambda value: loose.kind_of(value) == operand
+    return lambda value: json.kind_of(value) == operand
 
 
 def _in(*, insensitive: bool = False) -> Callable[[object, str], Test]:
@@ -194,7 +195,7 @@ def _regex(*, insensitive: bool = False) -> Callable[[object, str], Test]:
             problem = f"the regular expression is not valid in RE2: {cause}."
             remedy = "RE2 has no look-around and no back-references; the rest is as in JavaScript."
             raise InvalidDefinition(at, problem, remedy) from None
-        return lambda value: search(_utf8(loose.text_of(value))) is not None
+        return lambda value: isinstance(value, str) and search(_utf8(value)) is not None
 
     return compile_regex
 
@@ -232,7 +233,7 @@ OPERATORS: Final[Mapping[str, Callable[[object, str], Test]]] = {
     "$notRegex": _negated(_regex()),
     "$notRegexi": _negated(_regex(insensitive=True)),
     "$veq": _versions(lambda order: order == 0),
-    "$vne": _versions(lambda order: order != 0),
+    "$vne": _negated(_versions(lambda order: order == 0)),
     "$vgt": _versions(lambda order: order > 0),
     "$vgte": _versions(lambda order: order >= 0),
     "$vlt": _versions(lambda order: order < 0),

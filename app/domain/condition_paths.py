@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.domain.condition_operators import Test
-from app.domain.loose_values import is_array_index
+from app.domain.json_values import is_array_index
 
 _ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$gt": python.gt,

@@ -1,8 +1,7 @@
-"""How conditions see JSON values: JavaScript's conversions and comparisons, as GrowthBook's SDKs apply them.
+"""How conditions compare JSON values: by type, as GrowthBook's SDKs do now. Another type is never equal.
 
-Lives here: text, number, truth, order and equality of decoded JSON (`None bool int float Decimal str list dict`).
-Never: an operator or a path. The rules are those of ECMAScript (abstract relational comparison, ToNumber, ToString,
-JSON.stringify), with one improvement: numbers are compared exactly, not after rounding to binary floats.
+Lives here: kind, order and equality of decoded JSON (`None bool int float Decimal str list dict`). Never: an operator
+or a path. Numbers are compared exactly, not after rounding to binary floats.
 """
 
 from __future__ import annotations
@@ -10,24 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from math import inf, isfinite, nan
-from typing import Final
+from math import inf, isfinite
+from typing import Final, cast
 
 Number = int | float | Decimal
 
-_DECIMAL_LITERAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_RADIX_LITERAL: Final = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-_WHITE_SPACE: Final = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
 _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_ARRAY_INDEX: Final = 2**32 - 2
 _SHOWN_WHOLE: Final = 10**21
 """From here on a number is shown with an exponent."""
-_EXACT_DIGITS: Final = 300
-"""Longer literals are rounded, so that a long string of digits costs no more than its length."""
 
 
 def kind_of(value: object) -> str:
@@ -47,31 +37,8 @@ def is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def is_true(value: object) -> bool:
-    """JavaScript's truth: an empty list or object is true."""
-    if isinstance(value, str | int | float | Decimal):
-        return bool(value)
-    return value is not None
-
-
-def text_of(value: object) -> str:
-    """The value as JavaScript's `value + ""`."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
-        return _text_of_number(value)
-    if isinstance(value, Mapping):
-        return "[object Object]"
-    if isinstance(value, Sequence):
-        return ",".join("" if item is None else text_of(item) for item in value)
-    return str(value)
-
-
-def _text_of_number(number: Number) -> str:
+def text_of_number(number: Number) -> str:
+    """The number as JavaScript writes it."""
     if isinstance(number, int) and -_SHOWN_WHOLE < number < _SHOWN_WHOLE:
         return str(number)
     try:
@@ -95,41 +62,18 @@ def _text_of_number(number: Number) -> str:
     return f"-{body}" if sign else body
 
 
-def number_of(value: object) -> Number:
-    """The value as JavaScript's `value * 1`: NaN where it is no number."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int | float | Decimal):
-        return value
-    if value is None:
-        return 0
-    return _number_in(text_of(value))
-
-
-def _number_in(text: str) -> Number:
-    text = text.strip(_WHITE_SPACE)
-    if not text:
-        return 0
-    if _DECIMAL_LITERAL.fullmatch(text):
-        if len(text) > _EXACT_DIGITS:
-            return float(text)
-        return int(text) if _INTEGER.fullmatch(text) else float(text)
-    if _RADIX_LITERAL.fullmatch(text):
-        return int(text, 0) if len(text) <= _EXACT_DIGITS else inf
-    return {"Infinity": inf, "+Infinity": inf, "-Infinity": -inf}.get(text, nan)
-
-
 def written(number: Number) -> Decimal | int:
     """The number as it was written in decimal: 0.1 is one tenth, whichever type holds it."""
     return Decimal(repr(number)) if isinstance(number, float) else number
 
 
 def compare(left: object, right: object) -> int | None:
-    """-1, 0 or 1 as JavaScript's `<` and `>` order two values; None where nothing is true of them."""
-    left, right = _primitive(left), _primitive(right)
+    """-1, 0 or 1 of two numbers or two texts; None where nothing is true of them: other types have no order."""
     if isinstance(left, str) and isinstance(right, str):
         return compare_texts(left, right)
-    a, b = number_of(left), number_of(right)
+    if kind_of(left) != "number" or kind_of(right) != "number":
+        return None
+    a, b = cast(Number, left), cast(Number, right)
     if a != a or b != b:  # only NaN differs from itself, and math.isnan fails on a large int
         return None
     if isinstance(a, Decimal) or isinstance(b, Decimal):
@@ -143,10 +87,6 @@ def compare_texts(left: str, right: str) -> int:
         return (left > right) - (left < right)
     a, b = left.encode("utf-16-be", "surrogatepass"), right.encode("utf-16-be", "surrogatepass")
     return (a > b) - (a < b)
-
-
-def _primitive(value: object) -> object:
-    return value if value is None or isinstance(value, str | int | float | Decimal) else text_of(value)
 
 
 def equals_strictly(left: object, right: object) -> bool:
