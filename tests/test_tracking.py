@@ -210,11 +210,9 @@ async def test_dead_letters_are_written_before_the_checkpoint_moves() -> None:
         checkpoints.append(world.counters._stripes[0].checkpoints.get(position.name, 0))
 
     world.letters.before_send = look
-    first_letters: dict[int, tuple[Position, int]] = {}
     await world.read(world.tracker(), size=1)
-    for number, (position, offset, _) in enumerate(world.letters.sent):
-        first_letters[number] = (position, offset)
-    assert [offset for _, offset in first_letters.values()] == checkpoints
+    assert world.letters.missing_from(world.log) == []
+    assert [offset for _, offset, _ in world.letters.sent] == checkpoints
 
 
 async def test_while_dead_letters_cannot_be_written_the_partition_waits() -> None:

@@ -1,5 +1,6 @@
 """A worker that kills itself: `python -m tests.faults.crashing_worker STEP N` dies when it comes to STEP for the N-th
-time. The hook is handed in where everything is wired; production has none."""
+time. The hook is handed in where everything is wired; production has none. Protections named after N are taken out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import sys
 
 from app import bootstrap
 from config.logging import set_up
+from tests.faults.sabotage import sabotage
 
 
 class Killer:
@@ -25,6 +27,7 @@ class Killer:
 
 
 def main() -> int:
+    sabotage(sys.argv[3:])
     hook = Killer(sys.argv[1], int(sys.argv[2]))
 
     def worker_parts() -> bootstrap.WorkerParts:

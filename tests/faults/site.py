@@ -34,6 +34,15 @@ SESSION_SECONDS = 2.0
 TAKEOVER_SECONDS = SESSION_SECONDS + 3.0
 
 
+SABOTAGE: list[str] = []
+"""The protections that workers are started without, see sabotage.py; none but there."""
+
+
+def patience(seconds: float) -> float:
+    """How long to wait for counting that would take so long at the most."""
+    return seconds
+
+
 def now_ms() -> int:
     return int(time.time() * 1000)
 
@@ -113,7 +122,10 @@ class Site:
     def start_worker(self, module: str = "agents", *arguments: str) -> ChildProcess:
         log = self.home / f"worker-{len(self.workers)}.log"
         name = f"worker {len(self.workers)}"
-        worker = ChildProcess(name, [sys.executable, "-m", module, *arguments], log, self.environment)
+        if SABOTAGE and module == "agents":
+            module = "tests.faults.sabotage"
+        command = [sys.executable, "-m", module, *arguments, *SABOTAGE]
+        worker = ChildProcess(name, command, log, self.environment)
         self.workers.append(worker)
         return worker
 
@@ -219,7 +231,7 @@ class Site:
                 return False
             return all(found.get(partition, 0) >= end for partition, end in ends.items())
 
-        eventually(is_counted, timeout_seconds, f"counting up to {ends}")
+        eventually(is_counted, patience(timeout_seconds), f"counting up to {ends}")
 
     def log(self) -> list[Message]:
         """Everything that the log holds now."""
