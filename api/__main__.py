@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -88,11 +89,24 @@ async def check(parts: Parts) -> Mapping[str, str | None]:
     return dict(zip(names, found, strict=True))
 
 
+class _Server(uvicorn.Server):
+    """Ends event streams as soon as it is asked to end; uvicorn alone would wait for their clients."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._closing.set()
+        super().handle_exit(sig, frame)
+
+
 def serve(settings: Settings) -> int:
     """Block until it is asked to end; the exit code."""
     parts = Parts(settings, "api")
+    app = create_app(build_services(parts))
     config = uvicorn.Config(
-        create_app(build_services(parts)),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -105,7 +119,7 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, app.state.hub.closing)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1

@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.auth import Doorkeeper
+from api.dashboard import routes as dashboard
 from api.middleware import Edge
 from api.routes import conversion_goals, events, goals, operations
 from api.services import Services
@@ -36,6 +37,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.doorkeeper = Doorkeeper(services)
     problems.install(app)
+    dashboard.mount(app)  # before the goals: /api/goals/stream is no goal
     app.include_router(goals.router)
     app.include_router(conversion_goals.router)
     app.include_router(events.router)

@@ -1,0 +1,114 @@
+"""Signing in, the page's policy, and the stream of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from api.dashboard.hub import Hub
+from app.errors import StoreUnavailable
+from app.reporting import Report
+from tests.api.conftest import World
+
+
+async def test_without_a_session_the_page_leads_to_the_sign_in(world: World) -> None:
+    answer = await world.client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert (await world.client.get("/session")).status_code == 401
+
+
+async def test_a_key_is_exchanged_for_a_session_that_scripts_cannot_read(world: World) -> None:
+    key = world.project_keys["shop"]
+    answer = await world.client.post("/session", json={"apiKey": key})
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert key not in answer.text + cookie
+    page = await world.client.get("/")
+    assert "shop" in page.text
+    assert key not in page.text
+    assert (await world.client.delete("/session")).status_code == 200
+    assert (await world.client.get("/")).status_code == 303
+
+
+async def test_a_wrong_key_opens_no_session(world: World) -> None:
+    answer = await world.client.post("/session", json={"apiKey": "sk_no"})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+async def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline(world: World) -> None:
+    policy = (await world.client.get("/sign-in")).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize("asset", ["page.css", "goals.js", "format.js", "sign_in.js", "icon.svg"])
+async def test_assets_lie_in_the_package(world: World, asset: str) -> None:
+    assert (await world.client.get(f"/static/{asset}")).status_code == 200
+
+
+class Goals:
+    """Goals that a test changes."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, dict[str, Any]] = {"a": {"id": "a", "current": 1}, "b": {"id": "b", "current": 1}}
+        self.is_away = False
+
+    async def read(self, project: str) -> Report:
+        if self.is_away:
+            raise StoreUnavailable("redis", "away")
+        return Report([{**item, "project": project} for item in self.items.values()], None)
+
+
+async def received(watch: Any) -> dict[str, Any]:
+    found = await watch.next(5)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+async def test_a_watcher_gets_everything_first_and_then_what_changed() -> None:
+    goals = Goals()
+    async with Hub(goals.read).watch("shop") as watch:
+        first = await received(watch)
+        assert (first["order"], len(first["goals"])) == (["a", "b"], 2)
+        goals.items["b"]["current"] = 2
+        then = await received(watch)
+        assert (then["order"], [(goal["id"], goal["current"]) for goal in then["goals"]]) == (None, [("b", 2)])
+        del goals.items["a"]
+        assert (await received(watch))["order"] == ["b"]
+
+
+async def test_a_slow_watcher_gets_the_latest_value_once() -> None:
+    goals = Goals()
+    hub = Hub(goals.read)
+    async with hub.watch("shop") as slow, hub.watch("shop") as quick:
+        await received(slow)
+        await received(quick)
+        for value in (2, 3, 4):
+            goals.items["a"]["current"] = value
+            await received(quick)
+        assert [goal["current"] for goal in (await received(slow))["goals"]] == [4]
+        assert await slow.next(0.05) is None
+
+
+async def test_watchers_are_told_when_the_counters_do_not_answer() -> None:
+    goals = Goals()
+    async with Hub(goals.read).watch("shop") as watch:
+        await received(watch)
+        goals.is_away = True
+        assert (await received(watch))["state"] == {"stale": True}
+
+
+async def test_nothing_is_read_when_nobody_watches() -> None:
+    goals = Goals()
+    hub = Hub(goals.read)
+    async with hub.watch("shop") as watch:
+        await received(watch)
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
