@@ -75,6 +75,7 @@ def count(
     The deduplication window is taken to be longer than the log.
     """
     answer = Answer()
+    by_project = {key: [one for one in definitions if one.project == key] for key in projects}
     for key in projects:
         answer.projects[key] = dict.fromkeys(FATES, 0)
     seen: set[tuple[str, str]] = set()
@@ -91,7 +92,7 @@ def count(
             continue
         fates = answer.projects[project]
         fates["received"] += 1
-        acting = [one for one in definitions if one.project == project and one.since <= message.at < one.until]
+        acting = [one for one in by_project[project] if one.since <= message.at < one.until]
         matched = [one for one in acting if one.kind == "conversion_goal" and _holds(event, one.body)]
         if not matched:
             fates["unmatched"] += 1

@@ -83,15 +83,15 @@ class RedisProxy:
             asyncio.ensure_future(self._forward(reader, upstream_writer, is_call)),
             asyncio.ensure_future(self._answer(upstream_reader, writer, is_call)),
         ]
-        try:
+        # Cancelled when the proxy closes; asyncio's server complains of callbacks that end so.
+        with suppress(asyncio.CancelledError):
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            self._writers -= pair
-            for each in pair:
-                each.transport.abort()
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        self._writers -= pair
+        for each in pair:
+            each.transport.abort()
 
     async def _forward(
         self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, is_call: asyncio.Event
