@@ -33,7 +33,9 @@ def create_app(services: Services) -> FastAPI:
         if services.stop is not None:
             await services.stop()
 
-    app = FastAPI(title="Scorekeeper", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="Scorekeeper", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.services = services
     app.state.doorkeeper = Doorkeeper(services)
     problems.install(app)

@@ -59,10 +59,10 @@ class Problem(Exception):
 
 def respond(problem: Problem) -> Response:
     """The problem as a response."""
-    code, title = TITLES.get(problem.status, ("error", "Error"))
-    code = problem.code or code
+    kind, title = TITLES.get(problem.status, ("error", "Error"))
+    code = problem.code or kind
     body = {
-        "type": f"/docs/errors#{code}",
+        "type": f"/docs/errors#{kind}",
         "title": title,
         "status": problem.status,
         "detail": problem.detail,

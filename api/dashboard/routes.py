@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
-from jinja2 import Environment, PackageLoader, select_autoescape
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
 from api.auth import READ, SESSION_COOKIE, doorkeeper_of, services_of
 from api.bodies import read_object
+from api.dashboard import reference
 from api.dashboard.hub import Hub
+from api.dashboard.pages import page
 from api.problems import Problem
 from api.schemas import PROBLEMS
 from api.services import Key
@@ -24,13 +25,7 @@ from app.errors import InvalidApiKey, ScorekeeperError
 
 HEARTBEAT_SECONDS = 10.0
 CHECK_KEY_SECONDS = 4.0
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
 router = APIRouter()
-_pages = Environment(loader=PackageLoader("api.dashboard"), autoescape=select_autoescape(default=True))
 
 
 def mount(app: FastAPI) -> None:
@@ -43,11 +38,7 @@ def mount(app: FastAPI) -> None:
 
     app.state.hub = Hub(read)
     app.include_router(router)
-
-
-def _page(name: str, status: int = 200, **values: object) -> Response:
-    html = _pages.get_template(name).render(**values)
-    return HTMLResponse(html, status, {"content-security-policy": POLICY, "cache-control": "no-store"})
+    app.include_router(reference.router)
 
 
 @router.get("/", include_in_schema=False)
@@ -57,12 +48,12 @@ async def show_goals(request: Request) -> Response:
         key = await doorkeeper_of(request).identify(request)
     except (InvalidApiKey, Problem):
         return RedirectResponse("/sign-in", 303)
-    return _page("goals.html", project=key.project)
+    return page("goals.html", project=key.project)
 
 
 @router.get("/sign-in", include_in_schema=False)
 async def show_sign_in() -> Response:
-    return _page("sign_in.html")
+    return page("sign_in.html")
 
 
 @router.get("/session", include_in_schema=False)

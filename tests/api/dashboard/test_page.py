@@ -52,6 +52,22 @@ async def test_assets_lie_in_the_package(world: World, asset: str) -> None:
     assert (await world.client.get(f"/static/{asset}")).status_code == 200
 
 
+async def test_the_reference_shows_every_operation_with_an_example(world: World) -> None:
+    shown = await world.client.get("/docs")
+    document = (await world.client.get("/openapi.json")).json()
+    for path, methods in document["paths"].items():
+        for method, said in methods.items():
+            assert f"{method.upper()} {path}" in shown.text
+            assert said["operationId"] in shown.text
+    assert "cdn" not in shown.text
+
+
+async def test_the_type_of_an_error_is_an_address_that_explains_it(world: World) -> None:
+    problem = (await world.client.get("/api/goals")).json()
+    path, _, code = problem["type"].partition("#")
+    assert f'id="{code}"' in (await world.client.get(path)).text
+
+
 class Goals:
     """Goals that a test changes."""
 

@@ -1,0 +1,90 @@
+"""The API's reference, rendered from its OpenAPI document, and what its errors mean. Nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.dashboard.pages import page
+from api.problems import TITLES
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as the page shows it."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    parameters: tuple[tuple[str, str, str], ...]
+    """(name, where, meaning) of parameters, then (name, "body", meaning) of the body's fields."""
+    example: str
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
+    """The document's operations by tag, in its order."""
+    found: dict[str, list[Operation]] = {}
+    for path, methods in document["paths"].items():
+        for method, said in methods.items():
+            tag = (said.get("tags") or ["other"])[0]
+            found.setdefault(tag, []).append(_operation(path, method.upper(), said))
+    return list(found.items())
+
+
+def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
+    parameters = [
+        (p["name"], p["in"], p.get("description", ""))
+        for p in said.get("parameters", [])
+        if p["in"] in {"path", "query"}
+    ]
+    schema: dict[str, Any] = {}
+    body = said.get("requestBody")
+    if body is not None:
+        schema = body["content"]["application/json"]["schema"]
+        required = set(schema.get("required", ()))
+        for name, meaning in schema.get("properties", {}).items():
+            text = meaning.get("description", "")
+            parameters.append((name, "body, required" if name in required else "body", text))
+    return Operation(
+        said.get("operationId", f"{method} {path}"),
+        method,
+        path,
+        said.get("summary", ""),
+        said.get("description", ""),
+        tuple(parameters),
+        _curl(method, path, schema),
+    )
+
+
+def _curl(method: str, path: str, schema: dict[str, Any]) -> str:
+    words = ["curl"]
+    if method != "GET":
+        words.append(f"-X {method}")
+    words.append(f'"$URL{path}"')
+    if path.startswith("/api/"):
+        words.append('-H "x-api-key: $KEY"')
+    if schema:
+        example = (schema.get("examples") or [{}])[0]
+        words.append("-H 'content-type: application/json'")
+        words.append(f"-d '{json.dumps(example, ensure_ascii=False)}'")
+    return " ".join(words)
+
+
+@router.get("/docs", include_in_schema=False)
+async def show_reference(request: Request) -> Response:
+    document = request.app.openapi()
+    return page("reference.html", groups=operations(document), description=document["info"]["description"])
+
+
+@router.get("/docs/errors", include_in_schema=False)
+async def show_errors() -> Response:
+    rows = [(status, code, title) for status, (code, title) in TITLES.items()]
+    return page("errors.html", rows=rows)

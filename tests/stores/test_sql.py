@@ -1,0 +1,182 @@
+"""Definitions, keys and sessions in SQL, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from app.domain.conversion_goal import FOREVER
+from app.domain.history import EFFECTIVE_LEAD_MS
+from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
+from app.stores.database import Database
+from app.stores.sql import GOAL, SqlDefinitions
+from app.stores.sql_answers import SqlAnswers
+from app.stores.sql_keys import SqlKeys
+from app.stores.tables import metadata
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def definitions(database: Database) -> SqlDefinitions:
+    made = SqlDefinitions(database)
+    made.create_project("shop", "Shop", "Europe/Berlin")
+    made.create_project("other", "Other", "UTC")
+    return made
+
+
+@pytest.fixture
+def keys(database: Database, definitions: SqlDefinitions) -> SqlKeys:
+    assert definitions.projects()
+    return SqlKeys(database)
+
+
+def clock(database: Database) -> int:
+    with database.read() as connection:
+        return database.now(connection)
+
+
+def test_the_migrations_make_the_schema_that_the_code_knows(database: Database) -> None:
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert database.pending_migrations() == 0
+    database.migrate()
+
+
+def test_a_definition_acts_a_moment_after_it_was_committed(database: Database, definitions: SqlDefinitions) -> None:
+    before = clock(database)
+    version = definitions.create("shop", GOAL, "g1", {"metric": "m"}, "key")
+    after = clock(database)
+    assert before + EFFECTIVE_LEAD_MS <= version.effective_from <= after + EFFECTIVE_LEAD_MS
+    assert after < version.effective_from, "who reads the catalog now knows the version before it acts"
+    assert version.created_at == version.effective_from
+
+
+def test_an_edit_ends_the_old_version_where_the_new_one_begins(definitions: SqlDefinitions) -> None:
+    first = definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    second = definitions.change("shop", GOAL, "g1", lambda version: {**version.body, "target": 2}, "key")
+    history = definitions.history()
+    old, new = history.versions
+    assert (old.revision, old.effective_until) == (first.revision, second.effective_from)
+    assert (new.body, new.effective_until, new.created_at) == ({"target": 2}, FOREVER, first.created_at)
+    assert history.revision == second.revision > first.revision
+
+
+def test_a_change_that_is_refused_changes_nothing(definitions: SqlDefinitions) -> None:
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    before = definitions.history()
+
+    def refuse(version: object) -> dict[str, object]:
+        raise InvalidDefinition("/target", "no")
+
+    with pytest.raises(InvalidDefinition):
+        definitions.change("shop", GOAL, "g1", refuse, "key")
+    after = definitions.history()
+    assert (after.revision, after.versions) == (before.revision, before.versions)
+
+
+def test_what_was_deleted_is_gone_and_its_history_stays(definitions: SqlDefinitions) -> None:
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    grave = definitions.delete("shop", GOAL, "g1", "key")
+    assert definitions.current("shop")[1] == []
+    with pytest.raises(NotFound):
+        definitions.get("shop", GOAL, "g1")
+    (version,) = definitions.history().versions
+    assert version.effective_until == grave.effective_from
+
+
+@pytest.mark.parametrize("project", ["other", "nowhere"])
+def test_a_foreign_definition_is_like_a_missing_one(definitions: SqlDefinitions, project: str) -> None:
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    with pytest.raises(NotFound, match=r"no goal with the id 'g1'"):
+        definitions.delete(project, GOAL, "g1", "key")
+
+
+def test_a_taken_project_key_is_refused(definitions: SqlDefinitions) -> None:
+    with pytest.raises(Conflict):
+        definitions.create_project("shop", "Another", "UTC")
+
+
+def test_writers_queue_and_every_change_has_a_revision_of_its_own(definitions: SqlDefinitions) -> None:
+    def create(number: int) -> int:
+        return definitions.create("shop", GOAL, f"g{number}", {"target": number}, "key").revision
+
+    with ThreadPoolExecutor(4) as pool:
+        revisions = list(pool.map(create, range(12)))
+    assert len(set(revisions)) == 12
+    assert len(definitions.current("shop")[1]) == 12
+
+
+def test_every_change_is_audited_with_what_was_before(definitions: SqlDefinitions) -> None:
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "ann")
+    definitions.change("shop", GOAL, "g1", lambda _: {"target": 2}, "bob")
+    newest, oldest = definitions.audit("shop")
+    assert (oldest["actor"], oldest["before"], oldest["after"]) == ("ann", None, {"target": 1})
+    assert (newest["actor"], newest["before"], newest["after"]) == ("bob", {"target": 1}, {"target": 2})
+    assert [entry["id"] for entry in definitions.audit("shop", before=newest["id"])] == [oldest["id"]]
+
+
+def test_a_key_opens_until_it_is_revoked(keys: SqlKeys) -> None:
+    made, text = keys.create("shop", scopes=("read",))
+    found = keys.authenticate(text)
+    assert (found.id, found.project, found.may("read"), found.may("write")) == (made.id, "shop", True, False)
+    token = keys.open_session(found)
+    assert keys.resume_session(token).id == made.id
+    keys.revoke(made.id)
+    with pytest.raises(InvalidApiKey, match="revoked"):
+        keys.authenticate(text)
+    with pytest.raises(InvalidApiKey):
+        keys.resume_session(token)
+
+
+def test_a_rolled_key_lives_on_for_its_grace_only(keys: SqlKeys) -> None:
+    made, old = keys.create("shop")
+    _, new = keys.roll(made.id, grace_ms=60_000)
+    assert keys.authenticate(old).project == keys.authenticate(new).project == "shop"
+    _, gone = keys.create("shop", expires_at=1)
+    with pytest.raises(InvalidApiKey, match="expired"):
+        keys.authenticate(gone)
+
+
+def test_no_secret_is_kept(keys: SqlKeys, database: Database) -> None:
+    _, text = keys.create("shop")
+    secret = text.split("_")[2]
+    with database.read() as connection:
+        for table in metadata.sorted_tables:
+            assert secret not in repr(connection.execute(table.select()).all())
+
+
+def test_an_unknown_key_with_a_good_checksum_is_refused(keys: SqlKeys, database: Database) -> None:
+    _, text = keys.create("shop")
+    with pytest.raises(InvalidApiKey):
+        keys.authenticate(text[:-1])
+    other = SqlKeys(database)
+    assert other.authenticate(text).project == "shop", "another process hashes with the same key"
+
+
+def test_an_answer_is_given_again_and_another_body_is_refused(database: Database) -> None:
+    answers = SqlAnswers(database)
+    assert answers.begin("shop", "k", "hash") is None
+    with pytest.raises(Conflict):
+        answers.begin("shop", "k", "hash")
+    answers.finish("shop", "k", 201, "{}")
+    assert answers.begin("shop", "k", "hash") == (201, "{}")
+    assert answers.begin("other", "k", "hash") is None
+    with pytest.raises(InvalidDefinition):
+        answers.begin("shop", "k", "another")
+
+
+def test_a_database_that_is_away_is_a_store_that_is_unavailable() -> None:
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailable):
+        SqlDefinitions(away).revision()
