@@ -6,6 +6,7 @@ changes, and only from the value that the batch was folded from. Whatever dies, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class Tracker:
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
         self._waiting = 0
+        # Whoever asks last decides: a slow answer for earlier positions must not replace those of a rebalance.
+        self._assigning = asyncio.Lock()
 
     async def counting(self) -> Counting:
         """The opened generation; waits until the store answers."""
@@ -112,7 +115,16 @@ class Tracker:
         return self._counting
 
     async def assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
-        """Begin to track these positions; returns where each has to be read from. Waits until the store answers."""
+        """Track these positions from now on; returns where each has to be read from. Waits until the store answers."""
+        async with self._assigning:
+            return await self._assign(positions)
+
+    async def assign_again(self) -> Mapping[Position, int]:
+        """Ask anew where the positions that are tracked have to be read from."""
+        async with self._assigning:
+            return await self._assign(list(self._checkpoints))
+
+    async def _assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         found = await self._find_checkpoints(positions)
         while found is None:
             self._counting = None
@@ -166,8 +178,8 @@ class Tracker:
             except GenerationMissing as missing:
                 log.warning("the counters are gone (%s): counting again from the start of the log", missing)
                 self._counting = None
-                start = await self.assign(list(self._checkpoints))
-                return Outcome(checkpoint=start[position], seek_to=start[position], recount=True)
+                start = (await self.assign_again()).get(position)
+                return Outcome(checkpoint=batch.start if start is None else start, seek_to=start, recount=True)
             if outcome is not None:
                 return outcome
 

@@ -185,7 +185,7 @@ class Worker:
             await self._assign_again()
 
     async def _assign_again(self) -> None:
-        await self.partitions.starts(list(self.partitions.positions))
+        await self.partitions.starts_again()
         self.rewind(list(self.partitions.positions))
 
     async def _look_for_recreated_topics(self) -> None:

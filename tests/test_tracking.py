@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -264,3 +265,23 @@ async def test_a_skip_from_a_checkpoint_that_moved_meanwhile_skips_nothing() -> 
     await counters.apply([Increments(POSITION, 0, 0, 5, 1)])
     assert not await tracker.skip(POSITION, 60)
     assert tracker.checkpoint(POSITION) == 5
+
+
+async def test_counting_again_after_a_loss_does_not_replace_the_positions_of_a_rebalance() -> None:
+    world = World({POSITION: records([event() for _ in range(10)])}, ["missing"])
+    tracker = world.tracker()
+    await tracker.assign([POSITION])
+    other = Position("events", 1, "topic-id")
+    rebalance: list[asyncio.Future[object]] = []
+
+    async def rebalance_meanwhile() -> None:
+        if not rebalance:
+            rebalance.append(asyncio.ensure_future(tracker.assign([other])))
+            await asyncio.sleep(0.01)
+
+    world.store.before_checkpoints = rebalance_meanwhile
+    outcome = await tracker.track(batch(world.log[POSITION]))
+    await rebalance[0]
+    assert outcome.recount
+    assert tracker.checkpoint(other) == 0
+    assert tracker.checkpoint(POSITION) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -32,6 +33,8 @@ class TrackedPartitions:
         self._incarnation_of = incarnation_of
         self._report_loss = report_loss
         self._positions: dict[TP, Position] = {}
+        # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
+        self._starting = asyncio.Lock()
 
     def position(self, tp: TP) -> Position | None:
         return self._positions.get(tp)
@@ -42,7 +45,15 @@ class TrackedPartitions:
         return self._positions
 
     async def starts(self, tps: Iterable[TP]) -> Mapping[TP, int]:
-        tps = list(tps)
+        async with self._starting:
+            return await self._starts(list(tps))
+
+    async def starts_again(self) -> Mapping[TP, int]:
+        """Where the partitions that are assigned now have to be read from."""
+        async with self._starting:
+            return await self._starts(list(self._positions))
+
+    async def _starts(self, tps: list[TP]) -> Mapping[TP, int]:
         incarnations = {topic: await self._incarnation(topic) for topic in {tp.topic for tp in tps}}
         self._positions = {tp: Position(tp.topic, tp.partition, incarnations[tp.topic]) for tp in tps}
         starts = await self._tracker.assign(list(self._positions.values()))
@@ -66,8 +77,7 @@ class TrackedPartitions:
     async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
         if await self.was_recreated(tp.topic):
             log.error("topic %s was deleted and created again: counting the new one from its start", tp.topic)
-            starts = await self.starts(list(self._positions))
-            return starts[tp]
+            return (await self.starts_again()).get(tp, position)
         where = self._positions.get(tp)
         checkpoint = self._tracker.checkpoint(where) if where is not None else None
         if where is None or checkpoint is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.catalog import Catalog
@@ -82,6 +82,7 @@ class FlakyCounters:
 
     inner: MemoryCounters
     faults: Iterator[str]
+    before_checkpoints: Callable[[], Awaitable[None]] | None = None
     _history: list[MemoryCounters] = field(default_factory=list)
 
     @property
@@ -89,6 +90,8 @@ class FlakyCounters:
         return self.inner.stripes
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
+        if self.before_checkpoints is not None:
+            await self.before_checkpoints()
         return await self.inner.checkpoints(positions)
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:

@@ -1,0 +1,126 @@
+"""Where reading starts, and what is said to be lost: by the checkpoint, never by what was read ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from faust.types import TP
+
+from app.domain.increments import Increments, Position
+from app.proving import FixedCatalog
+from app.recounting import NoDeadLetters
+from app.stores.memory import MemoryCounters
+from app.streams.partitions import TrackedPartitions
+from app.tracking import Counting, Tracker
+from tests.builders import RULES, catalog
+
+ZERO, ONE = TP("events", 0), TP("events", 1)
+
+
+class World:
+    """A topic of two partitions, its counters, and what was reported lost."""
+
+    def __init__(self) -> None:
+        self.incarnation = "first"
+        self.counters = MemoryCounters()
+        self.told: list[tuple[Mapping[str, object], bool]] = []
+        self.tracker = Tracker(self._open, FixedCatalog(catalog()), NoDeadLetters())
+        self.partitions = TrackedPartitions(self.tracker, self._incarnation_of, self._report)
+
+    async def _open(self) -> Counting:
+        return Counting(self.counters, RULES)
+
+    async def _incarnation_of(self, topic: str) -> str:
+        return self.incarnation
+
+    async def _report(self, loss: Mapping[str, object], is_lost: bool) -> None:
+        self.told.append((loss, is_lost))
+
+    async def count_up_to(self, offset: int, partition: int = 0) -> None:
+        position = Position("events", partition, self.incarnation)
+        ((stored,),) = await self.counters.checkpoints([position])
+        await self.counters.apply([Increments(position, 0, stored, offset, 1)])
+
+    async def checkpoint(self, partition: int = 0) -> int:
+        ((stored,),) = await self.counters.checkpoints([Position("events", partition, self.incarnation)])
+        return stored
+
+
+@pytest.fixture
+async def world() -> World:
+    """Partition 0 was counted up to 300."""
+    made = World()
+    await made.count_up_to(300)
+    await made.partitions.starts([ZERO, ONE])
+    return made
+
+
+async def test_reading_starts_at_the_checkpoints(world: World) -> None:
+    assert await world.partitions.starts([ZERO, ONE]) == {ZERO: 300, ONE: 0}
+    assert (world.partitions.applied(ZERO), world.partitions.applied(TP("events", 9))) == (300, None)
+
+
+async def test_what_retention_deleted_is_told_to_the_message(world: World) -> None:
+    assert await world.partitions.lost(ZERO, 300, 340, 900) == 340
+    ((loss, is_lost),) = world.told
+    assert (loss["from"], loss["to"], loss["number"], is_lost) == (300, 340, 40, True)
+    assert await world.checkpoint() == 340
+
+
+async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> None:
+    assert await world.partitions.lost(ZERO, 300, 0, 250) == 250
+    ((loss, _),) = world.told
+    assert (loss["from"], loss["to"], loss["number"]) == (250, 300, 50)
+    assert await world.checkpoint() == 250
+
+
+async def test_a_reader_that_is_ahead_is_sent_back_to_the_checkpoint(world: World) -> None:
+    assert await world.partitions.lost(ZERO, 500, 600, 900) == 300
+    assert world.told == []
+    assert await world.checkpoint() == 300
+
+
+async def test_a_recreated_topic_is_read_from_its_start_and_nothing_is_lost(world: World) -> None:
+    world.incarnation = "second"
+    assert await world.partitions.lost(ZERO, 300, 0, 20) == 0
+    # The reader of another partition comes with what it was reading of the first topic.
+    assert await world.partitions.lost(ZERO, 300, 0, 20) == 0
+    assert world.told == []
+
+
+async def test_a_loss_that_another_worker_counted_meanwhile_is_taken_back(world: World) -> None:
+    await world.count_up_to(320)
+    assert await world.partitions.lost(ZERO, 300, 340, 900) == 320
+    assert [is_lost for _, is_lost in world.told] == [True, False]
+    assert world.told[0][0] == world.told[1][0]
+    assert await world.partitions.lost(ZERO, 320, 340, 900) == 340
+    assert world.told[-1][0]["number"] == 20
+
+
+async def test_a_partition_that_was_revoked_loses_nothing(world: World) -> None:
+    await world.partitions.starts([ONE])
+    assert await world.partitions.lost(ZERO, 300, 340, 900) == 300
+    assert world.told == []
+
+
+async def test_a_slow_answer_for_earlier_partitions_does_not_replace_those_of_a_rebalance(world: World) -> None:
+    may_answer, is_asked = asyncio.Event(), asyncio.Event()
+
+    async def slowly(topic: str) -> str:
+        if not is_asked.is_set():
+            is_asked.set()
+            await may_answer.wait()
+        return world.incarnation
+
+    world.partitions._incarnation_of = slowly
+    again = asyncio.ensure_future(world.partitions.starts_again())
+    await is_asked.wait()
+    rebalance = asyncio.ensure_future(world.partitions.starts([ONE]))
+    await asyncio.wait([rebalance], timeout=0.05)
+    may_answer.set()
+    await asyncio.gather(again, rebalance)
+    assert list(world.partitions.positions) == [ONE]
+    assert world.partitions.applied(ONE) == 0
+    assert world.partitions.applied(ZERO) is None
