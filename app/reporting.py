@@ -10,7 +10,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import fields
@@ -18,6 +17,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
+from app.domain.moments import rfc3339
 from app.domain.progress import (
     DEFAULT_THRESHOLDS,
     Progress,
@@ -136,7 +136,7 @@ class Reporter:
             if version.body.get("valueProperty") is not None:
                 value = fields.exact_value(counters.get("v", 0), counters.get("u", 0)) if counters is not None else None
                 item["value"] = number(value) if value is not None else None
-            item["lastConversionAt"] = _moment(counters.get(fields.LAST) if counters is not None else None)
+            item["lastConversionAt"] = rfc3339(counters.get(fields.LAST) if counters is not None else None)
             items.append(item)
         return _report(items, reading)
 
@@ -163,10 +163,10 @@ class Reporter:
         counts = read_counts(counters, shown_period(goal, now))
         progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds)
         item.update(_progress(goal, progress))
-        item["lastConversionAt"] = _moment(counters.get(fields.LAST))
-        item["freshAsOf"] = _moment(reading.fresh_as_of)
+        item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))
+        item["freshAsOf"] = rfc3339(reading.fresh_as_of)
         if reading.incomplete_since is not None and goal.starts_at <= reading.incomplete_since:
-            item["incompleteSince"] = _moment(reading.incomplete_since)
+            item["incompleteSince"] = rfc3339(reading.incomplete_since)
         return item
 
 
@@ -188,7 +188,7 @@ def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
 def _definition(version: DefinitionVersion) -> dict[str, Any]:
     body = dict(version.body)
     body.pop("status", None) if version.kind == "goal" else None
-    item: dict[str, Any] = {"id": version.id, **body, "createdAt": _moment(version.created_at)}
+    item: dict[str, Any] = {"id": version.id, **body, "createdAt": rfc3339(version.created_at)}
     if version.kind == "goal":
         item.setdefault("description", "")
         item.setdefault("unit", "")
@@ -212,12 +212,12 @@ def _progress(goal: Goal, progress: Progress) -> dict[str, Any]:
         "statusSource": progress.status_source,
         "expected": number(progress.expected),
         "projected": number(progress.projected) if progress.projected is not None else None,
-        "projectedAt": _moment(progress.projected_at),
+        "projectedAt": rfc3339(progress.projected_at),
         "progress": number(progress.progress),
-        "startsAt": _moment(goal.starts_at),
-        "endsAt": _moment(goal.ends_at),
-        "periodStartsAt": _moment(progress.starts_at),
-        "periodEndsAt": _moment(progress.ends_at),
+        "startsAt": rfc3339(goal.starts_at),
+        "endsAt": rfc3339(goal.ends_at),
+        "periodStartsAt": rfc3339(progress.starts_at),
+        "periodEndsAt": rfc3339(progress.ends_at),
     }
 
 
@@ -235,7 +235,7 @@ def _points(history: Mapping[str, int], goal: Goal) -> dict[str, Any]:
         elif kind == "/":
             daily[where] = shown
     return {
-        "hourly": [{"at": _moment(hour * HOUR_MS), "value": hourly[hour]} for hour in sorted(hourly)],
+        "hourly": [{"at": rfc3339(hour * HOUR_MS), "value": hourly[hour]} for hour in sorted(hourly)],
         "daily": [{"date": day, "value": daily[day]} for day in sorted(daily)],
     }
 
@@ -244,10 +244,3 @@ def _report(items: Sequence[dict[str, Any]], reading: Reading | None) -> Report:
     if reading is None:
         return Report(items, None, is_rebuilding=True)
     return Report(items, reading.fresh_as_of, generation=reading.generation)
-
-
-def _moment(at: int | None) -> str | None:
-    """RFC 3339 in UTC, milliseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

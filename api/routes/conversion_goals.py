@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -25,6 +24,7 @@ from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain
+from app.domain.moments import rfc3339
 from app.domain.parsing import parse_message
 from app.domain.preview import Preview, describe, discover, preview
 from app.errors import InvalidEvent, StoreUnavailable
@@ -191,22 +191,18 @@ def _shown(done: Defined) -> dict[str, object]:
     return {
         "id": version.id,
         **body,
-        "createdAt": _moment(version.created_at),
+        "createdAt": rfc3339(version.created_at),
         "revision": version.revision,
         "live": done.is_live,
         "warnings": list(done.warnings),
     }
 
 
-def _moment(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _event(event: Event) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.type,
-        "occurredAt": _moment(event.occurred_at),
+        "occurredAt": rfc3339(event.occurred_at),
         "url": event.url,
         "userId": event.user_id,
         "visitorId": event.visitor_id,
@@ -240,7 +236,7 @@ def _preview(found: Preview, *, edited: bool) -> dict[str, Any]:
         "seen": found.seen,
         "ofType": found.of_type,
         "matched": found.matched,
-        "perHour": [{"at": _moment(hour * HOUR_MS), "count": found.per_hour[hour]} for hour in sorted(found.per_hour)],
+        "perHour": [{"at": rfc3339(hour * HOUR_MS), "count": found.per_hour[hour]} for hour in sorted(found.per_hour)],
         "samples": [_event(event) for event in found.matching],
         "missed": [
             {"event": _event(event), "why": describe(failure) if (failure := e.first_failure()) else ""}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from app.bootstrap.parts import Parts
+from app.domain.moments import rfc3339
 from app.errors import GenerationMissing
 
 FATES = ("received", "counted", "unmatched", "duplicate")
@@ -40,10 +40,10 @@ async def pipeline_status(parts: Parts) -> dict[str, Any]:
         **shown,
         "partitions": _partitions(stripes, fresh),
         "projects": accounting_by_project(stripes),
-        "freshAsOf": _moment(since),
+        "freshAsOf": rfc3339(since or None),
         "rebuilding": since < counters.generation.created_at,
         "generation": counters.generation.number,
-        "losses": [{**loss, "at": _moment(int(str(loss["at"])))} for loss in losses],
+        "losses": [{**loss, "at": rfc3339(int(str(loss["at"])))} for loss in losses],
     }
 
 
@@ -87,7 +87,7 @@ def _partitions(
                 "checkpoint": checkpoint,
                 "end": end,
                 "lag": end - checkpoint,
-                "freshAsOf": _moment(at),
+                "freshAsOf": rfc3339(at or None),
                 "silentSeconds": round((now - seen_at) / 1000, 1) if seen_at else None,
                 **_fates(own),
             }
@@ -103,9 +103,3 @@ def split_position(name: str) -> tuple[str, int, str]:
 
 def _order(name: str) -> tuple[str, int, str]:
     return split_position(name)
-
-
-def _moment(at: int) -> str | None:
-    if not at:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

