@@ -1,7 +1,7 @@
 """Keeps a worker's catalog as new as the records that it counts. SQL is asked in a thread, never in the event loop.
 
-A version acts from EFFECTIVE_LEAD_MS after its commit. So a catalog read at moment t is right for all records received
-before t + lead, and records that are older than that (a backlog) never wait.
+A version is committed at least TRUSTED_MS before it acts. So a catalog read at moment t is right for all records
+received before t + TRUSTED_MS, and records that are older than that (a backlog) never wait.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from app.domain.catalog import EMPTY, Catalog, build_catalog
-from app.domain.history import EFFECTIVE_LEAD_MS
+from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory
 from app.errors import StoreUnavailable
 from app.ports import DefinitionSource
 
@@ -54,7 +54,7 @@ class CatalogRefresher:
             try:
                 revision, as_of = await asyncio.to_thread(self._source.revision)
                 if revision != self._current.revision:
-                    history = await asyncio.to_thread(self._source.history)
+                    history = await self._settled_history()
                     catalog = await asyncio.to_thread(build_catalog, history)
                     self._use(catalog)
                     as_of = catalog.as_of
@@ -64,6 +64,14 @@ class CatalogRefresher:
             self._known_at = as_of
             self._failed_at = None
 
+    async def _settled_history(self) -> DefinitionHistory:
+        """A writer that was too late lets its version begin later, at once: look again before counting by it."""
+        history = await asyncio.to_thread(self._source.history)
+        if not history.is_settled():
+            await asyncio.sleep(EFFECTIVE_LEAD_MS / 1000)
+            history = await asyncio.to_thread(self._source.history)
+        return history
+
     def _use(self, catalog: Catalog) -> None:
         for left_out in catalog.left_out:
             log.error("definition %s is left out: %s", left_out.version.id, left_out.problem)
@@ -71,7 +79,7 @@ class CatalogRefresher:
         self._on_change(catalog)
 
     async def reach(self, received_at: int) -> None:
-        if received_at < self._known_at + EFFECTIVE_LEAD_MS:
+        if received_at < self._known_at + TRUSTED_MS:
             return
         while not self._has_just_failed():
             try:
@@ -79,7 +87,7 @@ class CatalogRefresher:
             except StoreUnavailable as error:
                 log.warning("counting goes on with catalog revision %d: %s", self._current.revision, error)
                 return
-            ahead_ms = received_at - self._known_at - EFFECTIVE_LEAD_MS
+            ahead_ms = received_at - self._known_at - TRUSTED_MS
             if ahead_ms < 0:
                 return
             if ahead_ms > self._allowance_ms:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 EFFECTIVE_LEAD_MS: Final = 150
-"""How long after the database's clock at its commit a version begins to act.
+"""How long after the database's clock in its transaction a version begins to act."""
+TRUSTED_MS: Final = 75
+"""How long a catalog is trusted after the database's clock when it was read.
 
-Who has read the catalog at moment t therefore knows all that acts on records received before t + lead: counting live
-and reading again decide the same."""
+A version that was committed at the latest TRUSTED_MS before it acts was seen by whoever counts records that it acts on,
+so that counting live and reading again decide the same. A later commit is noticed by its writer, which lets the version
+begin later (see `is_settled`)."""
+SETTLED_MS: Final = 1_000
+"""How long after a version's beginning its writer may still let it begin later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,14 @@ class DefinitionHistory:
 
     revision: int
     as_of: int
-    """The database's clock when it was read. A version that is committed later acts from a later time than
-    `as_of + lead` (see EFFECTIVE_LEAD_MS in defining.py)."""
+    """The database's clock when it was read. A version that is committed later acts on no record received before
+    `as_of` + TRUSTED_MS."""
     projects: Sequence[Project]
     versions: Sequence[DefinitionVersion]
+
+    def is_settled(self) -> bool:
+        """Whether no version of it began, or begins, so near to `as_of` that its writer may have been too late."""
+        moments = {project.created_at for project in self.projects}
+        for version in self.versions:
+            moments |= {version.effective_from, version.effective_until}
+        return not any(self.as_of - SETTLED_MS < moment < self.as_of + TRUSTED_MS for moment in moments)

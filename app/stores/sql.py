@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
-from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionHistory, DefinitionVersion, Project
+from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
 from app.stores.database import Database
@@ -140,11 +140,11 @@ class SqlDefinitions:
         return revision, self._database.now(connection) + EFFECTIVE_LEAD_MS
 
     def _confirm(self, version: DefinitionVersion) -> DefinitionVersion:
-        """Make sure that the commit was done before the version began to act; else let it begin later."""
+        """Make sure that the commit was done TRUSTED_MS before the version acts; else let it begin later."""
         while True:
             with self._database.read() as connection:
                 now = self._database.now(connection)
-            if now < version.effective_from:
+            if now <= version.effective_from - TRUSTED_MS:
                 return version
             with self._database.write() as connection:
                 revision, acts_from = self._begin(connection)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import EmbeddedUnavailable
 from tests.end_to_end.processes import eventually
 from tests.faults.site import MakeSite, now_ms
-from tests.servers.postgres import start_postgres
+from tests.servers.postgres import PostgresServer, start_postgres
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -28,7 +29,7 @@ def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, tmp_pa
         site.publish(600)
         site.wait_until_counted(20)
         assert [worker.exit_code() for worker in workers] == [None, None]
-        postgres.start()
+        eventually(lambda: _has_started(postgres), 30, "PostgreSQL's return")
         returned_at = now_ms()
         # Until a worker has seen that the database is back, it counts by what it knew: so the API waits for workers.
         eventually(lambda: min(site.catalogs_known_at()) > returned_at, 10, "the workers' return to the database")
@@ -40,6 +41,15 @@ def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, tmp_pa
         assert site.differences() == []
     finally:
         postgres.stop()
+
+
+def _has_started(postgres: PostgresServer) -> bool:
+    """Not before the killed server's children have let go of its memory."""
+    try:
+        postgres.start()
+    except EmbeddedUnavailable:
+        return False
+    return True
 
 
 def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite) -> None:

@@ -1,0 +1,96 @@
+"""A catalog is as new as the records that are counted by it, also when a commit was slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
+from app.errors import StoreUnavailable
+from app.refreshing import CatalogRefresher
+from tests.builders import NOW, goal
+
+SHOP = Project("shop", "Shop", "UTC", 0)
+
+
+class Source:
+    """Implements DefinitionSource: each read of the history takes the next of `histories`, the last one stays."""
+
+    def __init__(self, histories: Sequence[DefinitionHistory]) -> None:
+        self.histories = list(histories)
+        self.reads = 0
+        self.is_away = False
+
+    def revision(self) -> tuple[int, int]:
+        if self.is_away:
+            raise StoreUnavailable("sql", "away")
+        return self.histories[0].revision, self.histories[0].as_of
+
+    def history(self) -> DefinitionHistory:
+        self.reads += 1
+        return self.histories.pop(0) if len(self.histories) > 1 else self.histories[0]
+
+
+def history(version: DefinitionVersion, as_of: int = NOW, revision: int = 1) -> DefinitionHistory:
+    return DefinitionHistory(revision, as_of, [SHOP], [version])
+
+
+def beginning(refresher: CatalogRefresher) -> int:
+    """When the one goal of the catalog in use begins to act."""
+    (made,) = refresher.current.projects["shop"].goals
+    return made.effective_from
+
+
+def starting_at(moment: int) -> DefinitionVersion:
+    return replace(goal(), effective_from=moment, created_at=moment)
+
+
+async def test_a_version_that_was_committed_in_time_is_used_at_once() -> None:
+    source = Source([history(starting_at(NOW + EFFECTIVE_LEAD_MS - 5))])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    assert (source.reads, beginning(refresher)) == (1, NOW + EFFECTIVE_LEAD_MS - 5)
+
+
+@pytest.mark.parametrize("late_ms", [-TRUSTED_MS + 1, 0, 50, 900])
+async def test_a_version_that_its_writer_may_still_move_is_looked_at_again(late_ms: int) -> None:
+    begun, moved = NOW - late_ms, NOW + EFFECTIVE_LEAD_MS
+    source = Source([history(starting_at(begun)), history(starting_at(moved), NOW + EFFECTIVE_LEAD_MS)])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    assert (source.reads, beginning(refresher)) == (2, moved)
+    assert refresher.known_at == NOW + EFFECTIVE_LEAD_MS
+
+
+async def test_an_old_catalog_is_read_once() -> None:
+    source = Source([history(starting_at(NOW - 60_000))])
+    await CatalogRefresher(source).refresh()
+    assert source.reads == 1
+
+
+async def test_records_that_are_older_than_the_catalog_never_wait_for_the_database() -> None:
+    source = Source([history(starting_at(0))])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    source.is_away = True
+    await refresher.reach(NOW + TRUSTED_MS - 1)
+    assert refresher.known_at == NOW
+
+
+async def test_a_record_beyond_what_the_catalog_is_trusted_for_asks_the_database() -> None:
+    source = Source([history(starting_at(0)), history(starting_at(0), NOW + 10_000, revision=2)])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    await refresher.reach(NOW + TRUSTED_MS)
+    assert refresher.current.revision == 2
+
+
+async def test_counting_goes_on_when_the_database_is_away() -> None:
+    source = Source([history(starting_at(0))])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    source.is_away = True
+    await refresher.reach(NOW + 60_000)
+    assert refresher.current.revision == 1
