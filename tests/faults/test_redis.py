@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.proxy import RedisProxy
-from tests.faults.site import MakeSite, Site
+from tests.faults.site import MakeSite, Site, seconds_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -165,3 +165,20 @@ def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> Non
     )
     assert done.returncode != 0
     assert "noeviction" in done.stderr
+
+
+RETURN_SECONDS = 3.0
+
+
+def test_counting_goes_on_soon_after_redis_is_back(make_site: MakeSite) -> None:
+    site = make_site(seed=26)
+    site.start_workers(2)
+    site.publish(500)
+    site.wait_until_counted()
+    site.redis.save()
+    site.redis_server.kill()
+    site.publish(500)
+    site.redis_server.start()
+    took = seconds_until(lambda: sum(site.checkpoints().values()) >= 1000, 20, "the recovery")
+    assert took < RETURN_SECONDS
+    assert site.differences() == []
