@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import pytest
@@ -79,10 +79,12 @@ def redis_url(_redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def _postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = start_postgres(tmp_path_factory.mktemp("postgres") / "cluster")
-    yield server
-    server.stop()
+def _postgres_server() -> Iterator[PostgresServer]:
+    # Not below pytest's own folder, which another run beside this one closes to PostgreSQL's user.
+    with TemporaryDirectory(prefix="scorekeeper-postgres-", ignore_cleanup_errors=True) as home:
+        server = start_postgres(Path(home) / "cluster")
+        yield server
+        server.stop()
 
 
 @pytest.fixture
