@@ -66,6 +66,7 @@ class Site:
         self.kafka = kafka
         self.seed = seed
         self.partitions = partitions
+        self.stripes = int(settings.get("SCOREKEEPER_STRIPES", "1"))
         self.topic = f"events-{uuid.uuid4().hex[:12]}"
         self.topics = Topics(kafka)
         self.create_topics()
@@ -213,11 +214,10 @@ class Site:
         return self._checkpoints(topic.incarnation)
 
     def _checkpoints(self, incarnation: str) -> dict[int, int]:
-        number = self.redis.get("sk:active")
-        raw = self.redis.hgetall(f"{{sk:{number}:0}}:cp") if number else {}
-        return {
-            int(name.split(":")[1]): int(offset) for name, offset in raw.items() if name.endswith(f":{incarnation}")
-        }
+        """The lowest of all stripes."""
+        stripes = [self.redis.hgetall(f"{{sk:{self.redis.get('sk:active')}:{one}}}:cp") for one in range(self.stripes)]
+        names = {name for stripe in stripes for name in stripe if name.endswith(f":{incarnation}")}
+        return {int(name.split(":")[1]): min(int(stripe.get(name, 0)) for stripe in stripes) for name in names}
 
     def wait_until_counted(self, timeout_seconds: float = 40) -> None:
         """Return when every checkpoint is at the log's end."""

@@ -167,6 +167,26 @@ def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> Non
     assert "noeviction" in done.stderr
 
 
+def lose_one_stripe_of_three(site: Site) -> None:
+    site.redis.delete(*site.redis.keys("{sk:*:1}:*"))
+
+
+@pytest.mark.parametrize("fault", [lose_one_stripe_of_three, go_back, kill_and_start])
+def test_stripes_recover_each_by_itself(make_site: MakeSite, fault: Callable[[Site], None]) -> None:
+    site = make_site(seed=27, SCOREKEEPER_STRIPES="3")
+    with RedisProxy(site.redis_server.port) as proxy:
+        site.redis_url = proxy.url
+        site.start_workers(2)
+        site.publish(600)
+        proxy.swallow_every = 4
+        site.publish(300)
+        fault(site)
+        site.running()[0].kill()
+        site.publish(300)
+        site.wait_until_counted()
+        assert site.differences() == []
+
+
 RETURN_SECONDS = 3.0
 
 
