@@ -43,6 +43,8 @@ class Topics:
             "bootstrap_servers": bootstrap.split(","),
             "request_timeout_ms": int(timeout_seconds * 1000),
             "bootstrap_timeout_ms": int(timeout_seconds * 1000),
+            # By default the pauses grow to 30 s, and a worker that waits for its topics comes back as late.
+            "reconnect_backoff_max_ms": 500,
             **(security or {}),
         }
 
