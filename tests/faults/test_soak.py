@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 SECONDS = float(os.environ.get("SCOREKEEPER_TEST_SOAK_SECONDS", "12"))
 
 
-@pytest.mark.skipif(os.environ.get("SCOREKEEPER_TEST_LONG") != "1", reason="long: set SCOREKEEPER_TEST_LONG=1")
 @pytest.mark.parametrize("seed", [2, 3], ids=["duplicates anywhere", "definitions change"])
 def test_random_faults_change_no_count(tmp_path: Path, seed: int) -> None:
     said: list[str] = []

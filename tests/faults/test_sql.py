@@ -38,7 +38,7 @@ def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, open_f
         site.publish(600)
         site.wait_until_counted(20)
         assert [worker.exit_code() for worker in workers] == [None, None]
-        eventually(lambda: _has_started(postgres), 60, "PostgreSQL's return")
+        eventually(lambda: _has_started(postgres), 30, "PostgreSQL's return")
         returned_at = now_ms()
         # Until a worker has seen that the database is back, it counts by what it knew: so the API waits for workers.
         eventually(lambda: min(site.catalogs_known_at()) > returned_at, 10, "the workers' return to the database")
