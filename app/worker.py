@@ -30,6 +30,8 @@ REPORT_SECONDS = 0.5
 STUCK_SECONDS = 60.0
 STUCK_EXIT_CODE = 3
 CLEAN_UP_SECONDS = 3_600.0
+UNSTARTED = (-1, 0)
+"""Checkpoint and end, to the watchdog, of a partition of which neither is known: it lags, and does not move."""
 
 
 class Worker:
@@ -150,8 +152,13 @@ class Worker:
             await asyncio.sleep(REPORT_SECONDS)
 
     def _heed_the_watchdog(self) -> None:
-        advice = self.watchdog.look(time.monotonic(), self.lag(), is_waiting=self.tracker.is_waiting)
-        if advice is Advice.READ_AGAIN:
+        is_waiting = self.tracker.is_waiting or self.partitions.is_waiting
+        unstarted: dict[TP, tuple[int, int]] = dict.fromkeys(self.consumer.unstarted(), UNSTARTED)
+        advice = self.watchdog.look(time.monotonic(), unstarted | self.lag(), is_waiting=is_waiting)
+        if advice is Advice.READ_AGAIN and unstarted:
+            log.error("where to read %d partitions is still not known: looking it up again", len(unstarted))
+            self.consumer.start_from_checkpoints()
+        elif advice is Advice.READ_AGAIN:
             log.error("the checkpoints do not move although there is lag: reading again from there")
             self.rewind(list(self.partitions.positions))
         elif advice is Advice.END:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 0.02
 FETCH_WAIT_MS = 250
 ERROR_PAUSE_SECONDS = 0.5
+START_SECONDS = 5.0
 
 
 class Partitions(Protocol):
@@ -98,17 +99,48 @@ class BatchConsumer(driver.Consumer):
         self._position: dict[TP, int] = {}
         self._seeks: dict[TP, int] = {}
         self._gap_seen: dict[TP, int] = {}
+        self._starting: asyncio.Task[Mapping[TP, int]] | None = None
+        self._started_for = -1
 
     # -- positions
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust calls this after each rebalance: seek to the counters' checkpoints, not to Kafka's commits."""
-        assigned = [TP(tp.topic, tp.partition) for tp in self.assignment()]
-        starts = await self.partitions.starts(assigned)
+        """Faust calls this after each rebalance: seek to the counters' checkpoints, not to Kafka's commits.
+
+        A store may be away for long, and Faust's recovery would end for good if this took longer than a request may: so
+        the search goes on by itself, and what is read before it has ended is dropped.
+        """
+        await asyncio.wait([self.start_from_checkpoints()], timeout=START_SECONDS)
+        return {}
+
+    def start_from_checkpoints(self) -> asyncio.Task[Mapping[TP, int]]:
+        """Look up where each assigned partition has to be read from, and seek there; replaces an earlier search."""
+        if self._starting is not None:
+            self._starting.cancel()
         self._position = {}
+        self._started_for = self.app.consumer_generation_id
+        self._starting = asyncio.create_task(self._start_from_checkpoints())
+        self._starting.add_done_callback(self._crash_on_defect)
+        return self._starting
+
+    async def _start_from_checkpoints(self) -> Mapping[TP, int]:
+        starts = await self.partitions.starts(self._assigned())
         for tp, offset in starts.items():
             self._go_to(tp, offset)
         return dict(starts)
+
+    def _crash_on_defect(self, search: asyncio.Task[Mapping[TP, int]]) -> None:
+        error = None if search.cancelled() else search.exception()
+        if error is not None:
+            self.add_future(self.crash(error))
+
+    def _assigned(self) -> list[TP]:
+        return [TP(tp.topic, tp.partition) for tp in self.assignment()]
+
+    def unstarted(self) -> list[TP]:
+        """The assigned partitions of which it is not known, since the last rebalance, where to read."""
+        is_known = self._started_for == self.app.consumer_generation_id
+        return [tp for tp in self._assigned() if not is_known or tp not in self._position]
 
     def rewind(self, tp: TP, offset: int) -> None:
         """Read on from `offset`; batches that were read before are recognised by their `seeks`."""
@@ -217,7 +249,10 @@ class BatchConsumer(driver.Consumer):
     async def _recover_positions(self, error: Exception) -> None:
         """The log does not hold what we want to read next: never reset silently (EXACTNESS section 1)."""
         wanted = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-        tps = [TP(tp.topic, tp.partition) for tp in wanted] or list(self._position)
+        tps = [tp for tp in ([TP(tp.topic, tp.partition) for tp in wanted] or self._position) if tp in self._position]
+        if not tps:
+            await self.sleep(IDLE_SECONDS)
+            return
         try:
             earliest = await self.earliest_offsets(*tps)
             ends = await self.highwaters(*tps)
@@ -228,7 +263,7 @@ class BatchConsumer(driver.Consumer):
         for tp in tps:
             position = self._position.get(tp)
             if position is None:
-                continue
+                continue  # revoked meanwhile
             try:
                 if not earliest[tp] <= position <= ends[tp]:
                     position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])

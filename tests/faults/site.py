@@ -219,12 +219,15 @@ class Site:
         names = {name for stripe in stripes for name in stripe if name.endswith(f":{incarnation}")}
         return {int(name.split(":")[1]): min(int(stripe.get(name, 0)) for stripe in stripes) for name in names}
 
-    def wait_until_counted(self, timeout_seconds: float = 40) -> None:
-        """Return when every checkpoint is at the log's end."""
+    def wait_until_counted(
+        self, timeout_seconds: float = 40, *, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """Return when every checkpoint is at the log's end; `meanwhile` is called again and again."""
         (topic,) = self.topics.describe([self.topic])
         ends = {partition: end for partition, (_, end) in self.ends().items() if end}
 
         def is_counted() -> bool:
+            meanwhile()
             try:
                 found = self._checkpoints(topic.incarnation)
             except redis.RedisError:

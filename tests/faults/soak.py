@@ -63,7 +63,7 @@ class Soak:
         self._heal(float("inf"))
         self._breaker.keep_workers()
         self._publish()
-        self._site.wait_until_counted(FINAL_SECONDS)
+        self._site.wait_until_counted(FINAL_SECONDS, meanwhile=self._breaker.keep_workers)
         self._say(f"counted; comparing {self.sent} messages")
         return self._site.differences()
 

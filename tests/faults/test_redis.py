@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from redis.retry import Retry
 
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.proxy import RedisProxy
-from tests.faults.site import MakeSite, Site, seconds_until
+from tests.faults.site import SESSION_SECONDS, MakeSite, Site, seconds_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -190,6 +191,25 @@ def test_stripes_recover_each_by_itself(make_site: MakeSite, fault: Callable[[Si
         site.publish(300)
         site.wait_until_counted()
         assert site.differences() == []
+
+
+LONGER_THAN_A_REQUEST = 13.0
+"""After the 10 s of a request Faust takes a seek for failed."""
+
+
+def test_a_rebalance_while_redis_is_away_for_long_leaves_no_partition_behind(make_site: MakeSite) -> None:
+    site = make_site(seed=28)
+    dies, stays = site.start_workers(2)
+    site.publish(300)
+    site.wait_until_counted()
+    site.redis_server.pause()
+    dies.kill()
+    site.publish(300)
+    time.sleep(SESSION_SECONDS + LONGER_THAN_A_REQUEST)
+    site.redis_server.resume()
+    site.wait_until_counted(20)
+    assert site.differences() == []
+    assert stays.exit_code() is None
 
 
 RETURN_SECONDS = 3.0

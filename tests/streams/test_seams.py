@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust import App
+from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
-from app.streams.consumer import BatchConsumer
+from app.streams.consumer import START_SECONDS, BatchConsumer
+from app.streams.faust_app import make_app
+from app.streams.options import KafkaOptions
 
 
 def test_the_versions_are_those_the_seams_were_read_in() -> None:
@@ -47,6 +51,15 @@ def test_a_seam_has_the_shape_it_was_built_on(owner: type, name: str, parameters
 def test_faust_seeks_through_our_method_after_a_rebalance() -> None:
     assert "self.seek_to_committed()" in inspect.getsource(faust_consumer.Consumer.perform_seek)
     assert BatchConsumer.seek_to_committed is not faust_consumer.ThreadDelegateConsumer.seek_to_committed
+
+
+def test_faust_ends_its_recovery_when_a_seek_takes_longer_than_a_request(tmp_path: Path) -> None:
+    """Why our seek returns before: a later Faust may not need that."""
+    assert "consumer.perform_seek(), timeout=self.app.conf.broker_request_timeout" in inspect.getsource(
+        Recovery._resume_streams
+    )
+    app = make_app(KafkaOptions("127.0.0.1:1", ("events",), "group", "client"), tmp_path)
+    assert app.conf.broker_request_timeout > START_SECONDS
 
 
 def test_faust_drains_through_our_method() -> None:
