@@ -18,6 +18,9 @@ run: $(VENV)/.runtime ## Everything on this machine, embedded, with the demo; Ct
 test: $(VENV)/.development ## The whole test suite, on real Kafka, Redis and PostgreSQL where they can be had
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+test-cluster: $(VENV)/.development ## The faults once more, on a Redis Cluster of three shards
+	@SCOREKEEPER_TEST_REDIS=cluster $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/faults $(ARGS)
+
 install: $(VENV)/.development ## Create .venv with the hash-locked requirements
 
 check: $(VENV)/.development ## Format, lint, types and import contracts

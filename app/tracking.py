@@ -24,6 +24,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable)
+
+
+def _is_silent(error: BaseException) -> bool:
+    return _is_unavailable(error) and not isinstance(error, GenerationMissing)
+
+
 class DeadLetters(Protocol):
     async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
         """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
@@ -110,7 +118,8 @@ class Tracker:
     async def counting(self) -> Counting:
         """The opened generation; waits until the store answers."""
         if self._counting is None:
-            self._counting = await self._persist(self._open)
+            # Emptied once more while it was opened is no answer here: it is opened again.
+            self._counting = await self._persist(self._open, _is_unavailable)
             self._folder = None
         return self._counting
 
@@ -229,12 +238,14 @@ class Tracker:
             self._folder = Folder(catalog, counting.rules)
         return self._folder
 
-    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat the same call until the store answers. GenerationMissing is an answer."""
+    async def _persist(
+        self, call: Callable[[], Awaitable[T]], repeat_if: Callable[[BaseException], bool] = _is_silent
+    ) -> T:
+        """Repeat the same call until the store answers. GenerationMissing is an answer, if nothing else is said."""
         waiting = False
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_is_passing),
+                retry=retry_if_exception(repeat_if),
                 wait=wait_random_exponential(multiplier=0.02, max=self._retry_wait_seconds),
                 before_sleep=_log_waiting,
                 reraise=True,
@@ -247,10 +258,6 @@ class Tracker:
         finally:
             self._waiting -= waiting
         raise AssertionError
-
-
-def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, StoreUnavailable) and not isinstance(error, GenerationMissing)
 
 
 def _log_waiting(state: RetryCallState) -> None:

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain.folding import FoldingRules
 from app.domain.parsing import ParsingRules
@@ -29,6 +31,20 @@ from app.stores.redis_client import Client, as_store_errors
 SCHEME = 1
 """The version of the key scheme; another one is refused, and replaced by a rebuild."""
 ACTIVE = "sk:active"
+_COUNTER = "sk:generations"
+_OWNER = re.compile(rb"^(?:\{sk:(\d+):|sk:generation:(\d+)$)")
+_BATCH = 500
+# Each of these touches one key, so that it runs on a cluster too.
+_CLAIM: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1
+"""
+_REPLACE: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +126,44 @@ class Generations:
             "window_ms": rules.window_ms,
             "stripes": rules.stripes,
         }
-        with as_store_errors():
-            number = int(await self._client.incr("sk:generations"))
-            await self._client.hset(
-                spec_key(number),
-                mapping={
-                    "scheme": SCHEME,
-                    "rules": json.dumps(fixed),
-                    "secret": rules.secret.hex(),
-                    "created_at": created_at,
-                },
-            )
-        generation = Generation(number, rules, created_at)
+        spec = {
+            "scheme": SCHEME,
+            "rules": json.dumps(fixed),
+            "secret": rules.secret.hex(),
+            "created_at": created_at,
+        }
+        parts = [part for pair in spec.items() for part in pair]
+        while True:
+            generation = Generation(await self._new_number(), rules, created_at)
+            with as_store_errors():
+                if await self._has_records(generation):
+                    continue
+                if await self._client.eval(_CLAIM, 1, spec_key(generation.number), *parts):
+                    break
         await self.restore_records(generation)
         return generation
+
+    async def _new_number(self) -> int:
+        """A number that no key is left of. A shard that was lost may have taken the counter and left other keys."""
+        with as_store_errors():
+            number = int(await self._client.incr(_COUNTER))
+            if number > 1:
+                return number
+            left = await self._numbers_with_keys()
+            if not left:
+                return number
+            for orphan in left:
+                if not await self._client.exists(spec_key(orphan)):
+                    await self._unlink(f"{{sk:{orphan}:*")
+            return int(await self._client.incrby(_COUNTER, max(left)))
+
+    async def _numbers_with_keys(self) -> set[int]:
+        matches = [_OWNER.match(key) async for key in self._client.scan_iter(match="*sk:*", count=1000)]
+        return {int(found[1] or found[2]) for found in matches if found}
+
+    async def _has_records(self, generation: Generation) -> bool:
+        names = [generation.prefix(stripe) + "gen" for stripe in range(generation.stripes)]
+        return any([await self._client.exists(name) for name in names])
 
     async def restore_records(self, generation: Generation) -> list[int]:
         """Give each stripe its record; returns the stripes that had none: they were emptied, or are new."""
@@ -145,10 +185,9 @@ class Generations:
             candidate = await self.create(rules, now)
             with as_store_errors():
                 # A pointer to a generation without a specification is left from a Redis that lost keys.
-                pointed = await self._client.get(ACTIVE)
-                if pointed is not None and not await self._client.exists(spec_key(int(pointed))):
-                    await self._client.set(ACTIVE, candidate.number)
-                elif not await self._client.set(ACTIVE, candidate.number, nx=True):
+                pointed = await self._client.get(ACTIVE) or b""
+                is_dangling = not pointed or not await self._client.exists(spec_key(int(pointed)))
+                if not (is_dangling and await self._client.eval(_REPLACE, 1, ACTIVE, pointed, candidate.number)):
                     await self.drop(candidate.number)
             generation = await self.active()
             await self.finish(generation.number)
@@ -182,18 +221,21 @@ class Generations:
     async def numbers(self) -> list[int]:
         """The generations that exist, oldest first."""
         with as_store_errors():
-            greatest = int(await self._client.get("sk:generations") or 0)
+            greatest = max([int(await self._client.get(key) or 0) for key in (_COUNTER, ACTIVE)])
             return [n for n in range(1, greatest + 1) if await self._client.exists(spec_key(n))]
 
     async def drop(self, number: int) -> None:
         """Delete a generation and all its keys. Refuse the active one at the caller: here it is not asked."""
         with as_store_errors():
-            spec = await self._client.hgetall(spec_key(number))
-            stripes = json.loads(spec[b"rules"])["stripes"] if spec else 1
-            for stripe in range(stripes):
-                await self._client.unlink(f"{{sk:{number}:{stripe}}}:gen")
-                match = f"{{sk:{number}:{stripe}}}:*"
-                keys = [key async for key in self._client.scan_iter(match=match, count=1000)]
-                for first in range(0, len(keys), 500):
-                    await self._client.unlink(*keys[first : first + 500])
+            await self._unlink(f"{{sk:{number}:*}}:gen")
+            await self._unlink(f"{{sk:{number}:*")
             await self._client.delete(spec_key(number))
+
+    async def _unlink(self, match: str) -> None:
+        keys = [key async for key in self._client.scan_iter(match=match, count=1000)]
+        for first in range(0, len(keys), _BATCH):
+            async with self._client.pipeline(transaction=False) as pipe:
+                for key in keys[first : first + _BATCH]:
+                    # Not pipe.unlink: on a cluster redis-py makes that a coroutine of its own.
+                    pipe.execute_command("UNLINK", key)
+                await pipe.execute()

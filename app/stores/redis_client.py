@@ -1,21 +1,22 @@
 """Connections to Redis: one address in, one client out. Drivers' errors become StoreUnavailable here.
 
 redis-py's own retries are off: a call that was executed and not answered must not run twice behind our back; whoever
-repeats a call knows that it may be repeated.
+repeats a call knows that it may be repeated. On a cluster one repetition is on, since redis-py learns only by it that
+a shard has moved; there a script may run twice, which its compare-and-set makes harmless.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from app.errors import InvalidSettings, StoreUnavailable
 
@@ -35,11 +36,12 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
         "decode_responses": False,
     }
     retry = Retry(NoBackoff(), 0)
+    once = Retry(NoBackoff(), 1)
     scheme = urlsplit(url).scheme
     if scheme in {"redis", "rediss", "unix"}:
         return Redis.from_url(url, retry=retry, health_check_interval=0, **options)
     if scheme in {"redis+cluster", "rediss+cluster"}:
-        return RedisCluster.from_url(url.replace("+cluster", "", 1), cluster_error_retry_attempts=1, **options)
+        return RedisCluster.from_url(url.replace("+cluster", "", 1), retry=once, **options)
     if scheme == "redis+sentinel":
         parts = urlsplit(url)
         sentinel: Any = cast(Any, Sentinel)(
@@ -50,10 +52,30 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
     raise InvalidSettings(message)
 
 
+REDIS_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What the driver raises when Redis cannot be asked, or not now."""
+
+
 @contextmanager
 def as_store_errors() -> Iterator[None]:
     """Turn what the driver raises into StoreUnavailable; the call may then be repeated."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except REDIS_ERRORS as error:
         raise StoreUnavailable("redis", f"{type(error).__name__}: {error}") from error
+    except (AttributeError, RuntimeError) as error:
+        if not _is_from_driver(error):
+            raise
+        raise StoreUnavailable("redis", f"the connection was closed meanwhile: {error}") from error
+
+
+def _is_from_driver(error: BaseException) -> bool:
+    """Whether redis-py tripped over itself.
+
+    A RedisCluster closes all connections when a shard is down, those too that other tasks are about to write to: in
+    version 8.1 they then fail on the writer that is None.
+    """
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    return where is not None and str(where.tb_frame.f_globals.get("__name__", "")).startswith("redis.")

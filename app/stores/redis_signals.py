@@ -10,9 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from app.stores.redis_client import Client, as_store_errors
+from app.stores.redis_client import REDIS_ERRORS, Client, as_store_errors
 
 CHANNEL = "sk:catalog"
 WORKERS = "sk:workers"
@@ -40,7 +38,7 @@ class RedisSignals:
                     message = await channel.get_message(ignore_subscribe_messages=False, timeout=30.0)
                     if message is not None:
                         yield None
-        except (RedisError, OSError, TimeoutError):
+        except REDIS_ERRORS:
             return
 
     async def report_worker(self, ident: str, report: Mapping[str, Any]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from tests.faults.proxy import RedisProxy
 from tests.faults.site import Site
 from tests.faults.traffic import PROJECTS
 from tests.servers.brokers import ApacheKafka
+from tests.servers.redises import RedisServer
 
 Heal: TypeAlias = Callable[[], object]
 WORKERS = 2
@@ -20,9 +21,9 @@ MOST_WORKERS = 4
 class Breaker:
     """Breaks that site. `ways` holds what may be broken; broker faults only with a Kafka of our own."""
 
-    def __init__(self, site: Site, proxy: RedisProxy, seed: int, kafka: ApacheKafka | None) -> None:
+    def __init__(self, site: Site, proxies: Sequence[RedisProxy], seed: int, kafka: ApacheKafka | None) -> None:
         self._site = site
-        self._proxy = proxy
+        self._proxies = proxies
         self._chance = random.Random(seed + 1)
         self._kafka = kafka
         self._frozen: set[int] = set()
@@ -42,6 +43,9 @@ class Breaker:
             "lose answers": self._lose_answers,
             "cut connections": self._cut,
         }
+        if len(proxies) > 1:
+            # Redis refuses it of a shard that holds slots.
+            del self.ways["make Redis read-only"]
         if kafka is not None:
             self.ways["kill the broker"] = self._kill_broker
             self.ways["restart the broker"] = self._restart_broker
@@ -90,28 +94,33 @@ class Breaker:
 
         return wake
 
-    # -- Redis
+    # -- Redis: one shard of it, where there are several
+
+    def _any_shard(self) -> RedisServer:
+        return self._chance.choice(self._site.redis_server.shards)
 
     def _restart_redis(self) -> None:
         if self._is_redis_frozen:
             return
-        self._site.redis_server.kill()
-        (self._site.home / "redis" / "dump.rdb").unlink(missing_ok=True)
-        self._site.redis_server.start()
+        shard = self._any_shard()
+        shard.kill()
+        (shard.home / "dump.rdb").unlink(missing_ok=True)
+        shard.start()
 
     def _empty_redis(self) -> None:
         if not self._is_redis_frozen:
-            self._site.redis.flushall()
+            self._any_shard().admin.flushall()
 
     def _roll_redis_back(self) -> Heal | None:
         if self._is_redis_frozen:
             return None
-        self._site.redis.save()
+        shard = self._any_shard()
+        shard.admin.save()
 
         def go_back() -> None:
             if not self._is_redis_frozen:
-                self._site.redis_server.kill()
-                self._site.redis_server.start()
+                shard.kill()
+                shard.start()
 
         return go_back
 
@@ -121,20 +130,22 @@ class Breaker:
     def _make_redis_read_only(self) -> Heal | None:
         if self._is_redis_frozen:
             return None
-        self._site.redis.replicaof("127.0.0.1", 1)
-        return lambda: self._when_awake(lambda: self._site.redis.replicaof("NO", "ONE"))
+        shard = self._any_shard()
+        shard.admin.replicaof("127.0.0.1", 1)
+        return lambda: self._when_awake(lambda: shard.admin.replicaof("NO", "ONE"))
 
     def _configure(self, name: str, broken: str, sound: str) -> Heal | None:
         if self._is_redis_frozen:
             return None
-        self._site.redis.config_set(name, broken)
-        return lambda: self._when_awake(lambda: self._site.redis.config_set(name, sound))
+        shard = self._any_shard()
+        shard.admin.config_set(name, broken)
+        return lambda: self._when_awake(lambda: shard.admin.config_set(name, sound))
 
     def _freeze_redis(self) -> Heal | None:
         if self._is_redis_frozen:
             return None
         self._is_redis_frozen = True
-        self._site.redis_server.pause()
+        self._any_shard().pause()
         return self._wake_redis
 
     def _wake_redis(self) -> None:
@@ -146,16 +157,18 @@ class Breaker:
         act()
 
     def _lose_answers(self) -> Heal:
-        self._proxy.swallow_every = self._chance.choice([2, 3, 5])
-        self._proxy.delay_seconds = self._chance.choice([0.0, 0.05, 0.3])
+        proxy = self._chance.choice(self._proxies)
+        proxy.swallow_every = self._chance.choice([2, 3, 5])
+        proxy.delay_seconds = self._chance.choice([0.0, 0.05, 0.3])
 
         def heal() -> None:
-            self._proxy.swallow_every, self._proxy.delay_seconds = 0, 0.0
+            proxy.swallow_every, proxy.delay_seconds = 0, 0.0
 
         return heal
 
     def _cut(self) -> None:
-        self._proxy.cut()
+        for proxy in self._proxies:
+            proxy.cut()
 
     # -- the broker
 

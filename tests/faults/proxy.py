@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
+
+from tests.faults.site import Site
+from tests.servers.redises import RedisClusterServers
 
 CHUNK_BYTES = 1 << 20
 
@@ -118,3 +121,17 @@ class RedisProxy:
                         await asyncio.sleep(self.delay_seconds)
                 writer.write(chunk)
                 await writer.drain()
+
+
+@contextmanager
+def proxied(site: Site) -> Iterator[Sequence[RedisProxy]]:
+    """One before each shard of the site; workers that start from now on come by them."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(RedisProxy(shard.port)) for shard in site.redis_server.shards]
+        site.redis_url = made[0].url
+        if isinstance(site.redis_server, RedisClusterServers):
+            site.redis_url = f"redis+cluster://127.0.0.1:{made[0].port}"
+            for shard, proxy in zip(site.redis_server.shards, made, strict=True):
+                # Clients come to the address that a shard tells them, the other shards to its bus.
+                shard.admin.config_set("cluster-announce-port", proxy.port)
+        yield made

@@ -6,6 +6,7 @@ Publishes traffic from a seed; at the end the oracle reads the raw log and every
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -15,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import redis
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from app.domain.history import DefinitionVersion
 from app.embedded.process import ChildProcess
 from app.stores.database import Database
+from app.stores.redis_client import REDIS_ERRORS
 from app.stores.sql import SqlDefinitions
 from app.streams.topics import Topics
 from tests.end_to_end.processes import eventually
@@ -28,11 +29,16 @@ from tests.faults.comparing import differences
 from tests.faults.oracle import Definition, Message, count
 from tests.faults.poison import POISON
 from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
-from tests.servers.redises import RedisServer
+from tests.servers.redises import RedisClusterServers, RedisServer
 
 SESSION_SECONDS = 2.0
 TAKEOVER_SECONDS = SESSION_SECONDS + 3.0
 
+
+ON_CLUSTER = os.environ.get("SCOREKEEPER_TEST_REDIS") == "cluster"
+"""Whether sites have a Redis Cluster of three shards where nothing else is said (`make test-cluster`)."""
+CLUSTER_STRIPES = "4"
+"""The fewest whose hash slots, in generation 1, lie on all three shards."""
 
 SABOTAGE: list[str] = []
 """The protections that workers are started without, see sabotage.py; none but there."""
@@ -60,19 +66,24 @@ class Site:
         poison: float = 0.01,
         spread: bool = True,
         database: str | None = None,
+        cluster: bool = ON_CLUSTER,
         **settings: str,
     ) -> None:
         self.home = home
         self.kafka = kafka
         self.seed = seed
         self.partitions = partitions
+        if cluster:
+            settings = {"SCOREKEEPER_STRIPES": CLUSTER_STRIPES, **settings}
         self.stripes = int(settings.get("SCOREKEEPER_STRIPES", "1"))
         self.topic = f"events-{uuid.uuid4().hex[:12]}"
         self.topics = Topics(kafka)
         self.create_topics()
-        self.redis_server = RedisServer(home / "redis")
+        self.redis_server: RedisServer | RedisClusterServers = (
+            RedisClusterServers(home / "redis") if cluster else RedisServer(home / "redis")
+        )
         self.redis_url = self.redis_server.url
-        self.redis: Any = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        self.redis: Any = self.redis_server.client()
         self.database = Database(database or f"sqlite:///{home / 'scorekeeper.db'}")
         self.database.migrate()
         self.definitions = SqlDefinitions(self.database)
@@ -230,7 +241,7 @@ class Site:
             meanwhile()
             try:
                 found = self._checkpoints(topic.incarnation)
-            except redis.RedisError:
+            except REDIS_ERRORS:
                 return False
             return all(found.get(partition, 0) >= end for partition, end in ends.items())
 

@@ -19,11 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from app.errors import EmbeddedUnavailable
+from app.stores.redis_client import REDIS_ERRORS
 from tests.faults.breaking import Breaker, Heal
-from tests.faults.proxy import RedisProxy
+from tests.faults.proxy import proxied
 from tests.faults.site import Site, now_ms
 from tests.servers.brokers import ApacheKafka, start_any
 
@@ -79,7 +78,7 @@ class Soak:
         self._say(f"{at:7.1f} s  {name}")
         try:
             heal = self._breaker.ways[name]()
-        except RedisError as refused:
+        except REDIS_ERRORS as refused:
             # Broken already: a read-only Redis cannot be emptied, a full one takes no settings.
             self._say(f"           refused: {refused}")
             return
@@ -99,9 +98,8 @@ def soak(home: Path, seed: int, seconds: float, say: Callable[[str], None], **se
     site = None
     try:
         site = Site(home / "site", broker.bootstrap, seed=seed, spread=not changes_definitions, **settings)
-        with RedisProxy(site.redis_server.port) as proxy:
-            site.redis_url = proxy.url
-            breaker = Breaker(site, proxy, seed, broker if isinstance(broker, ApacheKafka) else None)
+        with proxied(site) as proxies:
+            breaker = Breaker(site, proxies, seed, broker if isinstance(broker, ApacheKafka) else None)
             if changes_definitions:
                 breaker.allow_changes()
             site.start_workers(2)
@@ -122,6 +120,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to have the same schedule again")
+    parser.add_argument("--cluster", action="store_true", help="on a Redis Cluster of three shards")
     parser.add_argument("--keep", type=Path, default=None, help="a folder to keep the logs in")
     asked = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
@@ -134,9 +133,10 @@ def main() -> int:
     with TemporaryDirectory(prefix="scorekeeper-soak-") as temporary:
         home = asked.keep or Path(temporary)
         try:
-            soak(home, seed, asked.minutes * 60, say, SCOREKEEPER_POLL_RECORDS="1000")
+            soak(home, seed, asked.minutes * 60, say, cluster=asked.cluster, SCOREKEEPER_POLL_RECORDS="1000")
         except (AssertionError, EmbeddedUnavailable) as wrong:
-            say(f"{wrong}\nwrong; again with: make soak ARGS='--minutes {asked.minutes} --seed {seed}'")
+            cluster = " --cluster" if asked.cluster else ""
+            say(f"{wrong}\nwrong; again with: make soak ARGS='--minutes {asked.minutes} --seed {seed}{cluster}'")
             return 1
     say("zero differences")
     return 0

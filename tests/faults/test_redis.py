@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.end_to_end.processes import COMMAND, eventually
-from tests.faults.proxy import RedisProxy
-from tests.faults.site import SESSION_SECONDS, MakeSite, Site, seconds_until
+from tests.faults.proxy import proxied
+from tests.faults.site import ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, seconds_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -26,12 +26,14 @@ def kill_and_start(site: Site) -> None:
 
 
 def empty(site: Site) -> None:
-    site.redis.flushall()
+    for shard in site.redis_server.shards:
+        shard.admin.flushall()
 
 
 def go_back(site: Site) -> None:
     """A fail-over to a replica that lags: what was counted after the save is lost."""
-    site.redis.save()
+    for shard in site.redis_server.shards:
+        shard.admin.save()
     site.publish(500)
     site.wait_until_counted()
     site.redis_server.kill()
@@ -39,21 +41,29 @@ def go_back(site: Site) -> None:
 
 
 def forget_scripts(site: Site) -> None:
-    site.redis.script_flush()
+    for shard in site.redis_server.shards:
+        shard.admin.script_flush()
 
 
 def fill(site: Site) -> None:
-    site.redis.config_set("maxmemory", 1)
+    _configure(site, "maxmemory", 1)
     site.publish(300)
-    _wait_until_told(site, "OutOfMemory")
-    site.redis.config_set("maxmemory", 0)
+    _wait_until_told(site, "used memory")
+    _configure(site, "maxmemory", 0)
+
+
+def _configure(site: Site, name: str, value: object) -> None:
+    for shard in site.redis_server.shards:
+        shard.admin.config_set(name, value)
 
 
 def become_a_replica(site: Site) -> None:
-    site.redis.replicaof("127.0.0.1", 1)
+    for shard in site.redis_server.shards:
+        shard.admin.replicaof("127.0.0.1", 1)
     site.publish(300)
     _wait_until_told(site, "ReadOnly")
-    site.redis.replicaof("NO", "ONE")
+    for shard in site.redis_server.shards:
+        shard.admin.replicaof("NO", "ONE")
 
 
 def freeze(site: Site) -> None:
@@ -65,10 +75,10 @@ def freeze(site: Site) -> None:
 
 
 def empty_with_a_kill(site: Site) -> None:
-    site.redis.flushall()
+    empty(site)
     site.publish(200)
     site.running()[0].kill()
-    site.redis.flushall()
+    empty(site)
 
 
 def lose_a_stripe(site: Site) -> None:
@@ -78,7 +88,9 @@ def lose_a_stripe(site: Site) -> None:
 
 def _lose(site: Site, pattern: str) -> None:
     """In one script: a key that a worker made between listing and deleting would stay, as no lost shard leaves one."""
-    site.redis.eval("for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end", 0, pattern)
+    script = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end"
+    for shard in site.redis_server.shards:
+        shard.admin.eval(script, 0, pattern)
 
 
 def lose_the_pointer(site: Site) -> None:
@@ -90,6 +102,9 @@ def _wait_until_told(site: Site, what: str) -> None:
     eventually(lambda: any(what in log.read_text() for log in logs), 20, f"the log to say {what}")
 
 
+not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cluster's shards see test_cluster.py")
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -98,7 +113,7 @@ def _wait_until_told(site: Site, what: str) -> None:
         go_back,
         forget_scripts,
         fill,
-        become_a_replica,
+        pytest.param(become_a_replica, marks=not_on_a_cluster),
         freeze,
         empty_with_a_kill,
         lose_a_stripe,
@@ -131,6 +146,7 @@ def test_a_lost_pointer_never_loses_a_message(make_site: MakeSite) -> None:
     assert site.differences() == []
 
 
+@not_on_a_cluster
 @pytest.mark.parametrize(
     ("swallow_every", "delay_seconds"), [(3, 0.0), (2, 0.05), (0, 0.2)], ids=["lost", "late and lost", "late"]
 )
@@ -138,8 +154,7 @@ def test_an_answer_that_is_lost_after_execution_counts_nothing_twice(
     make_site: MakeSite, swallow_every: int, delay_seconds: float
 ) -> None:
     site = make_site(seed=23)
-    with RedisProxy(site.redis_server.port) as proxy:
-        site.redis_url = proxy.url
+    with proxied(site) as (proxy,):
         site.start_workers(2)
         proxy.swallow_every, proxy.delay_seconds = swallow_every, delay_seconds
         for _ in range(4):
@@ -150,10 +165,11 @@ def test_an_answer_that_is_lost_after_execution_counts_nothing_twice(
         assert proxy.swallowed or not swallow_every
 
 
+@not_on_a_cluster
 def test_an_answer_that_is_lost_is_lost_after_execution(make_site: MakeSite) -> None:
     """What the tests above stand on: the proxy swallows answers of calls that were executed."""
     site = make_site(seed=24)
-    with RedisProxy(site.redis_server.port) as proxy:
+    with proxied(site) as (proxy,):
         proxy.swallow_every = 1
         with redis.Redis.from_url(proxy.url, retry=Retry(NoBackoff(), 0)) as client:
             sha = site.redis.script_load("return redis.call('INCR', KEYS[1])")
@@ -165,7 +181,7 @@ def test_an_answer_that_is_lost_is_lost_after_execution(make_site: MakeSite) -> 
 
 def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> None:
     site = make_site(seed=25)
-    site.redis.config_set("maxmemory-policy", "allkeys-lru")
+    _configure(site, "maxmemory-policy", "allkeys-lru")
     done = subprocess.run(
         [*COMMAND, "worker"], env={**os.environ, **site.environment}, capture_output=True, text=True, check=False
     )
@@ -177,11 +193,11 @@ def lose_one_stripe_of_three(site: Site) -> None:
     _lose(site, "{sk:*:1}:*")
 
 
+@not_on_a_cluster
 @pytest.mark.parametrize("fault", [lose_one_stripe_of_three, go_back, kill_and_start])
 def test_stripes_recover_each_by_itself(make_site: MakeSite, fault: Callable[[Site], None]) -> None:
     site = make_site(seed=27, SCOREKEEPER_STRIPES="3")
-    with RedisProxy(site.redis_server.port) as proxy:
-        site.redis_url = proxy.url
+    with proxied(site) as (proxy,):
         site.start_workers(2)
         site.publish(600)
         proxy.swallow_every = 4
@@ -220,7 +236,8 @@ def test_counting_goes_on_soon_after_redis_is_back(make_site: MakeSite) -> None:
     site.start_workers(2)
     site.publish(500)
     site.wait_until_counted()
-    site.redis.save()
+    for shard in site.redis_server.shards:
+        shard.admin.save()
     site.redis_server.kill()
     site.publish(500)
     site.redis_server.start()

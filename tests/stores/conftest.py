@@ -9,7 +9,7 @@ import redis
 
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import Client, connect
-from tests.servers.redises import RedisServer, embedded_binary
+from tests.servers.redises import RedisClusterServers, RedisServer, embedded_binary
 from tests.stores.counting import Store, new_redis_store
 
 
@@ -28,14 +28,32 @@ async def client(redis_url: str) -> AsyncIterator[Client]:
     await made.aclose()
 
 
-@pytest.fixture(params=["memory", "redis 7", "redis 6.2"])
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClusterServers]:
+    servers = RedisClusterServers(tmp_path_factory.mktemp("redis-cluster"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def cluster(_cluster: RedisClusterServers) -> RedisClusterServers:
+    """Three empty shards of this test process."""
+    for shard in _cluster.shards:
+        shard.admin.flushall()
+    return _cluster
+
+
+@pytest.fixture(params=["memory", "redis 7", "redis 6.2", "redis 7 cluster"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """A new generation in each kind of store."""
     if request.param == "memory":
         yield MemoryCounters()
         return
-    if request.param == "redis 7":
-        url: str = request.getfixturevalue("redis_url")
+    if request.param == "redis 7 cluster":
+        servers: RedisClusterServers = request.getfixturevalue("cluster")
+        url = servers.url
+    elif request.param == "redis 7":
+        url = request.getfixturevalue("redis_url")
     else:
         server: RedisServer = request.getfixturevalue("_embedded_redis")
         url = server.url

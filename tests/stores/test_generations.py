@@ -1,0 +1,73 @@
+"""Generations are found, created and dropped; also when Redis lost some of their keys and kept others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.domain.parsing import ParsingRules
+from app.errors import StoreUnavailable
+from app.stores.generations import ACTIVE, Generations, new_rules, spec_key
+from app.stores.redis_client import Client, as_store_errors, connect
+from tests.servers.redises import RedisClusterServers
+
+RULES = new_rules(ParsingRules(), window_ms=1000, stripes=3)
+
+
+async def test_any_number_of_processes_open_the_same_generation(client: Client) -> None:
+    generations = Generations(client)
+    opened = await asyncio.gather(*(generations.ensure_active(RULES, now) for now in range(1, 9)))
+    assert len({(one.number, one.identity) for one in opened}) == 1
+    assert await generations.numbers() == [opened[0].number]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        (ACTIVE,),
+        ("sk:generations",),
+        (spec_key(1),),
+        (ACTIVE, "sk:generations"),
+        ("sk:generations", spec_key(1)),
+        (ACTIVE, "sk:generations", spec_key(1)),
+    ],
+    ids=" and ".join,
+)
+async def test_whatever_key_is_lost_the_next_generation_is_whole(client: Client, lost: tuple[str, ...]) -> None:
+    generations = Generations(client)
+    before = await generations.ensure_active(RULES, 1)
+    await client.delete(*lost)
+    after = await generations.ensure_active(new_rules(ParsingRules(), window_ms=1000, stripes=3), 2)
+    records = [await client.get(after.prefix(stripe) + "gen") for stripe in range(3)]
+    assert records == [after.identity.encode()] * 3
+    assert (await generations.active()).identity == after.identity
+    assert after.number in await generations.numbers()
+    if after.identity != before.identity:
+        assert after.number != before.number
+
+
+async def test_a_dropped_generation_leaves_no_key(cluster: RedisClusterServers) -> None:
+    client = connect(cluster.url, name="test")
+    generations = Generations(client)
+    shown = await generations.ensure_active(RULES, 1)
+    other = await generations.create(RULES, 2)
+    await client.hset(other.prefix(2) + "cp", "topic:0", 7)
+    await generations.drop(other.number)
+    left = {key.decode() async for key in client.scan_iter(match="*")}
+    kept = {ACTIVE, "sk:generations", spec_key(shown.number), *(shown.prefix(stripe) + "gen" for stripe in range(3))}
+    assert left == kept
+    await client.aclose()
+
+
+async def test_a_driver_that_trips_over_a_closed_connection_is_no_crash(client: Client) -> None:
+    """RedisCluster closes every connection when a shard is down, those too that are about to be written to."""
+    connection = await client.connection_pool.get_connection()
+    await connection.disconnect()
+    with pytest.raises(StoreUnavailable, match="closed meanwhile"), as_store_errors():
+        await connection._send_packed_command([b"PING"])
+
+
+async def test_a_mistake_of_ours_is_no_trouble_with_redis() -> None:
+    with pytest.raises(AttributeError), as_store_errors():
+        ACTIVE.no_such_name  # type: ignore[attr-defined]  # noqa: B018
