@@ -85,16 +85,20 @@ async def _database(parts: Parts) -> list[Finding]:
 
 
 async def _redis(parts: Parts) -> list[Finding]:
-    from app.stores.redis_client import as_store_errors
+    from app.stores.redis_client import as_store_errors, ask_every_server
 
     with as_store_errors():
-        about: dict[str, Any] = await parts.redis.info()
-        seconds, microseconds = await parts.redis.time()
-    return [
-        Finding("Redis", "good", f"version {about.get('redis_version', 'unknown')}"),
-        *judge_redis(about),
-        judge_clock("Redis's clock", seconds + microseconds / 1e6, parts),
-    ]
+        servers: list[dict[str, Any]] = await ask_every_server(parts.redis, "INFO")
+        clocks = await ask_every_server(parts.redis, "TIME")
+    findings: list[Finding] = []
+    for number, (about, (seconds, microseconds)) in enumerate(zip(servers, clocks, strict=True), 1):
+        name = "Redis" if len(servers) == 1 else f"Redis, shard {number} of {len(servers)}"
+        findings += [
+            Finding(name, "good", f"version {about.get('redis_version', 'unknown')}"),
+            *judge_redis(about),
+            judge_clock("Redis's clock", seconds + microseconds / 1e6, parts),
+        ]
+    return findings
 
 
 def judge_redis(about: dict[str, Any]) -> Iterator[Finding]:

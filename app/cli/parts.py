@@ -78,16 +78,17 @@ def migrate(as_json: AsJson = False) -> None:
 async def _require_kept_counters(parts: Parts) -> None:
     """Raises InvalidSettings when Redis would drop counters to make room."""
     from app.errors import StoreUnavailable
-    from app.stores.redis_client import as_store_errors
+    from app.stores.redis_client import as_store_errors, ask_every_server
 
     try:
         with as_store_errors():
-            policy = (await parts.redis.config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
+            answers = await ask_every_server(parts.redis, "CONFIG GET", "maxmemory-policy")
     except StoreUnavailable as error:
         # Managed Redis often refuses CONFIG; an unreachable one is waited for by the worker.
         tell(f"scorekeeper: cannot see whether Redis keeps its keys ({error.cause})")
         return
-    if policy != "noeviction":
+    policies = {answer.get("maxmemory-policy", "noeviction") for answer in answers}
+    for policy in policies - {"noeviction"}:
         raise InvalidSettings(
             f"Redis evicts keys when it is full (maxmemory-policy {policy}), and counts would be lost: "
             "set it to noeviction"

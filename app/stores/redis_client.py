@@ -79,3 +79,12 @@ def _is_from_driver(error: BaseException) -> bool:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     return where is not None and str(where.tb_frame.f_globals.get("__name__", "")).startswith("redis.")
+
+
+async def ask_every_server(client: Client, *command: str) -> list[Any]:
+    """The command's answer of each server that holds keys: of a cluster, one a shard. Raises what the driver raises."""
+    if not isinstance(client, RedisCluster):
+        return [await client.execute_command(*command)]
+    answers = await client.execute_command(*command, target_nodes=RedisCluster.PRIMARIES)
+    # With a single shard redis-py gives the answer itself.
+    return list(answers.values()) if len(client.get_primaries()) > 1 else [answers]

@@ -123,8 +123,9 @@ def test_a_log_that_was_cut_off_is_reported_to_the_message(make_site: MakeSite) 
     log = site.log()
     worker.stop()
     # As if 50 messages more had been counted, which the log does not hold: an unclean election of a leader.
-    (position,) = site.redis.hkeys("{sk:1:0}:cp")
-    site.redis.hincrby("{sk:1:0}:cp", position, 50)
+    for stripe in range(site.stripes):
+        (position,) = site.redis.hkeys(f"{{sk:1:{stripe}}}:cp")
+        site.redis.hincrby(f"{{sk:1:{stripe}}}:cp", position, 50)
     site.start_workers(1)
     eventually(lambda: site.losses() == {0: 50}, 20, "the report")
     site.publish(200)
