@@ -7,7 +7,7 @@ CODE := app agents api config tests
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test install check format bench soak screenshots lock clean
+.PHONY: help run test test-cluster install check format bench soak proof screenshots lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(VENV)/.development ## Measure, beside what a user would pick instead (l
 
 soak: $(VENV)/.development ## Random faults for ten minutes, then every goal compared (ARGS="--minutes N --seed N")
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+proof: $(VENV)/.development ## Hundreds of faults over two million messages, and a table of what differs (ARGS="--scale 0.05")
+	@$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 screenshots: $(VENV)/.development ## Pictures of the dashboard's views
 	@$(BIN)/python -m tests.screenshots $(ARGS)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from app.embedded.process import ChildProcess
 from tests.faults.proxy import RedisProxy
 from tests.faults.site import Site
 from tests.faults.traffic import PROJECTS
@@ -63,8 +64,12 @@ class Breaker:
 
     # -- workers
 
-    def _any_worker(self) -> Any:
-        awake = [worker for worker in self._site.running() if worker.pid not in self._frozen]
+    def awake(self) -> Sequence[ChildProcess]:
+        """The workers that run and are not frozen."""
+        return [worker for worker in self._site.running() if worker.pid not in self._frozen]
+
+    def _any_worker(self) -> ChildProcess | None:
+        awake = self.awake()
         return self._chance.choice(awake) if awake else None
 
     def _kill_worker(self) -> None:
