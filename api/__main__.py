@@ -41,7 +41,15 @@ def build_services(parts: Parts) -> Services:
         "events": settings.events_per_minute,
     }
 
+    recording: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        recording.append(asyncio.create_task(parts.status_recorder.keep_recording()))
+
     async def stop() -> None:
+        for task in recording:
+            task.cancel()
+        await asyncio.gather(*recording, return_exceptions=True)
         await sender.close()
         await parts.close()
 
@@ -60,6 +68,7 @@ def build_services(parts: Parts) -> Services:
         pipeline=lambda: pipeline_status(parts),
         parsing=rules,
         cors_origins=tuple(one.strip() for one in settings.cors_origins.split(",") if one.strip()),
+        start=start,
         stop=stop,
     )
 

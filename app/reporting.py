@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from app.domain import fields
 from app.domain.fields import HOUR_MS
@@ -27,11 +27,13 @@ from app.domain.progress import (
     read_counts,
     shown_period,
 )
+from app.domain.status_changes import StatusChange, sentence
 from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
 from app.ports import CounterReader, DefinitionStore, Reading
 
 _KEPT_PROJECTS = 1_000
 _SPARK_HOURS = 24
+_SHOWN_CHANGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,26 @@ class _Asked:
         return len(self.wanted) - 1
 
 
+class RecordedChanges(Protocol):
+    """Where changes of status are found. Blocking; raises StoreUnavailable."""
+
+    def of(self, project: str, goal: str, limit: int) -> Sequence[StatusChange]: ...
+
+
 class Reporter:
     """Coroutines; raise StoreUnavailable when nothing is known, and NotFound."""
 
     def __init__(
-        self, definitions: DefinitionStore, counters: CounterReader, *, thresholds: Thresholds = DEFAULT_THRESHOLDS
+        self,
+        definitions: DefinitionStore,
+        counters: CounterReader,
+        changes: RecordedChanges,
+        *,
+        thresholds: Thresholds = DEFAULT_THRESHOLDS,
     ) -> None:
         self._definitions = definitions
         self._counters = counters
+        self._changes = changes
         self._thresholds = thresholds
         self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
 
@@ -70,8 +84,8 @@ class Reporter:
         return await self._or_stale(("goals", project), lambda: self._list_goals(project, now, None))
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
-        """One goal, with its history points by hour and by day."""
-        return await self._or_stale((ident, project), lambda: self._list_goals(project, now, ident))
+        """One goal, with its history points by hour and by day, and the changes of its status."""
+        return await self._or_stale((ident, project), lambda: self._goal(project, ident, now))
 
     async def list_conversion_goals(self, project: str) -> Report:
         """The project's conversion goals, oldest first, with how often and when they matched."""
@@ -91,6 +105,12 @@ class Reporter:
         while len(self._known) > _KEPT_PROJECTS:
             self._known.popitem(last=False)
         return report
+
+    async def _goal(self, project: str, ident: str, now: int) -> Report:
+        report = await self._list_goals(project, now, ident)
+        changes = await asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES)
+        shown = [_status_change(change) for change in changes]
+        return replace(report, items=[{**item, "statusChanges": shown} for item in report.items])
 
     async def _list_goals(self, project: str, now: int, only: str | None) -> Report:
         owner, versions = await asyncio.to_thread(self._definitions.current, project, "goal")
@@ -218,6 +238,20 @@ def _progress(goal: Goal, progress: Progress) -> dict[str, Any]:
         "endsAt": rfc3339(goal.ends_at),
         "periodStartsAt": rfc3339(progress.starts_at),
         "periodEndsAt": rfc3339(progress.ends_at),
+    }
+
+
+def _status_change(change: StatusChange) -> dict[str, Any]:
+    seen = change.seen
+    return {
+        "at": rfc3339(seen.at),
+        "from": change.before,
+        "to": seen.status,
+        "cause": str(change.cause),
+        "reason": sentence(change),
+        "current": seen.current,
+        "expected": seen.expected,
+        "progress": seen.progress,
     }
 
 

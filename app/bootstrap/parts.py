@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -18,6 +19,7 @@ from app.domain.progress import Thresholds
 from app.embedded.running import make_private_directory
 from app.errors import EmbeddedUnavailable, InvalidSettings, StoreUnavailable
 from app.ports import CatalogSignals
+from app.recording import StatusRecorder
 from app.reporting import Reporter
 from app.stores.database import Database
 from app.stores.generations import Generations, new_rules
@@ -26,6 +28,7 @@ from app.stores.redis_client import Client, connect
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_keys import SqlKeys
+from app.stores.sql_status_changes import SqlStatusChanges
 from app.streams.log import Log
 from app.streams.options import KafkaOptions
 from app.streams.publishing import Publisher
@@ -89,6 +92,10 @@ class Parts:
     def keys(self) -> SqlKeys:
         return SqlKeys(self.database)
 
+    @cached_property
+    def status_changes(self) -> SqlStatusChanges:
+        return SqlStatusChanges(self.database)
+
     # -- Redis
 
     @cached_property
@@ -143,7 +150,11 @@ class Parts:
 
     @cached_property
     def reporter(self) -> Reporter:
-        return Reporter(self.definitions, self.reader, thresholds=thresholds(self.settings))
+        return Reporter(self.definitions, self.reader, self.status_changes, thresholds=thresholds(self.settings))
+
+    @cached_property
+    def status_recorder(self) -> StatusRecorder:
+        return StatusRecorder(self.status_changes, self.reporter, lambda: int(time.time() * 1000))
 
 
 def parsing_rules(settings: Settings) -> ParsingRules:

@@ -114,6 +114,7 @@ class MemoryCounters:
         self._stripes = [_Stripe() for _ in range(stripes)]
         self._generation = generation
         self.fresh_as_of: int | None = None
+        self.rebuilding = False
 
     @property
     def stripes(self) -> int:
@@ -130,7 +131,7 @@ class MemoryCounters:
             {field: own[field] for field in names if field in own}
             for own, names in ((self.owner(owner), names) for _, owner, names in wanted)
         ]
-        return Reading(owners, self.fresh_as_of, self._generation)
+        return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding)
 
     def owner(self, owner: str) -> Mapping[str, int]:
         """All fields of one owner, from whichever stripe holds it."""

@@ -106,3 +106,18 @@ idempotency: Final = Table(
     Column("answer", Text, nullable=True),
 )
 """Answers to POSTs that carried an Idempotency-Key; `status` is NULL while the first one is being worked on."""
+
+status_changes: Final = Table(
+    "status_changes",
+    metadata,
+    Column("goal", String(64), primary_key=True),
+    Column("number", _Number, primary_key=True, autoincrement=False),
+    Column("project", String(64), ForeignKey("projects.key"), nullable=False),
+    Column("at", _Number, nullable=False),
+    Column("before", String(16), nullable=True),
+    Column("after", String(16), nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("seen", Text, nullable=False),
+    Index("ix_status_changes_project", "project", "goal", "number"),
+)
+"""What became of each goal's status: its records are numbered from 1, and a number is taken once. `seen` is JSON."""

@@ -15,12 +15,14 @@ from api.services import Services
 from app.defining import Defining
 from app.domain.event import Event
 from app.errors import StoreUnavailable
+from app.recording import StatusRecorder
 from app.reporting import Reporter
 from app.stores.database import Database
 from app.stores.memory import MemoryCounters
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
+from app.stores.sql_status_changes import SqlStatusChanges
 
 
 @dataclass
@@ -31,6 +33,7 @@ class World:
     definitions: SqlDefinitions
     keys: SqlKeys
     counters: MemoryCounters
+    recorder: StatusRecorder = field(init=False)
     published: list[tuple[bytes | None, bytes]] = field(default_factory=list)
     recent: list[Event] = field(default_factory=list)
     now: int = 1_800_000_000_000
@@ -88,12 +91,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     database = Database(f"sqlite:///{tmp_path / 'api.db'}")
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
+    changes = SqlStatusChanges(database)
     made = World(httpx.AsyncClient(), definitions, keys, counters)
     counters.fresh_as_of = made.now
+    reporter = Reporter(definitions, counters, changes)
+    made.recorder = StatusRecorder(changes, reporter, lambda: made.now)
     services = Services(
         definitions=definitions,
         defining=Defining(definitions, _Signals(made), live_timeout_seconds=0.2),
-        reporter=Reporter(definitions, counters),
+        reporter=reporter,
         keys=keys,
         publisher=_Publisher(made),
         recent=_Recent(made),

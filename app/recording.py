@@ -1,0 +1,72 @@
+"""Records when a goal's status became another one, and why. Beside counting: it reads what every reader sees.
+
+Any number of processes may record at once, and each may die at any point. Whoever records reads the newest record
+before he reads the goals, so that what he sees is never older; and a record's number is taken once, so that a change
+that two noticed is recorded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from app.domain.status_changes import StatusChange, next_change, observe
+from app.errors import ScorekeeperError
+from app.reporting import Reporter
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""After a failure the pause doubles, up to this."""
+
+
+class StatusChanges(Protocol):
+    """Where changes are recorded. Blocking; raises StoreUnavailable."""
+
+    def watched(self) -> Sequence[str]: ...
+    def last(self, project: str) -> Mapping[str, StatusChange]: ...
+    def add(self, project: str, changes: Sequence[StatusChange]) -> None: ...
+
+
+class StatusRecorder:
+    """Looks at every project with goals, again and again."""
+
+    def __init__(self, changes: StatusChanges, reporter: Reporter, now: Callable[[], int]) -> None:
+        self._changes = changes
+        self._reporter = reporter
+        self._now = now
+
+    async def record(self) -> int:
+        """Look once; returns how many records were made. Raises StoreUnavailable."""
+        made = 0
+        for project in await asyncio.to_thread(self._changes.watched):
+            made += await self._record(project)
+        return made
+
+    async def _record(self, project: str) -> int:
+        last = await asyncio.to_thread(self._changes.last, project)
+        now = self._now()
+        report = await self._reporter.list_goals(project, now)
+        if report.is_stale or report.is_rebuilding:
+            return 0
+        observed = [observe(item, now) for item in report.items]
+        pairs = [(last.get(seen.goal), seen) for seen in observed if seen is not None]
+        changes = [change for before, seen in pairs if (change := next_change(before, seen)) is not None]
+        await asyncio.to_thread(self._changes.add, project, changes)
+        return len(changes)
+
+    async def keep_recording(self) -> None:
+        """Look for ever. A store that is away is logged once, and asked again less often."""
+        pause = LOOK_SECONDS
+        while True:
+            try:
+                await self.record()
+                pause = LOOK_SECONDS
+            except ScorekeeperError as error:
+                if pause == LOOK_SECONDS:
+                    log.warning("no status change is recorded: %s", error)
+                pause = min(2 * pause, PATIENCE_SECONDS)
+            await asyncio.sleep(pause)
