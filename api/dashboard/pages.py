@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
-from fastapi.responses import HTMLResponse, Response
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, select_autoescape
+from starlette.exceptions import HTTPException
+
+from api.auth import doorkeeper_of
+from api.problems import Problem, to_problem
+from api.services import Key
+from app.errors import InvalidApiKey, ScorekeeperError
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-_templates = Environment(loader=PackageLoader("api.dashboard"), autoescape=select_autoescape(default=True))
+NAVIGATION = (
+    ("/", "Goals"),
+    ("/conversion-goals", "Conversion goals"),
+    ("/explain", "Explain"),
+    ("/pipeline", "Pipeline"),
+)
+_templates = Environment(
+    loader=PackageLoader("api.dashboard"),
+    autoescape=select_autoescape(default=True),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals["navigation"] = NAVIGATION
 
 
-def page(name: str, **values: object) -> Response:
-    """The template as an HTML answer."""
+def page(name: str, status: int = 200, **values: object) -> Response:
+    """The template as an HTML answer. With `key`, whose page it is, the navigation and the sign-out are shown."""
     html = _templates.get_template(name).render(**values)
-    return HTMLResponse(html, headers={"content-security-policy": POLICY, "cache-control": "no-store"})
+    return HTMLResponse(html, status, headers={"content-security-policy": POLICY, "cache-control": "no-store"})
+
+
+async def _visitor(request: Request) -> Key:
+    return await doorkeeper_of(request).identify(request)
+
+
+VISITOR = Annotated[Key, Depends(_visitor)]
+"""The key of the session that asks for a page; without one, the answer is the sign-in page."""
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages too: in words, with what to do next. Nobody signed in: the sign-in page."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def answer_with_a_page(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except InvalidApiKey:
+                wanted = request.url.path if request.method == "GET" else "/"
+                more = "" if wanted == "/" else f"?next={quote(wanted, safe='/')}"
+                return RedirectResponse(f"/sign-in{more}", 303)
+            except (ScorekeeperError, Problem, HTTPException, RequestValidationError) as error:
+                return show_problem(to_problem(error))
+
+        return answer_with_a_page
+
+
+def show_problem(problem: Problem) -> Response:
+    """An error as a page."""
+    shown = page("problem.html", problem.status, problem=problem)
+    for name, value in problem.headers.items():
+        shown.headers[name] = value
+    return shown

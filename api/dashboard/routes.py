@@ -1,22 +1,20 @@
-"""The page's routes: sign in and out, the goals, and the event stream that keeps them live."""
+"""The page's routes, and the event stream that keeps the goals live."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from api.auth import READ, SESSION_COOKIE, doorkeeper_of, services_of
-from api.bodies import read_object
-from api.dashboard import reference
+from api.auth import READ, doorkeeper_of
+from api.dashboard import reference, signing_in
 from api.dashboard.hub import Hub
-from api.dashboard.pages import page
+from api.dashboard.pages import VISITOR, PageRoute, page
 from api.problems import Problem
 from api.schemas import PROBLEMS
 from api.services import Key
@@ -26,6 +24,7 @@ from app.errors import InvalidApiKey, ScorekeeperError
 HEARTBEAT_SECONDS = 10.0
 CHECK_KEY_SECONDS = 4.0
 router = APIRouter()
+pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(app: FastAPI) -> None:
@@ -37,54 +36,18 @@ def mount(app: FastAPI) -> None:
         return await services.reporter.list_goals(project, services.now())
 
     app.state.hub = Hub(read)
-    app.include_router(router)
-    app.include_router(reference.router)
+    for part in (router, pages, signing_in.router, signing_in.pages, reference.router):
+        app.include_router(part)
 
 
-@router.get("/", include_in_schema=False)
-async def show_goals(request: Request) -> Response:
-    """The goals; the sign-in page without a session."""
-    try:
-        key = await doorkeeper_of(request).identify(request)
-    except (InvalidApiKey, Problem):
-        return RedirectResponse("/sign-in", 303)
-    return page("goals.html", project=key.project)
+@pages.get("/")
+async def show_goals(key: VISITOR) -> Response:
+    return page("goals.html", key=key, here="/")
 
 
-@router.get("/sign-in", include_in_schema=False)
-async def show_sign_in() -> Response:
-    return page("sign_in.html")
-
-
-@router.get("/session", include_in_schema=False)
-async def read_session(request: Request) -> Response:
-    """Whether the browser is signed in: 200, else 401."""
-    key = await doorkeeper_of(request).identify(request)
-    return JSONResponse({"project": key.project})
-
-
-@router.post("/session", include_in_schema=False)
-async def open_session(request: Request) -> Response:
-    """An API key in, a session cookie out. The key is kept nowhere."""
-    body = await read_object(request)
-    services = services_of(request)
-    key = await asyncio.to_thread(services.keys.authenticate, str(body.get("apiKey", "")).strip())
-    token = await asyncio.to_thread(services.keys.open_session, key)
-    response = JSONResponse({"project": key.project})
-    is_secure = request.url.scheme == "https"
-    response.set_cookie(SESSION_COOKIE, token, httponly=True, samesite="strict", secure=is_secure, max_age=14 * 86_400)
-    return response
-
-
-@router.delete("/session", include_in_schema=False)
-async def close_session(request: Request) -> Response:
-    token = request.cookies.get(SESSION_COOKIE)
-    if token is not None:
-        await asyncio.to_thread(services_of(request).keys.close_session, token)
-        doorkeeper_of(request).forget()
-    response = JSONResponse({"signedIn": False})
-    response.delete_cookie(SESSION_COOKIE)
-    return response
+@pages.get("/pipeline")
+async def show_pipeline(key: VISITOR) -> Response:
+    return page("pipeline.html", key=key, here="/pipeline")
 
 
 @router.get(

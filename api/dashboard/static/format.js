@@ -1,44 +1,102 @@
-// Numbers, times and statuses in words. Pure functions.
+// Numbers, times and statuses in words, in the reader's language and time zone. Pure functions.
 export const STATUSES = ["behind", "at_risk", "on_track", "completed"];
 const WORDS = { behind: "Behind", at_risk: "At risk", on_track: "On track", completed: "Completed" };
 const SHAPES = { behind: "▼", at_risk: "▲", on_track: "●", completed: "✓" };
+const DAY_MS = 86_400_000;
 const plain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const brief = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minutes = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const briefDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const dayAndTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-export const number = (value) => (value === null || value === undefined ? "–" : plain.format(value).replace("-", "−"));
+const withMinus = (text) => text.replace("-", "−");
+const isNone = (value) => value === null || value === undefined;
+
+export const number = (value) => (isNone(value) ? "–" : withMinus(plain.format(value)));
+export const compact = (value) => (isNone(value) ? "–" : withMinus(Math.abs(value) < 10_000 ? plain.format(value) : brief.format(value)));
+export const percent = (value) => (isNone(value) ? "–" : withMinus(percents.format(value)));
+export const signed = (value, format = number) => (isNone(value) ? "–" : `${value > 0 ? "+" : ""}${format(value)}`);
+export const amount = (value, unit) => `${number(value)}${unit && !isNone(value) ? ` ${unit}` : ""}`;
 export const statusWord = (status) => WORDS[status] ?? "Waiting";
 export const statusShape = (status) => SHAPES[status] ?? "◌";
 export const time = (moment) => clock.format(new Date(moment));
+export const hourAndMinute = (moment) => minutes.format(new Date(moment));
 export const date = (moment) => day.format(new Date(moment));
+export const shortDate = (moment) => briefDay.format(new Date(moment));
+export const dateAndTime = (moment) => dayAndTime.format(new Date(moment));
+export const fullTime = (moment) => whole.format(new Date(moment));
+
+export function span(ms) {
+  const minutesLong = Math.round(ms / 60_000);
+  if (minutesLong < 60) return `${Math.max(1, minutesLong)} min`;
+  const hours = Math.round(ms / 3_600_000);
+  if (hours < 48) return `${hours} h`;
+  return `${Math.round(ms / DAY_MS)} days`;
+}
 
 export function ago(moment, now = Date.now()) {
   if (!moment) return "none yet";
   const seconds = Math.max(0, Math.round((now - Date.parse(moment)) / 1000));
+  if (seconds < 5) return "just now";
   if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} days ago`;
+  return `${span(seconds * 1000)} ago`;
 }
 
-export function outlook(goal) {
+// A moment with as much of it as its distance asks for.
+export function moment(at, now = Date.now()) {
+  const distance = Math.abs(new Date(at).getTime() - now);
+  if (distance < DAY_MS) return hourAndMinute(at);
+  return distance < 20 * DAY_MS ? dateAndTime(at) : date(at);
+}
+
+export function outlook(goal, now = Date.now()) {
+  if (goal.problem) return "its definition cannot be read";
   if (goal.rebuilding) return "being counted again from the log";
-  if (goal.current === null) return "waiting for the first event";
-  const over = Date.parse(goal.endsAt) < Date.now();
-  const missing = goal.target - goal.current;
-  if (over && goal.status !== "completed") return `ended, missed by ${number(missing)}`;
-  if (goal.status === "completed") return `reached; ends ${date(goal.endsAt)}`;
-  if (goal.projectedAt) return `reaches ${number(goal.target)} on ${date(goal.projectedAt)}`;
-  if (goal.projected !== null && goal.projected !== undefined) return `heads for ${number(goal.projected)} by ${date(goal.endsAt)}`;
-  return `until ${date(goal.endsAt)}`;
+  if (isNone(goal.current)) return "waiting for the first event";
+  const ends = Date.parse(goal.periodEndsAt ?? goal.endsAt);
+  if (Date.parse(goal.startsAt) > now) return `starts ${moment(goal.startsAt, now)}`;
+  const isOver = Date.parse(goal.endsAt) < now;
+  if (isOver) return goal.status === "completed" ? `ended ${date(goal.endsAt)}` : `ended, missed by ${amount(Math.abs(goal.target - goal.current), goal.unit)}`;
+  if (goal.status === "completed" && goal.direction !== "at_most") return `reached; ends ${moment(ends, now)}`;
+  if (goal.projectedAt && goal.direction !== "at_most") {
+    const at = Date.parse(goal.projectedAt);
+    const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
+    return `reaches ${amount(goal.target, goal.unit)} on ${moment(goal.projectedAt, now)}, ${away}`;
+  }
+  if (!isNone(goal.projected)) return `heads for ${amount(goal.projected, goal.unit)} by ${moment(ends, now)}`;
+  if (!goal.lastConversionAt) return "waiting for the first event";
+  return `until ${moment(ends, now)}`;
 }
 
 // 0..1 along the way from the baseline to the target, for the bar and its pace marker.
 export function share(goal, value) {
   const start = goal.startValue ?? 0;
   const way = goal.target - start;
-  if (value === null || value === undefined || way === 0) return 0;
+  if (isNone(value) || way === 0) return 0;
   return Math.min(1, Math.max(0, (value - start) / way));
+}
+
+// How far what was gained lies from what was to be gained by now: -0.2 is a fifth less. null while it is too early.
+export function toPace(goal) {
+  const start = goal.aggregation === "rate" ? 0 : (goal.startValue ?? 0);
+  const wanted = (goal.expected ?? start) - start;
+  const isEarly = share(goal, goal.expected) < 0.05;
+  return isNone(goal.current) || wanted === 0 || isEarly ? null : (goal.current - start) / wanted - 1;
+}
+
+// Conversions per unit of time over the last hour, or since the goal began. `recent`: by hour, the last one going on.
+export function rate(recent, startsAt, now = Date.now()) {
+  if (!recent?.length) return "–";
+  const gone = (now % 3_600_000) / 3_600_000;
+  const hours = Math.min(1, Math.max(1 / 120, (now - Date.parse(startsAt ?? 0)) / 3_600_000));
+  const hourly = (recent.at(-1) + (recent.at(-2) ?? 0) * (1 - gone)) / hours;
+  if (hourly >= 7200) return `${number(Math.round(hourly / 360) / 10)} /s`;
+  if (hourly >= 120) return `${number(Math.round(hourly / 6) / 10)} /min`;
+  return `${number(Math.round(hourly))} /h`;
 }
 
 export function sparkline(points, width = 100, height = 20) {

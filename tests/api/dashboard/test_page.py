@@ -34,6 +34,36 @@ async def test_a_key_is_exchanged_for_a_session_that_scripts_cannot_read(world: 
     assert (await world.client.get("/")).status_code == 303
 
 
+async def test_signing_in_needs_no_script_and_leads_back_to_the_page_that_was_asked_for(world: World) -> None:
+    asked = await world.client.get("/pipeline")
+    assert asked.headers["location"] == "/sign-in?next=/pipeline"
+    assert 'value="/pipeline"' in (await world.client.get(asked.headers["location"])).text
+    form = {"key": world.project_keys["shop"], "next": "/pipeline"}
+    answer = await world.client.post("/sign-in", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/pipeline")
+    assert (await world.client.get("/pipeline")).status_code == 200
+    assert (await world.client.post("/sign-out", data={"": ""})).status_code == 303
+    assert (await world.client.get("/pipeline")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example", "/a?b", "javascript:x"]
+)
+async def test_signing_in_leads_nowhere_else(world: World, elsewhere: str) -> None:
+    form = {"key": world.project_keys["shop"], "next": elsewhere}
+    assert (await world.client.post("/sign-in", data=form)).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}, {"origin": "null"}]
+)
+async def test_forms_of_other_sites_are_refused(world: World, headers: dict[str, str]) -> None:
+    form = {"key": world.project_keys["shop"]}
+    assert (await world.client.post("/sign-in", data=form, headers=headers)).status_code == 403
+    ours = {"sec-fetch-site": "same-origin", "origin": "http://scorekeeper"}
+    assert (await world.client.post("/sign-in", data=form, headers=ours)).status_code == 303
+
+
 async def test_a_wrong_key_opens_no_session(world: World) -> None:
     answer = await world.client.post("/session", json={"apiKey": "sk_no"})
     assert answer.status_code == 401
@@ -47,7 +77,7 @@ async def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline(world
     assert "http" not in policy
 
 
-@pytest.mark.parametrize("asset", ["page.css", "goals.js", "format.js", "sign_in.js", "icon.svg"])
+@pytest.mark.parametrize("asset", ["page.css", "goals.js", "live.js", "sign_in.js", "icon.svg"])
 async def test_assets_lie_in_the_package(world: World, asset: str) -> None:
     assert (await world.client.get(f"/static/{asset}")).status_code == 200
 

@@ -1,0 +1,80 @@
+"""Forms of the page: read as plain form posts, so that they work without a script, and only from our own pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request
+
+from api.auth import doorkeeper_of
+from api.problems import Problem
+from api.services import Key
+from app.errors import InvalidDefinition
+
+MOST_FIELDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was filled in: the last value of each field, and all of those that may be repeated."""
+
+    pairs: Sequence[tuple[str, str]] = ()
+
+    def text(self, name: str) -> str:
+        return next((value for known, value in reversed(self.pairs) if known == name), "")
+
+    def texts(self, name: str) -> list[str]:
+        return [value for known, value in self.pairs if known == name]
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with a form, by the name of its field; what belongs to no field stands under an empty name."""
+
+    by_field: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, text: str) -> None:
+        self.by_field.setdefault(name, text)
+
+    def add_all(self, error: InvalidDefinition, known: Mapping[str, str]) -> None:
+        """Every problem of a definition; `known`: a field of the definition -> the form's field that it comes from."""
+        for one in (error, *error.others):
+            top = one.field.split("/")[1] if "/" in one.field else ""
+            inside = one.field.removeprefix(f"/{top}").lstrip("/")
+            text = f"{one.problem} {one.remedy}".strip()
+            shown = f"{inside}: {text}" if inside else text[:1].upper() + text[1:]
+            self.add(known.get(top, top if top in known.values() else ""), shown)
+
+
+async def read_form(request: Request) -> Form:
+    """The form that one of our pages sent. Raises Problem."""
+    refuse_foreign_page(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise Problem(415, "A form is sent as application/x-www-form-urlencoded.")
+    raw = await request.body()
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise Problem(400, "The form cannot be read.", code="invalid_form") from error
+    return Form([(name, value.replace("\r\n", "\n")) for name, value in pairs])
+
+
+def refuse_foreign_page(request: Request) -> None:
+    """A form that another site's page sent. The session's cookie is SameSite=Strict already; this holds without it,
+    in browsers that say where a request comes from by either of the two headers."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+    if site not in {"same-origin", "none"} or not is_ours:
+        raise Problem(403, "Forms are only taken from this site's own pages.", code="foreign_page")
+
+
+async def writer(request: Request) -> Key:
+    """The key of the session, which has to be allowed to write. Raises Problem, InvalidApiKey."""
+    key = await doorkeeper_of(request).identify(request)
+    if not key.may("write"):
+        raise Problem(403, "Your API key may read only; sign in with one that may write.", code="missing_scope")
+    return key
