@@ -14,7 +14,7 @@ import uvicorn
 
 from api.main import create_app
 from api.services import Services
-from app.bootstrap import Parts, load_settings, parsing_rules, pipeline_status
+from app.bootstrap import Parts, PipelineReader, load_settings, parsing_rules
 from app.errors import ScorekeeperError, StoreUnavailable
 from app.stores.redis_limits import TokenBuckets
 from app.stores.sql_answers import SqlAnswers
@@ -65,7 +65,9 @@ def build_services(parts: Parts) -> Services:
         audit=parts.definitions.audit,
         now=lambda: int(time.time() * 1000),
         check=lambda: check(parts),
-        pipeline=lambda: pipeline_status(parts),
+        pipeline=PipelineReader(parts).read,
+        dead_letters=parts.letters,
+        generations=parts.generations,
         parsing=rules,
         cors_origins=tuple(one.strip() for one in settings.cors_origins.split(",") if one.strip()),
         start=start,

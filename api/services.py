@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from app.defining import Defining
 from app.domain.event import Event
 from app.domain.parsing import ParsingRules
-from app.ports import DefinitionStore
+from app.ports import DefinitionStore, Which
 from app.reporting import Reporter
 
 
@@ -56,6 +56,25 @@ class Answers(Protocol):
     def forget(self, project: str, key: str) -> None: ...
 
 
+class DeadLetters(Protocol):
+    """Messages that could not be counted. Raise StoreUnavailable, NotFound."""
+
+    async def newest(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        """The newest first."""
+        ...
+
+    async def replay(self, which: Which) -> int:
+        """Send them again; returns how many."""
+        ...
+
+
+class Generations(Protocol):
+    """Complete countings of the log. Raise StoreUnavailable, GenerationMissing."""
+
+    async def states(self) -> Sequence[Any]: ...
+    async def switch(self, number: int) -> Any: ...
+
+
 class Limits(Protocol):
     """Token buckets."""
 
@@ -84,6 +103,8 @@ class Services:
     now: Callable[[], int]
     check: Check
     pipeline: Callable[[], Awaitable[Mapping[str, Any]]]
+    dead_letters: DeadLetters
+    generations: Generations
     parsing: ParsingRules = field(default_factory=ParsingRules)
     cors_origins: tuple[str, ...] = ()
     start: Callable[[], Awaitable[None]] | None = None

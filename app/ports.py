@@ -127,3 +127,18 @@ class CounterReader(Protocol):
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
         """`wanted`: (project, owner, fields). Fields of owners: see fields.py in the domain."""
         ...
+
+
+# ---------------------------------------------------------------- dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which dead letters are meant; None leaves a side open."""
+
+    reason: str | None = None
+    projects: frozenset[str] | None = None
+    """An empty name stands for the letters that name no project."""
+    since: int | None = None
+    """Received at or after this moment; epoch ms."""
+    idents: frozenset[str] | None = None

@@ -1,4 +1,4 @@
-"""For operators: health, metrics, the pipeline's state, the audit log."""
+"""For operators: health, metrics, the audit log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.auth import ADMIN, READ, services_of
+from api.auth import ADMIN, services_of
 from api.bodies import answer
 from api.schemas import PROBLEMS
 from api.services import Key
@@ -37,14 +37,6 @@ async def is_ready(request: Request) -> Response:
 async def metrics() -> Response:
     """In Prometheus' text format; no label holds a project or an id."""
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
-
-
-@router.get("/api/pipeline", operation_id="getPipeline", summary="The pipeline's state", responses=PROBLEMS)
-async def get_pipeline(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
-    """Accounting of the project, lag and freshness per partition, and the workers."""
-    found = await services_of(request).pipeline()
-    projects = found.get("projects", {})
-    return answer(request, {**found, "projects": {key.project: projects.get(key.project, {})}})
 
 
 @router.get("/api/audit", operation_id="listAudit", summary="Who changed what", responses=PROBLEMS)

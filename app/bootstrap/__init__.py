@@ -3,16 +3,17 @@
 addresses.py   where each server is: a setting, or what `scorekeeper up` runs in the data directory
 parts.py       the parts of any process, each made when it is first asked for
 worker.py      what a worker is made of
-pipeline.py    the state of it all, as operators see it
+pipeline.py    the state of it all, as operators see it; accounting.py: what became of every message
 """
 
 from app.bootstrap.addresses import database_url, kafka_address, load_settings, redis_url
 from app.bootstrap.parts import Parts, folding_rules, parsing_rules
-from app.bootstrap.pipeline import pipeline_status
+from app.bootstrap.pipeline import PipelineReader, pipeline_status, read_spans
 from app.bootstrap.worker import WorkerParts, worker_parts
 
 __all__ = [
     "Parts",
+    "PipelineReader",
     "WorkerParts",
     "database_url",
     "folding_rules",
@@ -20,6 +21,7 @@ __all__ = [
     "load_settings",
     "parsing_rules",
     "pipeline_status",
+    "read_spans",
     "redis_url",
     "worker_parts",
 ]

@@ -29,6 +29,7 @@ from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import SqlStatusChanges
+from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.options import KafkaOptions
 from app.streams.publishing import Publisher
@@ -137,6 +138,10 @@ class Parts:
     def publisher(self, topic: str | None = None) -> Publisher:
         """Writes to the first topic that is counted, or to `topic`. Not started."""
         return Publisher(self.kafka.bootstrap, topic or self.settings.topics[0], aiokafka_security(self.kafka))
+
+    @cached_property
+    def letters(self) -> Letters:
+        return Letters(self.topics, self.log, self.settings.dead_letters, self.publisher)
 
     # -- what we do with them
 

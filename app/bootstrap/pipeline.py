@@ -1,105 +1,161 @@
-"""The pipeline's state, as `scorekeeper status`, the API and the page show it: one reading for all of them."""
+"""The pipeline's state, as `scorekeeper status`, the API, its metrics and the page show it: one reading for all."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from app.bootstrap.accounting import fates_by_project, is_balanced, partition_rows
 from app.bootstrap.parts import Parts
+from app.domain.increments import Position
 from app.domain.moments import rfc3339
-from app.errors import GenerationMissing
+from app.errors import GenerationMissing, NotFound, StoreUnavailable
+from app.stores.generations import GenerationState
+from app.stores.redis import RedisCounters
+from app.stores.redis_client import as_store_errors, ask_every_server
 
-FATES = ("received", "counted", "unmatched", "duplicate")
+Spans = Mapping[Position, tuple[int, int]]
+"""Position -> its first offset and its end, as the brokers tell them."""
+
+KEPT_SECONDS = 0.8
+LOG_SECONDS = 5.0
+SILENT_LOG_SECONDS = 1.0
+LOG_TIMEOUT_SECONDS = 3.0
+POLICY_SECONDS = 60.0
+KEEPS_KEYS = "noeviction"
 
 
-async def pipeline_status(parts: Parts) -> dict[str, Any]:
-    """`{partitions, projects, workers, freshAsOf, rebuilding, generation, losses}`. Raises StoreUnavailable.
+async def pipeline_status(parts: Parts, spans: Spans | None) -> dict[str, Any]:
+    """Everything there is to say of the pipeline, JSON-ready. Raises StoreUnavailable.
 
-    `end` and `lag` of a partition are as its worker last saw them.
+    `spans` is what the log holds now; without it (Kafka does not answer) ends and lags are as workers last saw them.
     """
     workers = await parts.signals.workers()
-    shown: dict[str, Any] = {
+    projects = [project.key for project in await asyncio.to_thread(parts.definitions.projects)]
+    revision, _ = await asyncio.to_thread(parts.definitions.revision)
+    found: dict[str, Any] = {
         "partitions": [],
-        "projects": {},
+        "projects": fates_by_project([], projects),
         "workers": [{"id": name, **report} for name, report in sorted(workers.items())],
         "freshAsOf": None,
         "rebuilding": True,
         "generation": None,
+        "generations": await _generations(parts, spans),
         "losses": [],
+        "revision": revision,
+        "logAnswers": spans is not None,
     }
     try:
         counters = await parts.counters()
-        stripes = await counters.snapshot()
+        stripes = await counters.snapshot(["cp", "acct", *(f"p:{key}" for key in projects)])
         fresh = await counters.freshness()
         losses = await counters.losses()
     except GenerationMissing:
-        return shown
-    since = min((at for at, _, _ in fresh.values()), default=0)
-    return {
-        **shown,
-        "partitions": _partitions(stripes, fresh),
-        "projects": accounting_by_project(stripes),
-        "freshAsOf": rfc3339(since or None),
-        "rebuilding": since < counters.generation.created_at,
-        "generation": counters.generation.number,
-        "losses": [{**loss, "at": rfc3339(int(str(loss["at"])))} for loss in losses],
-    }
-
-
-def accounting_by_project(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, Any]]:
-    """Project -> `{received, counted, unmatched, duplicate, rejected: {reason: n}}`."""
-    found: dict[str, dict[str, Any]] = {}
-    for stripe in stripes:
-        for owner, own in stripe.items():
-            if owner.startswith("p:"):
-                found[owner[2:]] = _fates(own)
+        stripes, fresh, losses = [], {}, []
+    else:
+        since = min((at for at, _, _ in fresh.values()), default=0)
+        found["freshAsOf"] = rfc3339(since or None)
+        found["rebuilding"] = since < counters.generation.created_at
+        found["generation"] = counters.generation.number
+    found["partitions"] = partition_rows(stripes, fresh, spans, now=int(time.time() * 1000))
+    found["projects"] = fates_by_project(stripes, projects)
+    found["losses"] = [{**loss, "at": rfc3339(int(str(loss["at"])))} for loss in losses]
+    found["lag"] = sum(row["lag"] for row in found["partitions"])
+    for row in (*found["partitions"], *found["projects"].values()):
+        row["balanced"] = is_balanced(row)
     return found
 
 
-def _fates(own: Mapping[str, int]) -> dict[str, Any]:
-    rejected = {name.partition(":")[2]: n for name, n in own.items() if name.startswith("rejected:")}
-    return {**{fate: own.get(fate, 0) for fate in FATES}, "rejected": rejected}
+async def read_spans(parts: Parts) -> Spans | None:
+    """What the log holds; None when Kafka does not answer or a topic is missing."""
+    try:
+        topics = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
+        return await asyncio.to_thread(parts.topics.ends, [p for topic in topics for p in topic.positions()])
+    except (StoreUnavailable, NotFound):
+        return None
 
 
-def _partitions(
-    stripes: Sequence[Mapping[str, Mapping[str, int]]], fresh: Mapping[str, tuple[int, int, int]]
-) -> list[dict[str, Any]]:
+async def _generations(parts: Parts, spans: Spans | None) -> list[dict[str, Any]]:
     rows = []
-    names = {name for stripe in stripes for name in stripe["cp"]} | set(fresh)
-    now = int(time.time() * 1000)
-    for name in sorted(names, key=_order):
-        topic, partition, incarnation = split_position(name)
-        own: dict[str, int] = {}
-        for stripe in stripes:
-            for field, number in stripe["acct"].items():
-                where, _, fate = field.rpartition("|")
-                if where == name:
-                    own[fate] = own.get(fate, 0) + number
-        checkpoint = min(stripe["cp"].get(name, 0) for stripe in stripes)
-        at, end, seen_at = fresh.get(name, (0, checkpoint, 0))
-        end = max(end, checkpoint)
-        rows.append(
-            {
-                "topic": topic,
-                "partition": partition,
-                "incarnation": incarnation,
-                "checkpoint": checkpoint,
-                "end": end,
-                "lag": end - checkpoint,
-                "freshAsOf": rfc3339(at or None),
-                "silentSeconds": round((now - seen_at) / 1000, 1) if seen_at else None,
-                **_fates(own),
-            }
-        )
+    active = await parts.generations.active_number()
+    for state in await parts.generations.states():
+        row: dict[str, Any] = {
+            "number": state.number,
+            "shown": state.number == active,
+            "createdAt": rfc3339(state.created_at),
+            "finished": state.is_finished,
+            "countedAt": rfc3339(state.counted_at),
+        }
+        if spans is not None:
+            row["counted"], row["messages"] = await _counted(parts, state, spans)
+        rows.append(row)
     return rows
 
 
-def split_position(name: str) -> tuple[str, int, str]:
-    """`topic:partition:incarnation` -> its parts."""
-    topic, partition, incarnation = name.rsplit(":", 2)
-    return topic, int(partition), incarnation
+async def _counted(parts: Parts, state: GenerationState, spans: Spans) -> tuple[int, int]:
+    """How many of the log's messages the generation has counted, and how many there are."""
+    total = sum(end - first for first, end in spans.values())
+    try:
+        counters = RedisCounters(parts.redis, await parts.generations.get(state.number))
+        found = await counters.checkpoints(list(spans))
+    except StoreUnavailable:
+        return 0, total
+    pairs = zip(found, spans.values(), strict=True)
+    return sum(min(max(min(own), first), end) - first for own, (first, end) in pairs), total
 
 
-def _order(name: str) -> tuple[str, int, str]:
-    return split_position(name)
+class PipelineReader:
+    """Readings for any number of askers: at most one a second is made, and the log is asked more seldom."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._reading: asyncio.Task[dict[str, Any]] | None = None
+        self._read_at = 0.0
+        self._spans: Spans | None = None
+        self._asking: asyncio.Task[Spans | None] | None = None
+        self._asked_at = float("-inf")
+        self._policies: list[str] | None = None
+        self._policies_at = float("-inf")
+        self._is_silent = False
+
+    async def read(self) -> dict[str, Any]:
+        """Not older than a second; not to be changed. Raises StoreUnavailable."""
+        if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at > KEPT_SECONDS):
+            self._reading = asyncio.create_task(self._read())
+        return await asyncio.shield(self._reading)
+
+    async def _read(self) -> dict[str, Any]:
+        try:
+            found = await pipeline_status(self._parts, await self._known_spans())
+        finally:
+            self._read_at = time.monotonic()
+        self._is_silent = not any(worker["alive"] for worker in found["workers"])
+        return {**found, "evictionPolicies": await self._eviction_policies()}
+
+    async def _known_spans(self) -> Spans | None:
+        """Workers tell the ends all the time; when they are silent, only the brokers know how the lag grows."""
+        age = time.monotonic() - self._asked_at
+        if age > (SILENT_LOG_SECONDS if self._is_silent else LOG_SECONDS) and self._asking is None:
+            self._asking = asyncio.create_task(read_spans(self._parts))
+        if self._asking is not None:
+            # Brokers that are away are waited for in the background, not by every reading.
+            done, _ = await asyncio.wait([self._asking], timeout=LOG_TIMEOUT_SECONDS if self._spans is None else 0.5)
+            if done:
+                self._spans = self._asking.result()
+                self._asking = None
+                self._asked_at = time.monotonic()
+        return self._spans
+
+    async def _eviction_policies(self) -> list[str] | None:
+        """What Redis does when it is full, of each server; None where it does not tell."""
+        if time.monotonic() - self._policies_at > POLICY_SECONDS:
+            try:
+                with as_store_errors():
+                    answers = await ask_every_server(self._parts.redis, "CONFIG GET", "maxmemory-policy")
+                self._policies = sorted({str(answer.get("maxmemory-policy", KEEPS_KEYS)) for answer in answers})
+            except StoreUnavailable:
+                self._policies = None
+            self._policies_at = time.monotonic()
+        return self._policies

@@ -155,8 +155,14 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
 
     shown = _Shown(f"counted into generation {generation.number}")
 
+    noted = float("-inf")
+
     async def tell_progress(progress: Progress) -> None:
+        nonlocal noted
         shown(progress)
+        if time.monotonic() - noted > SHOWN_SECONDS:
+            noted = time.monotonic()
+            await parts.generations.note_counting(generation.number, int(time.time() * 1000))
 
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()

@@ -68,6 +68,18 @@ class Generation:
         return f"{{sk:{self.number}:{stripe}}}:"
 
 
+@dataclass(frozen=True, slots=True)
+class GenerationState:
+    """What is known of a generation besides its rules; times in epoch ms."""
+
+    number: int
+    created_at: int
+    is_finished: bool
+    """It was counted up to the log's end at least once."""
+    counted_at: int | None
+    """When a rebuild last said that it counts; None when none did."""
+
+
 def spec_key(number: int) -> str:
     return f"sk:generation:{number}"
 
@@ -205,6 +217,25 @@ class Generations:
                 await self.restore_records(generation)
                 return generation
         return None
+
+    async def states(self) -> list[GenerationState]:
+        """Of the generations that exist, oldest first."""
+        found = []
+        for number in await self.numbers():
+            with as_store_errors():
+                at, finished, counted = await self._client.hmget(
+                    spec_key(number), ["created_at", "finished", "counted_at"]
+                )
+            if at is not None:
+                found.append(GenerationState(number, int(at), finished is not None, int(counted) if counted else None))
+        return found
+
+    async def note_counting(self, number: int, now: int) -> None:
+        """Say that a rebuild fills the generation."""
+        with as_store_errors():
+            # Not of one that was dropped meanwhile: a key without a specification would be left.
+            if await self._client.exists(spec_key(number)):
+                await self._client.hset(spec_key(number), "counted_at", now)
 
     async def finish(self, number: int) -> None:
         """Note that the generation was counted up to the log's end."""

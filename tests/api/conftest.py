@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,31 @@ from api.services import Services
 from app.defining import Defining
 from app.domain.event import Event
 from app.errors import StoreUnavailable
+from app.ports import Which
 from app.recording import StatusRecorder
 from app.reporting import Reporter
 from app.stores.database import Database
+from app.stores.generations import GenerationState
 from app.stores.memory import MemoryCounters
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import SqlStatusChanges
+
+PIPELINE: dict[str, Any] = {
+    "projects": {"shop": {"received": 1}, "other": {"received": 2}},
+    "partitions": [],
+    "workers": [],
+    "losses": [],
+    "generations": [],
+    "generation": 1,
+    "rebuilding": False,
+    "freshAsOf": "2027-01-15T08:00:00.000Z",
+    "revision": 1,
+    "lag": 0,
+    "logAnswers": True,
+    "evictionPolicies": ["noeviction"],
+}
 
 
 @dataclass
@@ -41,6 +59,12 @@ class World:
     workers: dict[str, int] = field(default_factory=lambda: {"w": 2**40})
     allowed: int = 1_000_000
     project_keys: dict[str, str] = field(default_factory=dict)
+    redis_is_away: bool = False
+    pipeline: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(PIPELINE))
+    letters: list[dict[str, Any]] = field(default_factory=list)
+    asked: Which | None = None
+    generations: list[GenerationState] = field(default_factory=list)
+    shown_generation: int = 1
 
     async def call(self, method: str, path: str, project: str = "shop", **options: Any) -> httpx.Response:
         headers = {"x-api-key": self.project_keys[project], **options.pop("headers", {})}
@@ -108,7 +132,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         audit=definitions.audit,
         now=lambda: made.now,
         check=_check,
-        pipeline=_pipeline,
+        pipeline=_Pipeline(made).read,
+        dead_letters=_DeadLetters(made),
+        generations=_Generations(made),
     )
     for project in ("shop", "other"):
         definitions.create_project(project, project, "Europe/Berlin")
@@ -125,5 +151,35 @@ async def _check() -> Mapping[str, str | None]:
     return {"redis": None, "kafka": "TimeoutError"}
 
 
-async def _pipeline() -> Mapping[str, Any]:
-    return {"projects": {"shop": {"received": 1}, "other": {"received": 2}}, "partitions": [], "workers": []}
+class _Pipeline:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def read(self) -> Mapping[str, Any]:
+        if self._world.redis_is_away:
+            raise StoreUnavailable("redis", "away")
+        return self._world.pipeline
+
+
+class _DeadLetters:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def newest(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        self._world.asked = which
+        return self._world.letters[:limit]
+
+    async def replay(self, which: Which) -> int:
+        self._world.asked = which
+        return len(self._world.letters)
+
+
+class _Generations:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def states(self) -> list[GenerationState]:
+        return self._world.generations
+
+    async def switch(self, number: int) -> None:
+        self._world.shown_generation = number

@@ -1,0 +1,117 @@
+"""The pipeline, for those who run it: its state, what could not be counted, and which counting is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+
+from api.auth import ADMIN, READ, WRITE, services_of
+from api.bodies import answer, once, read_object
+from api.problems import Problem, invalid
+from api.schemas import PROBLEMS, body_of
+from api.services import Key, Services
+from app.errors import GenerationMissing, InvalidDefinition, NotFound, Reason
+from app.ports import Which
+
+MOST_LETTERS = 200
+MOST_IDENTS = 1_000
+router = APIRouter(prefix="/api", tags=["operations"], responses=PROBLEMS)
+
+
+class ReplayIn(BaseModel):
+    """Which dead letters to send again: those of a reason, those of these ids, or `all`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "unknown_project"}]})
+
+    reason: str | None = None
+    ids: list[str] | None = None
+    all: bool | None = None
+
+
+@router.get("/pipeline", operation_id="getPipeline", summary="The pipeline's state")
+async def get_pipeline(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """What `scorekeeper status` says: the project's accounting, lag and freshness, workers, generations, losses."""
+    found = await services_of(request).pipeline()
+    projects = found.get("projects", {})
+    return answer(request, {**found, "projects": {key.project: projects.get(key.project, {})}})
+
+
+@router.get("/dead-letters", operation_id="listDeadLetters", summary="Messages that could not be counted")
+async def list_dead_letters(
+    request: Request,
+    key: Annotated[Key, Depends(READ)],
+    reason: Annotated[str | None, Query(description="Only those with this reason.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LETTERS)] = 20,
+) -> Response:
+    """The newest first. Letters that name no project are shown where there is only one project."""
+    services = services_of(request)
+    which = Which(_known(reason), await _own(services, key))
+    return answer(request, {"letters": await services.dead_letters.newest(which, limit)})
+
+
+@router.post(
+    "/dead-letters/replay",
+    operation_id="replayDeadLetters",
+    summary="Send dead letters again",
+    openapi_extra=body_of(ReplayIn),
+)
+async def replay_dead_letters(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
+    """Name a `reason` or `ids`, or say `all: true`. Harmless to repeat: what counted once does not count again."""
+
+    async def act() -> Response:
+        services = services_of(request)
+        which = _which(await read_object(request), await _own(services, key))
+        return answer(request, {"replayed": await services.dead_letters.replay(which)})
+
+    return await once(request, key, act)
+
+
+@router.post("/generations/{number}/show", operation_id="showGeneration", summary="Show another counting of the log")
+async def show_generation(request: Request, number: int, key: Annotated[Key, Depends(ADMIN)]) -> Response:
+    """For every project at once. One that a rebuild has not finished is refused: its figures are too low."""
+
+    async def act() -> Response:
+        generations = services_of(request).generations
+        found = {state.number: state for state in await generations.states()}
+        if number not in found:
+            raise NotFound("generation", str(number))
+        if not found[number].is_finished:
+            raise Problem(409, f"Generation {number} is not counted up to the log's end yet.", code="unfinished")
+        try:
+            await generations.switch(number)
+        except GenerationMissing:
+            raise NotFound("generation", str(number)) from None
+        return answer(request, {"generation": number})
+
+    return await once(request, key, act)
+
+
+async def _own(services: Services, key: Key) -> frozenset[str]:
+    projects = await asyncio.to_thread(services.definitions.projects)
+    return frozenset({key.project, *([""] if len(projects) == 1 else [])})
+
+
+def _known(reason: Any) -> str | None:
+    if reason is None:
+        return None
+    if not isinstance(reason, str) or reason not in set(Reason):
+        raise invalid([InvalidDefinition("/reason", f"{reason!r} is no reason.", f"One of: {', '.join(Reason)}.")])
+    return str(reason)
+
+
+def _which(body: dict[str, Any], own: frozenset[str]) -> Which:
+    unknown = sorted(set(body) - {"reason", "ids", "all"})
+    if unknown:
+        raise invalid([InvalidDefinition(f"/{unknown[0]}", "is not known.", "Send reason, ids or all.")])
+    idents = body.get("ids")
+    if idents is not None and not (
+        isinstance(idents, list) and 1 <= len(idents) <= MOST_IDENTS and all(isinstance(one, str) for one in idents)
+    ):
+        raise invalid([InvalidDefinition("/ids", f"has to be a list of 1 to {MOST_IDENTS} ids.", "Send texts.")])
+    if body.get("reason") is None and idents is None and body.get("all") is not True:
+        raise invalid([InvalidDefinition("", "nothing is chosen.", "Send a reason, ids, or all: true.")])
+    return Which(_known(body.get("reason")), own, None, None if idents is None else frozenset(idents))

@@ -1,0 +1,75 @@
+"""The pipeline over HTTP: each project sees its own, and who may change what."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.ports import Which
+from app.stores.generations import GenerationState
+from tests.api.conftest import World
+
+
+async def test_a_project_sees_its_own_accounting_only(world: World) -> None:
+    found = (await world.call("GET", "/api/pipeline")).json()
+    assert found["projects"] == {"shop": {"received": 1}}
+
+
+async def test_without_redis_the_state_is_unknown_and_not_zero(world: World) -> None:
+    world.redis_is_away = True
+    assert (await world.call("GET", "/api/pipeline")).status_code == 503
+
+
+async def test_letters_of_no_project_are_nobodys_while_there_are_several(world: World) -> None:
+    world.letters = [{"id": "events/0/7", "reason": "too_old"}]
+    found = (await world.call("GET", "/api/dead-letters?reason=too_old")).json()
+    assert found == {"letters": world.letters}
+    assert world.asked == Which("too_old", frozenset({"shop"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, ""),
+        ({"reason": "sour"}, "/reason"),
+        ({"reason": ["too_old"]}, "/reason"),
+        ({"ids": []}, "/ids"),
+        ({"ids": "events/0/7"}, "/ids"),
+        ({"reasn": "too_old"}, "/reasn"),
+        ({"all": "yes"}, ""),
+    ],
+)
+async def test_a_replay_says_what_is_wrong_with_its_choice(world: World, body: Any, pointer: str) -> None:
+    refused = await world.call("POST", "/api/dead-letters/replay", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert world.asked is None
+
+
+async def test_a_replay_sends_letters_of_the_keys_project(world: World) -> None:
+    world.letters = [{"id": "events/0/7"}]
+    done = await world.call("POST", "/api/dead-letters/replay", json={"ids": ["events/0/7"]})
+    assert (done.status_code, done.json()) == (200, {"replayed": 1})
+    assert world.asked == Which(None, frozenset({"shop"}), None, frozenset({"events/0/7"}))
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path"),
+    [("read", "POST", "/api/dead-letters/replay"), ("write", "POST", "/api/generations/2/show")],
+)
+async def test_a_key_that_lacks_the_scope_changes_nothing(world: World, scope: str, method: str, path: str) -> None:
+    world.generations = [GenerationState(2, 0, True, None)]
+    _, text = await asyncio.to_thread(lambda: world.keys.create("shop", scopes=[scope]))
+    refused = await world.client.request(method, path, headers={"x-api-key": text}, json={"all": True})
+    assert refused.status_code == 403
+    assert (world.asked, world.shown_generation) == (None, 1)
+
+
+async def test_only_a_finished_counting_is_shown(world: World) -> None:
+    world.generations = [GenerationState(1, 0, True, None), GenerationState(2, 0, False, 1)]
+    assert (await world.call("POST", "/api/generations/2/show")).json()["code"] == "unfinished"
+    assert (await world.call("POST", "/api/generations/3/show")).status_code == 404
+    world.generations[1] = GenerationState(2, 0, True, 1)
+    assert (await world.call("POST", "/api/generations/2/show")).json() == {"generation": 2}
+    assert world.shown_generation == 2
