@@ -15,6 +15,7 @@ from api.auth import READ, doorkeeper_of
 from api.dashboard import reference, signing_in
 from api.dashboard.hub import Hub
 from api.dashboard.pages import VISITOR, PageRoute, page
+from api.dashboard.reasons import REASONS
 from api.problems import Problem
 from api.schemas import PROBLEMS
 from api.services import Key
@@ -47,7 +48,7 @@ async def show_goals(key: VISITOR) -> Response:
 
 @pages.get("/pipeline")
 async def show_pipeline(key: VISITOR) -> Response:
-    return page("pipeline.html", key=key, here="/pipeline")
+    return page("pipeline.html", key=key, here="/pipeline", reasons=REASONS)
 
 
 @router.get(

@@ -60,6 +60,7 @@ async def pipeline_status(parts: Parts, spans: Spans | None) -> dict[str, Any]:
         found["rebuilding"] = since < counters.generation.created_at
         found["generation"] = counters.generation.number
     found["partitions"] = partition_rows(stripes, fresh, spans, now=int(time.time() * 1000))
+    _agree(found)
     found["projects"] = fates_by_project(stripes, projects)
     found["losses"] = [{**loss, "at": rfc3339(int(str(loss["at"])))} for loss in losses]
     found["lag"] = sum(row["lag"] for row in found["partitions"])
@@ -92,6 +93,14 @@ async def _generations(parts: Parts, spans: Spans | None) -> list[dict[str, Any]
             row["counted"], row["messages"] = await _counted(parts, state, spans)
         rows.append(row)
     return rows
+
+
+def _agree(found: dict[str, Any]) -> None:
+    """Of the generation that is shown the partitions know more, and no two figures may differ."""
+    for row in found["generations"]:
+        if row["shown"] and "counted" in row:
+            row["messages"] = sum(one["end"] - one["first"] for one in found["partitions"])
+            row["counted"] = row["messages"] - sum(one["lag"] for one in found["partitions"])
 
 
 async def _counted(parts: Parts, state: GenerationState, spans: Spans) -> tuple[int, int]:
