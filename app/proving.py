@@ -35,6 +35,10 @@ class ReadableCounters(CounterStore, Protocol):
 
     def owners(self) -> Mapping[str, Mapping[str, int]]: ...
 
+    def keep_to(self, known: Mapping[str, int], project: str) -> None:
+        """Count no other experiments and variants of the project than these."""
+        ...
+
 
 class FixedCatalog:
     """Implements CatalogKeeper with one catalog."""
@@ -75,11 +79,11 @@ def checkpoints_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> Mappin
 
 
 def counters_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
-    """Only what goals and conversion goals show: owner -> field -> number."""
+    """Only what goals, conversion goals and experiments show: owner -> field -> number."""
     merged: dict[str, dict[str, int]] = {}
     for stripe in stripes:
         for owner, own in stripe.items():
-            if owner[:2] in {"g:", "h:", "c:", "k:", "x:"}:
+            if owner[:2] in {"g:", "h:", "c:", "k:", "x:", "y:"}:
                 merged[owner] = {name: number for name, number in own.items() if number}
     return merged
 
@@ -112,6 +116,10 @@ async def verify(
         if first < min(marks):
             spans[position] = (first, min(*marks, end))
     memory = make_memory()
+    for owner, known in counters_of(stripes).items():
+        # Which ones came before the limit was reached is decided by the order in which partitions were counted.
+        if owner.startswith("y:") and known.get(fields.REFUSED):
+            memory.keep_to(known, owner[2:])
 
     async def open_counting() -> Counting:
         return Counting(memory, rules)
@@ -168,17 +176,21 @@ def _collect(batch: Batch, catalog: Catalog, rules: FoldingRules, wanted: Mappin
         for ident, occurred_at, owners in _conversions(record, catalog, rules):
             for owner in owners:
                 for one in wanted.get(owner, ()):
-                    if len(one.event_ids) < MAX_IDS and _is_within(one.difference.field, occurred_at):
+                    if len(one.event_ids) < MAX_IDS and _is_within(one.difference, occurred_at):
                         one.event_ids.append(ident)
 
 
-def _is_within(name: str, occurred_at: int) -> bool:
+def _is_within(difference: Difference, occurred_at: int) -> bool:
     """Whether an event of that time falls under the field: an hour's field narrows, all others take every event."""
-    return "." not in name or name.partition(".")[2] == str(occurred_at // fields.HOUR_MS)
+    name = difference.field
+    if difference.owner.startswith("x:") or "." not in name:
+        return True
+    return name.partition(".")[2] == str(occurred_at // fields.HOUR_MS)
 
 
 def _conversions(record: Record, catalog: Catalog, rules: FoldingRules) -> list[tuple[str, int, list[str]]]:
-    """(event id, occurred at, ids of the definitions and goals it counts for), for each event of the message."""
+    """(event id, occurred at, ids of the definitions, goals and experiments it counts for), for each event of the
+    message."""
     try:
         parsed = parse_message(record.value, record.timestamp, record.headers, rules.parsing)
     except InvalidEvent:
@@ -188,12 +200,13 @@ def _conversions(record: Record, catalog: Catalog, rules: FoldingRules) -> list[
         if isinstance(event, InvalidEvent):
             continue
         view = catalog.projects.get(event.project)
-        types = view.by_type.get(event.type) if view is not None else None
-        if types is None:
+        if view is None:
             continue
-        feeds = types.matching(event)
+        types = view.by_type.get(event.type)
+        feeds = types.matching(event) if types is not None else ()
         owners = [feed.definition.id for feed in feeds]
         owners += [goal.id for feed in feeds for goal in (*feed.goals, *feed.denominators)]
+        owners += [fields.experiment_id(event.project, key) for key in event.experiments or ()]
         if owners:
             found.append((event.id or f"(no id, offset {record.offset})", event.occurred_at, owners))
     return found

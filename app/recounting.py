@@ -16,8 +16,8 @@ from app.tracking import Batch, Tracker
 Counters = Mapping[str, Mapping[str, int]]
 """owner -> field -> number"""
 
-APPROXIMATE = frozenset({"last"})
-"""Fields that say when, not how many: not compared."""
+APPROXIMATE = frozenset({"last", "refused"})
+"""Fields that say when or whether, not how many: not compared."""
 
 
 class LogSource(Protocol):

@@ -4,20 +4,30 @@ Owner `g:<goal>`            totals and periods of a goal
 Owner `h:<goal>`            its history: one field an hour and one a day
 Owner `c:<conversion goal>` totals of a conversion goal; `k:<conversion goal>` its history
 
-Field = letter + suffix. Letters: `n` conversions (or unique subjects), `v` and `u` the whole part and the millionths of
-their value, `d` the denominator of a rate, `last` the newest occurred-at. Suffixes: nothing for the total, `@<ms>` for
-the period that starts at that epoch millisecond, `.<hour>` for an hour since the epoch, `/<day>` for a day (ISO date in
-the project's time zone).
+Owner `x:<experiment>`      one experiment; `y:<project>` which experiments and variants of a project are known
+
+Of an experiment: `e|<variant>` subjects exposed, `t|<variant>` when it was seen first (epoch ms), `crossed` subjects
+that saw several variants; and with the suffix `|<conversion goal>|<variant>`: `n` conversions, `s` subjects that
+converted, `v` and `u` their value. Of a project: `k|<key>` and `v|<experiment>|<variant>` what is known, `#` and
+`#<experiment>` how many, `refused` whether any was beyond the limit (not how often).
+
+Of all others, field = letter + suffix. Letters: `n` conversions (or unique subjects), `v` and `u` the whole part and
+the millionths of their value, `d` the denominator of a rate, `last` the newest occurred-at. Suffixes: nothing for the
+total, `@<ms>` for the period that starts at that epoch millisecond, `.<hour>` for an hour since the epoch, `/<day>` for
+a day (ISO date in the project's time zone).
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Final
 
 HOUR_MS: Final = 3_600_000
 MICRO: Final = 1_000_000
 LAST: Final = "last"
+CROSSED: Final = "crossed"
+REFUSED: Final = "refused"
 
 
 def goal_owner(goal_id: str) -> str:
@@ -34,6 +44,23 @@ def conversion_goal_owner(conversion_goal_id: str) -> str:
 
 def conversion_goal_history_owner(conversion_goal_id: str) -> str:
     return f"k:{conversion_goal_id}"
+
+
+def experiment_id(project: str, key: str) -> str:
+    """A name of bounded length for an experiment: keys are other people's texts."""
+    return blake2b(f"{len(project)}:{project}{key}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def experiment_owner(ident: str) -> str:
+    return f"x:{ident}"
+
+
+def experiments_owner(project: str) -> str:
+    return f"y:{project}"
+
+
+def variant_suffix(conversion_goal_id: str, variant: str) -> str:
+    return f"|{conversion_goal_id}|{variant}"
 
 
 def period_suffix(period_start_ms: int) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from app.domain.catalog import Catalog
 from app.domain.event import Event
-from app.domain.increments import Accounting, Change, Increments, Position, Simple, Single
+from app.domain.increments import Accounting, Change, Exposure, Increments, Position, Simple, Single
 from app.domain.parsing import ParsingRules, parse_message
 from app.domain.planning import Plan, make_plan
 from app.domain.type_index import Feed, TypeIndex
@@ -180,6 +180,8 @@ class _Batch:
         if record.offset < tally.lowest:
             return
         tally.received += 1
+        if event.experiments is not None and event.corrects is None:
+            self._expose(tally, event, event.experiments)
         types = tally.types.get(event.type)
         if types is None:
             tally.unmatched += 1
@@ -192,6 +194,14 @@ class _Batch:
             self._count(tally, event, feeds)
         else:
             tally.unmatched += 1
+
+    def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
+        """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
+        exposures = self._increments[tally.stripe].exposures
+        subject = self._rules.hash(event.project, "\0subject", event.subject) if event.subject else None
+        for experiment, variant in experiments.items():
+            exposure = Exposure(event.project, experiment, variant, subject)
+            exposures[exposure] = min(exposures.get(exposure, event.received_at), event.received_at)
 
     def _open(self, project: str) -> _Tally | None:
         view = self._projects.get(project)
@@ -221,7 +231,7 @@ class _Batch:
         for owner in plan.last_owners:
             if occurred_at >= told.get(owner, 0) + LAST_PRECISION_MS:
                 increments.last[owner] = told[owner] = occurred_at
-        if plan.is_simple:
+        if plan.is_simple and event.experiments is None:
             key = (id(plan), epoch)
             known = tally.simple.get(key)
             if known is None:
@@ -266,7 +276,8 @@ class _Batch:
         hash64, project = self._rules.hash, event.project
         session = hash64(project, "\0session", event.session_id) if event.session_id else None
         subject = hash64(project, "\0subject", event.subject) if event.subject else None
-        return Single(project, epoch, identity, session, subject, changes, requires)
+        assignments = () if event.experiments is None else tuple(event.experiments.items())
+        return Single(project, epoch, identity, session, subject, changes, requires, assignments)
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.

@@ -55,6 +55,8 @@ class Part:
     """(seen set, whose): the part counts only the first time."""
     uniques: tuple[tuple[str, tuple[Counter, ...]], ...] = ()
     """(seen set, counters): where the part counts, these grow the first time that the subject is seen in the set."""
+    conversion_goal: str = ""
+    """Where the part counts, it counts for the experiments of its event too, under this id; empty: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,21 @@ class Change:
     parts: tuple[Part, ...]
     values: tuple[tuple[int, int] | None, ...]
     sign: int = 1
+
+
+Assignment: TypeAlias = tuple[str, str]
+"""(experiment, variant)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A subject saw a variant. Of several sightings the earliest decides, and of equal ones the variant's name, so that
+    the partitions may be counted in any order. Without a subject the variant is known to exist, and nobody exposed."""
+
+    project: str
+    experiment: str
+    variant: str
+    subject: int | None
 
 
 @dataclass(slots=True)
@@ -92,6 +109,8 @@ class Single:
     changes: tuple[Change, ...]
     requires: int | None = None
     """Counts only when this id was counted before (corrections)."""
+    assignments: tuple[Assignment, ...] = ()
+    """What it counts for in experiments, under the variant that its subject saw first."""
 
 
 @dataclass(slots=True)
@@ -109,6 +128,8 @@ class Increments:
     projects: dict[str, Accounting] = field(default_factory=dict)
     simple: list[Simple] = field(default_factory=list)
     singles: list[Single] = field(default_factory=list)
+    exposures: dict[Exposure, int] = field(default_factory=dict)
+    """When each was seen, by the broker's clock, epoch ms."""
     last: dict[str, int] = field(default_factory=dict)
     """Owner -> greatest occurred-at of the events that matched, epoch ms."""
 

@@ -5,6 +5,7 @@ Pure, and part of the hot path of `parsing.py`: what is cheap to test is tested 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
@@ -19,7 +20,8 @@ from app.domain.refusal import wrong_data
 from app.errors import InvalidEvent, Reason
 
 MAX_NAME: Final = 200
-"""The longest `type` and the longest `id`, in characters."""
+"""The longest `type`, `id`, experiment key and variant, in characters."""
+MAX_ASSIGNMENTS: Final = 100
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 
 RETRACT: Final = "$retract"
@@ -120,7 +122,7 @@ def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules)
         message.visitor_id or message.anonymous_id or None,
         message.session_id or None,
         data,
-        None if message.experiments is None else assignments(message.experiments),
+        None if message.experiments is None else assignments(message.experiments, project),
         None,
         None,
         decoded,
@@ -168,8 +170,17 @@ def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, proj
     return InvalidEvent(Reason.TOO_OLD, detail, project=project)
 
 
-def assignments(experiments: dict[str, str | int]) -> dict[str, str] | None:
-    return {key: str(variant) for key, variant in experiments.items()} or None
+def assignments(experiments: Mapping[str, str | int], project: str) -> dict[str, str] | None:
+    """Experiment -> variant; an empty name on either side is no assignment. Raises InvalidEvent beyond the limits."""
+    found = {key: str(variant) for key, variant in experiments.items() if key and variant != ""}
+    if len(found) > MAX_ASSIGNMENTS:
+        detail = f"experiments: {len(found)} in one event; at most {MAX_ASSIGNMENTS}"
+        raise InvalidEvent(Reason.INVALID_FIELD, detail, project=project)
+    for key, variant in found.items():
+        if len(key) > MAX_NAME or len(variant) > MAX_NAME:
+            detail = f"experiments: {key[:40]!r}: a key or variant has at most {MAX_NAME} characters"
+            raise InvalidEvent(Reason.INVALID_FIELD, detail, project=project)
+    return found or None
 
 
 def correction_of(message: Message, kind: str, received_at: int, rules: ParsingRules) -> Event:

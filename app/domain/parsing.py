@@ -182,7 +182,7 @@ def _batch(message: Message, received_at: int, rules: ParsingRules, envelope: En
         session_id=message.session_id or "",
         url=message.url or "",
         occurred_at=None if message.timestamp is None else milliseconds(message.timestamp, project),
-        experiments=assignments(message.experiments) if message.experiments else None,
+        experiments=assignments(message.experiments, project) if message.experiments else None,
         is_batch=True,
     )
     if envelope.only is None:

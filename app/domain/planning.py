@@ -106,7 +106,8 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
             if _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
                 counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
         if feed.counts_itself or counted or valued or uniques:
-            parts.append(Part(tuple(counted), tuple(valued), _guard(definition), tuple(uniques)))
+            ident = definition.id if feed.counts_itself else ""
+            parts.append(Part(tuple(counted), tuple(valued), _guard(definition), tuple(uniques), ident))
             value_paths.append(definition.value_property)
     return Plan(
         parts=tuple(parts),

@@ -43,6 +43,9 @@ local sound, bad = pcall(function()
   check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
   for i = 1, #counters do check(counters[i][1], 'hash') end
   for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
+  for _, experiment in ipairs(batch[12] and batch[12][2] or {}) do
+    check('x:' .. experiment[1], 'hash'); check('y:' .. experiment[3], 'hash')
+  end
 end)
 if not sound then
   return {-2, type(bad) == 'table' and bad[1] or tostring(bad)}
@@ -127,9 +130,24 @@ local function count_duplicates(project, number)
   duplicate_total = duplicate_total + number
 end
 
-local function change(sign, indexes, values, whose)
+-- Never '-0', which Redis does not take for an integer.
+local function text(number)
+  if number == 0 then return '0' end
+  return string.format('%.0f', number)
+end
+
+local grown = {}
+local function grow_field(key, field, number)
+  call('HINCRBY', key, field, text(number))
+  grown[#grown + 1] = {key, field, number}
+end
+
+--@experiments.lua
+
+local function change(sign, indexes, values, whose, assignments)
   for i = 1, #indexes do
-    local counts, valued, guard, uniques = unpack(parts[indexes[i]])
+    local counts, valued, guard, uniques, goal = unpack(parts[indexes[i]])
+    if assignments and goal then count_for(assignments, sign, goal, guard, values[i], whose) end
     if not guard or (whose[guard[2]] and is_added(guard[1], whose[guard[2]])) then
       for j = 1, #counts do
         local index = counts[j]
@@ -155,6 +173,7 @@ local function change(sign, indexes, values, whose)
 end
 
 local function count_all()
+  expose_all()
   for i = 1, #simple do
     local project, epoch, indexes, hashes, firsts = unpack(simple[i])
     local seen = 0
@@ -176,28 +195,16 @@ local function count_all()
     if seen > 0 then count_duplicates(project, seen) end
   end
   for i = 1, #singles do
-    local project, epoch, member, required, session, subject, changes = unpack(singles[i])
+    local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
     local is_due = not required or holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)
     if is_due and (not member or is_first(epoch, member)) then
       count_events(project, 1)
       local whose = {session, subject}
-      for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose) end
+      for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose, assignments) end
     else
       count_duplicates(project, 1)
     end
   end
-end
-
--- Never '-0', which Redis does not take for an integer.
-local function text(number)
-  if number == 0 then return '0' end
-  return string.format('%.0f', number)
-end
-
-local grown = {}
-local function grow_field(key, field, number)
-  call('HINCRBY', key, field, text(number))
-  grown[#grown + 1] = {key, field, number}
 end
 
 local function write_all()
@@ -222,6 +229,7 @@ local function write_all()
     if counted[i] then grow_field(key, 'counted', counted[i]) end
     if duplicate[i] then grow_field(key, 'duplicate', duplicate[i]) end
   end
+  local moments = write_experiments()
   local newest = {}
   for i = 1, #last do
     local key = prefix .. last[i][1]
@@ -229,6 +237,7 @@ local function write_all()
   end
   -- From here on nothing can be refused: the types are known, and these values are set, not grown.
   for key, at in pairs(newest) do call('HSET', key, 'last', text(at)) end
+  set_experiments(moments)
   for _, set in pairs(sets) do
     if #set.added > 0 then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
   end
@@ -238,6 +247,7 @@ end
 
 -- Redis keeps what a script wrote before it failed; an id that stayed behind would be taken for a duplicate.
 local function undo_all()
+  undo_experiments()
   for i = 1, #grown do
     local key, field, number = unpack(grown[i])
     call('HINCRBY', key, field, text(-number))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
 from app.ports import Reading
+from app.stores.memory_experiments import MemoryExperiments
 
 
 class _Stripe:
@@ -22,6 +23,7 @@ class _Stripe:
         self.seen: dict[str, set[int]] = defaultdict(set)
         self.accounting: dict[str, int] = defaultdict(int)
         self.projects: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.experiments = MemoryExperiments(self.counters, self._is_added)
 
     def apply(self, increments: Increments) -> Applied:
         name = increments.position.name
@@ -30,6 +32,8 @@ class _Stripe:
             return Applied(applied=False, checkpoint=stored)
         counted: dict[str, int] = defaultdict(int)
         duplicate: dict[str, int] = defaultdict(int)
+        for exposure, at in increments.exposures.items():
+            self.experiments.expose(exposure, at)
         for simple in increments.simple:
             firsts = sum(self._is_first(simple.epoch, member) for member in simple.hashes)
             duplicate[simple.project] += len(simple.hashes) - firsts
@@ -66,6 +70,8 @@ class _Stripe:
 
     def _change(self, single: Single, change: Change) -> None:
         for part, value in zip(change.parts, change.values, strict=True):
+            if part.conversion_goal:
+                self.experiments.count(single, part, value, change.sign)
             if part.guard is not None:
                 seen_set, whose = part.guard
                 who = single.session if whose is Whose.SESSION else single.subject
@@ -128,10 +134,15 @@ class MemoryCounters:
 
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
         owners = [
-            {field: own[field] for field in names if field in own}
+            dict(own) if names == ("*",) else {field: own[field] for field in names if field in own}
             for own, names in ((self.owner(owner), names) for _, owner, names in wanted)
         ]
         return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding)
+
+    def keep_to(self, known: Mapping[str, int], project: str) -> None:
+        """Count no other experiments and variants of the project than these: its limit counts as reached."""
+        for stripe in self._stripes:
+            stripe.experiments.keep_to(known, project)
 
     def owner(self, owner: str) -> Mapping[str, int]:
         """All fields of one owner, from whichever stripe holds it."""

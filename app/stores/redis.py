@@ -18,7 +18,12 @@ from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
 from app.stores.redis_packing import pack
 
-_SCRIPT: Final = (Path(__file__).parent / "apply.lua").read_text(encoding="utf-8")
+_HERE: Final = Path(__file__).parent
+_SCRIPT: Final = (
+    (_HERE / "apply.lua")
+    .read_text(encoding="utf-8")
+    .replace("--@experiments.lua\n", (_HERE / "experiments.lua").read_text(encoding="utf-8"))
+)
 _REPORT: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
@@ -178,7 +183,7 @@ class RedisCounters:
 
     async def _owner_names(self, prefix: str) -> set[str]:
         names = {"cp", "wm", "acct"}
-        async for key in self._client.scan_iter(match=_escape(prefix) + "[ghckpx]:*", count=1000):
+        async for key in self._client.scan_iter(match=_escape(prefix) + "[ghckpxy]:*", count=1000):
             names.add(key.decode()[len(prefix) :])
         return names
 

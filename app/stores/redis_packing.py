@@ -3,21 +3,27 @@
 [checkpoint field, expected, next offset, watermark,
  partition accounting [[field, n]…], projects [[key, [[field, n]…]]…], counters [[owner, field]…],
  simple [[project, epoch, [counter…], "hash hash …", events without id]…],
- parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…]]…],
- singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…]]…] (all hashes),
- last [[owner, ms]…]]
+ parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false]…],
+ singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false]…]
+   (all hashes),
+ last [[owner, ms]…],
+ experiments false | [[most experiments, most variants], [[id, key, project's key]…], [[experiment, variant]…],
+   [[variant, subject|false, ms]…]]]
 change = [sign, [part…], [value…]]; a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
 
-Projects, counters and parts are named by their index from 1; hashes are decimal text: a Lua number would lose bits.
+Projects, counters, parts, experiments and variants are named by their index from 1; hashes are decimal text: a Lua
+number would lose bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgpack
 
-from app.domain.increments import Counter, Increments, Part, Whose
+from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS
+from app.domain.fields import experiment_id
+from app.domain.increments import Counter, Exposure, Increments, Part, Whose
 from app.stores.memory import accounting_fields
 
 
@@ -57,7 +63,27 @@ class _Parts:
             self._indexes.of(part.valued),
             [guard[0], 1 if guard[1] is Whose.SESSION else 2] if guard is not None else False,
             [[seen_set, self._indexes.of(counters)] for seen_set, counters in part.uniques],
+            part.conversion_goal or False,
         ]
+
+
+class _Experiments:
+    """Numbers each experiment and each variant of one from 1, in the order of first use."""
+
+    def __init__(self) -> None:
+        self._experiments: dict[tuple[str, str], int] = {}
+        self._variants: dict[tuple[int, str], int] = {}
+
+    def of(self, project: str, experiment: str, variant: str) -> int:
+        number = self._experiments.setdefault((project, experiment), len(self._experiments) + 1)
+        return self._variants.setdefault((number, variant), len(self._variants) + 1)
+
+    def pack(self, exposures: Mapping[Exposure, int]) -> list[object] | bool:
+        seen = [[self.of(e.project, e.experiment, e.variant), _text(e.subject), at] for e, at in exposures.items()]
+        if not self._variants:
+            return False
+        named = [[experiment_id(project, key), key, project] for project, key in self._experiments]
+        return [[MAX_EXPERIMENTS, MAX_VARIANTS], named, [list(variant) for variant in self._variants], seen]
 
 
 def pack(increments: Increments) -> bytes:
@@ -69,6 +95,7 @@ def pack(increments: Increments) -> bytes:
         for s in increments.simple
     ]
     parts = _Parts(indexes)
+    experiments = _Experiments()
     singles = [
         [
             project_index[s.project],
@@ -78,6 +105,7 @@ def pack(increments: Increments) -> bytes:
             _text(s.session),
             _text(s.subject),
             [[c.sign, parts.of(c.parts), [value or False for value in c.values]] for c in s.changes],
+            [experiments.of(s.project, *assignment) for assignment in s.assignments] or False,
         ]
         for s in increments.singles
     ]
@@ -94,6 +122,7 @@ def pack(increments: Increments) -> bytes:
             parts.packed,
             singles,
             list(increments.last.items()),
+            experiments.pack(increments.exposures),
         ]
     )
     return packed

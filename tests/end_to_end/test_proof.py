@@ -79,6 +79,8 @@ class Shop:
                 self._sessions.add(session)
                 self.visits += 1
             event |= {"type": "pageview", "url": f"https://shop.example/p/{chance:.2f}"}
+        if self._random.random() < 0.5:
+            event["experiments"] = {"button": self._random.choice(["red", "red", "green"])}
         line = json.dumps(event).encode()
         self._sent[event["id"]] = line
         return line
@@ -107,6 +109,13 @@ def test_the_shop_is_counted_proved_emptied_and_counted_again(scorekeeper: Deplo
         verdict = json.loads(scorekeeper.run("verify", "--json", check=False))
         assert [d["counted"] - d["recounted"] for d in verdict["differences"]] == [1]
         assert verdict["differences"][0]["eventIds"]
+
+        (tested,) = client.keys("{sk:1:0}:x:*")
+        client.hincrby(tested, "e|red", 1)
+        verdict = json.loads(scorekeeper.run("verify", "--json", check=False))
+        (exposed,) = [d for d in verdict["differences"] if d["field"] == "e|red"]
+        assert exposed["counted"] - exposed["recounted"] == 1
+        assert exposed["eventIds"]
 
         client.flushall()
     eventually(lambda: figures(scorekeeper) == pytest.approx(shop.figures()), what="counting again from the log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ Hashes = Mapping[str, Mapping[str, int]]
 
 
 def differences(held: Hashes, answer: Answer, definitions: Mapping[str, str]) -> list[str]:
-    """`definitions`: id -> kind, of all that ever existed. The counters of every one are compared, and the accounting
-    of every project, partition and reason."""
+    """`definitions`: id -> kind, of all that ever existed. The counters of every one are compared, every
+    experiment, and the accounting of every project, partition and reason."""
     found: list[str] = []
     for ident, kind in definitions.items():
         owner, figures = ("g", answer.goals) if kind == "goal" else ("c", answer.conversion_goals)
@@ -30,7 +31,40 @@ def differences(held: Hashes, answer: Answer, definitions: Mapping[str, str]) ->
             found.append(f"project {project}: {has_fates}, but the log says {fates}")
         if not _adds_up(own):
             found.append(f"project {project}: the accounting does not add up: {dict(own)}")
-    return [*found, *_partition_differences(held, answer)]
+    return [*found, *_experiment_differences(held, answer), *_partition_differences(held, answer)]
+
+
+def _experiment_differences(held: Hashes, answer: Answer) -> list[str]:
+    """Every field of every experiment, also of those that the log does not know."""
+    wanted: dict[str, dict[str, int]] = {}
+    for (project, key), tested in answer.experiments.items():
+        ident = hashlib.blake2b(f"{len(project)}:{project}{key}".encode(), digest_size=16).hexdigest()
+        fields = wanted[f"x:{ident}"] = {"crossed": tested.crossed}
+        fields |= {f"e|{variant}": number for variant, number in tested.exposed.items()}
+        fields |= {f"t|{variant}": at for variant, at in tested.first_at.items()}
+        for (goal, variant), figures in tested.conversions.items():
+            fields[f"n|{goal}|{variant}"] = figures.conversions
+            fields[f"s|{goal}|{variant}"] = len(tested.converted[goal, variant])
+            fields[f"micros|{goal}|{variant}"] = figures.micros
+    found: list[str] = []
+    for owner in sorted({*wanted, *(name for name in held if name.startswith("x:"))}):
+        has, should = _with_micros(held.get(owner, {})), wanted.get(owner, {})
+        found += [
+            f"experiment {owner}, {name}: {has.get(name, 0)}, but the log says {should.get(name, 0)}"
+            for name in sorted({*has, *should})
+            if has.get(name, 0) != should.get(name, 0)
+        ]
+    return found
+
+
+def _with_micros(own: Mapping[str, int]) -> dict[str, int]:
+    """`v` and `u` as one number."""
+    found: dict[str, int] = {}
+    for name, number in own.items():
+        letter, rest = name[:2], name[2:]
+        place, factor = (f"micros|{rest}", MICRO if letter == "v|" else 1) if letter in ("v|", "u|") else (name, 1)
+        found[place] = found.get(place, 0) + number * factor
+    return found
 
 
 def _partition_differences(held: Hashes, answer: Answer) -> list[str]:

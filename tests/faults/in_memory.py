@@ -171,6 +171,16 @@ class World:
     async def read(self, tracker: Tracker, size: int = 20) -> None:
         """Read the whole log in batches of `size`, as the consumer does: from the checkpoints, and where it is told."""
         next_offset = dict(await tracker.assign(list(self.log)))
+        while await self._is_behind(tracker, next_offset):
+            await self._read_from(tracker, next_offset, size)
+
+    async def _is_behind(self, tracker: Tracker, next_offset: dict[Position, int]) -> bool:
+        """A store that goes back takes the counts of partitions along in which nothing is left to be read."""
+        if all(next_offset[position] >= len(own) for position, own in self.log.items()):
+            next_offset.update(await tracker.assign_again())
+        return any(next_offset[position] < len(own) for position, own in self.log.items())
+
+    async def _read_from(self, tracker: Tracker, next_offset: dict[Position, int], size: int) -> None:
         while any(next_offset[position] < len(own) for position, own in self.log.items()):
             for position, own in self.log.items():
                 start = next_offset[position]
@@ -180,7 +190,7 @@ class World:
                 outcome = await tracker.track(Batch(position, start, start + len(some), some))
                 next_offset[position] = start + len(some) if outcome.seek_to is None else outcome.seek_to
                 if outcome.recount:
-                    next_offset = {each: tracker.checkpoint(each) or 0 for each in self.log}
+                    next_offset.update({each: tracker.checkpoint(each) or 0 for each in self.log})
 
     def differences(self) -> list[str]:
         """Between the counters and the oracle's answer."""

@@ -51,6 +51,18 @@ class Figures:
 
 
 @dataclass(slots=True)
+class Tested:
+    """What one experiment has to show, per variant."""
+
+    exposed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    first_at: dict[str, int] = field(default_factory=dict)
+    crossed: int = 0
+    conversions: dict[tuple[str, str], Figures] = field(default_factory=lambda: defaultdict(Figures))
+    """By (conversion goal, variant)."""
+    converted: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+@dataclass(slots=True)
 class Answer:
     """Every figure, and every message by its fate."""
 
@@ -62,6 +74,8 @@ class Answer:
     """By reason, over all partitions."""
     received: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     """Per partition."""
+    experiments: dict[tuple[str, str], Tested] = field(default_factory=lambda: defaultdict(Tested))
+    """By (project, experiment)."""
 
 
 def count(
@@ -78,9 +92,11 @@ def count(
     by_project = {key: [one for one in definitions if one.project == key] for key in projects}
     for key in projects:
         answer.projects[key] = dict.fromkeys(FATES, 0)
+    messages = sorted(messages, key=lambda one: (one.at, one.partition, one.offset))
+    firsts = _expose(answer, messages, projects, poison)
     seen: set[tuple[str, str]] = set()
     first_times: set[tuple[str, str, str]] = set()
-    for message in sorted(messages, key=lambda one: (one.at, one.partition, one.offset)):
+    for message in messages:
         answer.received[message.partition] += 1
         if message.value in poison:
             answer.rejected[poison[message.value]] += 1
@@ -103,8 +119,58 @@ def count(
                 seen.add((project, event["id"]))
             fates["counted"] += 1
             for definition in matched:
-                _count(answer, event, definition, [one for one in acting if one.kind == "goal"], first_times)
+                goals = [one for one in acting if one.kind == "goal"]
+                _count(answer, event, definition, goals, first_times)
+                _count_tested(answer, event, definition, firsts, first_times)
     return answer
+
+
+def _expose(
+    answer: Answer, messages: Sequence[Message], projects: Mapping[str, int], poison: Mapping[bytes | None, str]
+) -> dict[tuple[str, str, str], str]:
+    """(project, experiment, subject) -> the variant that it saw first; of two at one moment, the first by name."""
+    sightings: dict[tuple[str, str, str], list[tuple[int, str]]] = defaultdict(list)
+    for message in messages:
+        if message.value in poison:
+            continue
+        event = json.loads(message.value or b"", parse_float=Decimal)
+        project, subject = event["projectKey"], _subject(event)
+        if project not in projects or message.at < projects[project]:
+            continue
+        for key, variant in event.get("experiments", {}).items():
+            tested = answer.experiments[project, key]
+            tested.first_at[variant] = min(tested.first_at.get(variant, message.at), message.at)
+            if subject is not None:
+                sightings[project, key, subject].append((message.at, variant))
+    for (project, key, _), seen in sightings.items():
+        answer.experiments[project, key].exposed[min(seen)[1]] += 1
+        answer.experiments[project, key].crossed += len({variant for _, variant in seen}) > 1
+    return {whose: min(seen)[1] for whose, seen in sightings.items()}
+
+
+def _count_tested(
+    answer: Answer,
+    event: Mapping[str, Any],
+    definition: Definition,
+    firsts: Mapping[tuple[str, str, str], str],
+    first_times: set[tuple[str, str, str]],
+) -> None:
+    project, subject = event["projectKey"], _subject(event)
+    for key, variant in event.get("experiments", {}).items():
+        if not _is_due(event, definition, key, first_times):
+            continue
+        place = definition.id, variant if subject is None else firsts[project, key, subject]
+        tested = answer.experiments[project, key]
+        tested.conversions[place].conversions += 1
+        tested.conversions[place].micros += _micros(event, definition)
+        if subject is not None:
+            tested.converted[place].add(subject)
+
+
+def _micros(event: Mapping[str, Any], definition: Definition) -> int:
+    path = definition.body.get("valueProperty")
+    value = Decimal(event["data"].get(path, 0)) if path else Decimal(0)
+    return int(value * MICRO) if abs(value) <= MAX_VALUE else 0
 
 
 def _holds(event: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
@@ -140,15 +206,9 @@ def _count(
     goals: Sequence[Definition],
     first_times: set[tuple[str, str, str]],
 ) -> None:
-    counting = definition.body.get("counting", "every_event")
-    if counting != "every_event":
-        who = str(event["sessionId"] if counting == "once_per_session" else _subject(event))
-        if (counting, definition.id, who) in first_times:
-            return
-        first_times.add((counting, definition.id, who))
-    path = definition.body.get("valueProperty")
-    value = Decimal(event["data"].get(path, 0)) if path else Decimal(0)
-    micros = int(value * MICRO) if abs(value) <= MAX_VALUE else 0
+    if not _is_due(event, definition, "", first_times):
+        return
+    micros = _micros(event, definition)
     own = answer.conversion_goals[definition.id]
     own.conversions += 1
     own.micros += micros
@@ -165,6 +225,21 @@ def _count(
         shown.conversions += 1
         if aggregation == "sum":
             shown.micros += micros
+
+
+def _is_due(
+    event: Mapping[str, Any], definition: Definition, experiment: str, first_times: set[tuple[str, str, str]]
+) -> bool:
+    """Whether it is the first of its session or visitor, where only these count; in an experiment, the first that
+    carries an assignment to it."""
+    counting = definition.body.get("counting", "every_event")
+    if counting == "every_event":
+        return True
+    who = str(event["sessionId"] if counting == "once_per_session" else _subject(event))
+    first = (f"{counting} {experiment}", definition.id, who)
+    is_due = first not in first_times
+    first_times.add(first)
+    return is_due
 
 
 def _is_in_time(occurred_at: int, goal: Definition) -> bool:

@@ -1,4 +1,7 @@
-"""Traffic from a seed: several projects, duplicates anywhere, out-of-order and late events, poison of every kind."""
+"""Traffic from a seed: several projects, duplicates anywhere, out-of-order and late events, poison of every kind.
+
+Some events carry assignments to experiments; most visitors see one variant of each, some several.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Any, Final
 from tests.faults.poison import LOOKS_LIKE_POISON, POISON
 
 PROJECTS: Final = ("shop", "docs", "app")
+EXPERIMENTS: Final = ("button", "price|*{x}")
+VARIANTS: Final = ("control", "red", "blau|é")
 HOUR_MS: Final = 3_600_000
 
 CONVERSION_GOALS: Final[tuple[dict[str, Any], ...]] = (
@@ -109,6 +114,14 @@ class Traffic:
             "sessionId": f"{visitor}-{chance.randrange(5)}",
             "data": {"plan": chance.choice(("pro", "free")), "amount": chance.randrange(1, 20_000) / 100},
         }
+        if chance.random() < 0.4:
+            event["experiments"] = {
+                key: chance.choice(VARIANTS)
+                if chance.random() < 0.1
+                else VARIANTS[zlib.crc32((key + visitor).encode()) % 3]
+                for key in EXPERIMENTS
+                if chance.random() < 0.7
+            }
         if chance.random() < 0.02:
             event.update(chance.choice(LOOKS_LIKE_POISON))
         elif chance.random() < 0.02:

@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.domain.increments import Accounting, Applied, Change, Increments, Part, Position, Simple, Single
+from app.domain.increments import (
+    Accounting,
+    Applied,
+    Assignment,
+    Change,
+    Exposure,
+    Increments,
+    Part,
+    Position,
+    Simple,
+    Single,
+)
 from app.domain.parsing import ParsingRules
 from app.stores.generations import Generations, new_rules
 from app.stores.memory import MemoryCounters
@@ -43,10 +54,15 @@ def single(
     session: int | None = None,
     subject: int | None = None,
     requires: int | None = None,
+    assignments: tuple[Assignment, ...] = (),
 ) -> Single:
     parts = parts or (Part((GOAL,)),)
     change = Change(parts, tuple(values) or (None,) * len(parts), sign)
-    return Single(SHOP, epoch, ident, session, subject, (change,), requires)
+    return Single(SHOP, epoch, ident, session, subject, (change,), requires, assignments)
+
+
+def exposure(experiment: str, variant: str, subject: int | None, project: str = SHOP) -> Exposure:
+    return Exposure(project, experiment, variant, subject)
 
 
 def increments(
@@ -59,6 +75,7 @@ def increments(
     rejected: Mapping[str, int] | None = None,
     last: Mapping[str, int] | None = None,
     stripe: int = 0,
+    exposures: Mapping[Exposure, int] | None = None,
 ) -> Increments:
     """A batch whose accounting is that of its events; its next offset follows from their number."""
     rejected = dict(rejected or {})
@@ -83,6 +100,7 @@ def increments(
         simple=list(simples),
         singles=list(singles),
         last=dict(last or {}),
+        exposures=dict(exposures or {}),
     )
 
 

@@ -13,19 +13,31 @@ from hypothesis import strategies as st
 from app.domain.increments import Increments, Part, Position, Single, Whose
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import connect
-from tests.stores.counting import adds_up, apply, increments, new_redis_store, simple, single, state_of
+from tests.stores.counting import adds_up, apply, exposure, increments, new_redis_store, simple, single, state_of
 
 PARTS = [
     Part((("g:a", "n"), ("h:a", "n.1"))),
-    Part((("c:b", "n"),), guard=("o:b", Whose.SESSION)),
+    Part((("c:b", "n"),), guard=("o:b", Whose.SESSION), conversion_goal="b"),
     Part((("c:c", "n"),), guard=("o:c", Whose.SUBJECT)),
-    Part((), valued=(("g:d", "n@1"), ("h:d", "n/2026-01-01"))),
+    Part((), valued=(("g:d", "n@1"), ("h:d", "n/2026-01-01")), conversion_goal="d"),
     Part((("g:e", "d"),), uniques=(("q:e", (("g:e", "n"),)), ("q:e@1", (("g:e", "n@1"),)))),
     Part((), valued=(("g:f", "n"),), guard=("o:f", Whose.SESSION), uniques=(("q:f", (("g:f", "n@1"),)),)),
 ]
 IDS = st.one_of(st.integers(-6, 6), st.sampled_from([2**63 - 1, -(2**63), 10**9, -(10**9), 10**18]))
 EPOCHS = st.integers(10, 13)
 VALUES = st.one_of(st.none(), st.tuples(st.integers(-(10**12), 10**12), st.integers(0, 999_999)))
+KEYS, VARIANTS = st.sampled_from(["x", "y|\n{"]), st.sampled_from(["a", "b", "é|", "ab"])
+EXPOSURES = st.dictionaries(
+    st.builds(
+        exposure,
+        KEYS,
+        VARIANTS,
+        st.none() | IDS,
+        st.sampled_from(["shop", "other"]),
+    ),
+    st.integers(1_000, 1_003),
+    max_size=5,
+)
 SIMPLES = st.builds(
     lambda ids, epoch, without_id, project: simple(*ids, epoch=epoch, without_id=without_id, project=project),
     st.lists(IDS, max_size=6),
@@ -47,23 +59,26 @@ def singles(draw: st.DrawFn) -> Single:
         session=draw(st.none() | IDS),
         subject=draw(st.none() | IDS),
         requires=draw(st.none() | st.none() | IDS),
+        assignments=tuple(draw(st.dictionaries(KEYS, VARIANTS, max_size=2)).items()),
     )
 
 
 BATCHES = st.builds(
-    lambda simples, some, expected, partition, last: increments(
+    lambda simples, some, expected, partition, last, exposures: increments(
         *simples,
         singles=some,
         expected=expected,
         next_offset=expected + 1,
         position=Position("events", partition, "t"),
         last=last,
+        exposures=exposures,
     ),
     st.lists(SIMPLES, max_size=3),
     st.lists(singles(), max_size=5),
     st.integers(0, 2),
     st.integers(0, 1),
     st.dictionaries(st.sampled_from(["g:a", "c:b"]), st.integers(1, 2**44), max_size=2),
+    EXPOSURES,
 )
 
 

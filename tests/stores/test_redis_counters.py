@@ -9,24 +9,46 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.domain.fields import experiment_id
 from app.domain.increments import Increments, Part, Whose
 from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generations
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client, connect
 from tests.servers.redises import RedisServer
-from tests.stores.counting import POSITION, apply, everything, increments, new_redis_store, simple, single, state_of
+from tests.stores.counting import (
+    POSITION,
+    apply,
+    everything,
+    exposure,
+    increments,
+    new_redis_store,
+    simple,
+    single,
+    state_of,
+)
 
 GUARDED = single(
     9, Part((("g:x", "n"),), guard=("o:cg", Whose.SESSION), uniques=(("q:x", (("g:x", "n@1"),)),)), session=1, subject=2
 )
 
 
+TESTED = single(
+    7, Part((("g:x", "n"),), conversion_goal="cg"), values=[(3, 5)], subject=2, assignments=(("test", "a"),)
+)
+TEST = experiment_id("shop", "test")
+
+
 def full_batch(expected: int = 0) -> Increments:
     """A batch that writes keys of every kind."""
     valued = single(8, Part((), valued=(("g:v", "n"),)), values=[(3, 5)])
     return increments(
-        simple(1, 2, 3), simple(4, epoch=11), singles=[GUARDED, valued], expected=expected, last={"g:goal": 5}
+        simple(1, 2, 3),
+        simple(4, epoch=11),
+        singles=[GUARDED, valued, TESTED],
+        expected=expected,
+        last={"g:goal": 5},
+        exposures={exposure("test", "a", 2): 1_000, exposure("test", "b", 3): 1_001},
     )
 
 
@@ -38,6 +60,7 @@ def full_batch(expected: int = 0) -> Increments:
     [
         *("cp", "wm", "acct", "p:shop", "g:goal", "g:x", "g:v", "s:d:9", "s:d:10", "s:d:11", "s:d:10:0", "s:d:11:0"),
         *("s:o:cg", "s:o:cg:0", "s:q:x", "s:q:x:0"),
+        *(f"x:{TEST}", "y:shop", f"b:{TEST}", f"b:{TEST}:0", f"b:{TEST}:cg", f"b:{TEST}:cg:0"),
     ],
 )
 async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(client: Client, name: str) -> None:
@@ -48,7 +71,7 @@ async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(cli
         await apply(store, full_batch())
     assert await everything(client) == before
     await client.delete(store.generation.prefix(0) + name)
-    assert (await apply(store, full_batch())).counted == 6
+    assert (await apply(store, full_batch())).counted == 7
 
 
 @pytest.mark.parametrize(
@@ -62,6 +85,10 @@ async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(cli
         ("p:shop", "counted", str(2**63 - 1)),
         ("acct", f"{POSITION.name}|counted", "x"),
         ("s:d:10", "n", "x"),
+        (f"x:{TEST}", "e|a", "x"),
+        (f"x:{TEST}", "u|cg|a", str(2**63 - 1)),
+        ("y:shop", "#", "x"),
+        (f"b:{TEST}", "n", "x"),
     ],
 )
 async def test_a_number_that_cannot_grow_stops_the_batch_before_anything_changes(
@@ -101,7 +128,7 @@ async def test_a_missing_generation_is_refused(client: Client) -> None:
     await apply(store, full_batch())
     await client.flushall()
     with pytest.raises(GenerationMissing):
-        await apply(store, full_batch(6))
+        await apply(store, full_batch(7))
     with pytest.raises(GenerationMissing):
         await store.checkpoints([POSITION])
     assert await client.dbsize() == 0
@@ -114,7 +141,7 @@ async def test_another_generation_of_the_same_number_is_refused(client: Client) 
     new = await new_redis_store(client)
     assert new.generation.number == old.generation.number
     before = await everything(client)
-    for expected in (0, 6):
+    for expected in (0, 7):
         with pytest.raises(GenerationMissing):
             await apply(old, full_batch(expected))
     with pytest.raises(GenerationMissing):
@@ -178,11 +205,11 @@ async def test_a_redis_that_refuses_to_write_changes_nothing(
         allow = refuse(plain)
         try:
             with pytest.raises(StoreUnavailable):
-                await apply(store, full_batch(6))
+                await apply(store, full_batch(7))
         finally:
             allow()
     assert await state_of(store) == before
-    assert (await apply(store, full_batch(6))).duplicate == 6
+    assert (await apply(store, full_batch(7))).duplicate == 7
 
 
 async def test_a_redis_that_is_away_is_said_to_be(tmp_path: Path) -> None:
