@@ -149,6 +149,21 @@ class Tracker:
         except GenerationMissing:
             return None
 
+    async def has_gone_back(self) -> bool:
+        """Whether the store has a lower checkpoint than it once confirmed: it lost writes, and the counters with them.
+
+        A batch would notice; a log to which nothing is added has none. Raises StoreUnavailable, GenerationMissing.
+        """
+        if self._counting is None:
+            return False
+        confirmed = {position: tuple(own) for position, own in self._checkpoints.items()}
+        stored = await self._counting.store.checkpoints(list(confirmed))
+        return any(
+            now < then
+            for of_position, before in zip(stored, confirmed.values(), strict=True)
+            for now, then in zip(of_position, before, strict=True)
+        )
+
     @property
     def is_waiting(self) -> bool:
         """Whether a store that does not answer is being asked again."""

@@ -139,6 +139,7 @@ class Worker:
         while not self.app.should_stop:
             try:
                 await self._expect_positions()
+                await self._look_for_lost_writes()
                 await self.report()
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
@@ -194,6 +195,12 @@ class Worker:
     async def _assign_again(self) -> None:
         await self.partitions.starts_again()
         self.rewind(list(self.partitions.positions))
+
+    async def _look_for_lost_writes(self) -> None:
+        """Before anything is reported as complete: a Redis that went back took counters along."""
+        if await self.tracker.has_gone_back():
+            log.warning("Redis went back to an earlier state: counting again what it lost")
+            await self._assign_again()
 
     async def _look_for_recreated_topics(self) -> None:
         if int(time.monotonic()) % 5 == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 
 import pytest
@@ -62,6 +63,20 @@ async def test_one_fault_of_the_store_changes_no_count(fault: str, when: int) ->
     await world.read(world.tracker())
     assert world.differences() == []
     assert world.letters.missing_from(world.log) == []
+
+
+async def test_a_store_that_lost_writes_is_noticed_without_a_batch() -> None:
+    world = World(log_of(4, 200))
+    tracker = world.tracker()
+    assert not await tracker.has_gone_back()
+    await tracker.assign(list(world.log))
+    before = copy.deepcopy(world.counters)
+    await world.read(tracker)
+    assert not await tracker.has_gone_back()
+    world.store.inner = before
+    assert await tracker.has_gone_back()
+    await tracker.assign_again()
+    assert not await tracker.has_gone_back()
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from app.embedded.process import ChildProcess
+from app.stores.redis_client import REDIS_ERRORS
 from tests.faults.proxy import RedisProxy
 from tests.faults.site import Site
 from tests.faults.traffic import PROJECTS
@@ -68,9 +69,18 @@ class Breaker:
         """The workers that run and are not frozen."""
         return [worker for worker in self._site.running() if worker.pid not in self._frozen]
 
+    def counting(self) -> Sequence[ChildProcess]:
+        """Those of them that said a moment ago that they have partitions. Raises what Redis's driver raises."""
+        owners = self._site.owners()
+        return [worker for worker in self.awake() if worker.pid in owners]
+
     def _any_worker(self) -> ChildProcess | None:
-        awake = self.awake()
-        return self._chance.choice(awake) if awake else None
+        """One that counts if there is one: to break one that only starts proves less."""
+        try:
+            chosen = self.counting() or self.awake()
+        except REDIS_ERRORS:
+            chosen = self.awake()
+        return self._chance.choice(chosen) if chosen else None
 
     def _kill_worker(self) -> None:
         worker = self._any_worker()

@@ -98,6 +98,15 @@ def dead_letters_later() -> None:
     _set(Tracker, "__init__", start_with_later)
 
 
+def no_look_for_lost_writes() -> None:
+    from app.tracking import Tracker
+
+    async def never(_: Tracker) -> bool:
+        return False
+
+    _set(Tracker, "has_gone_back", never)
+
+
 SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "compare-and-set": no_compare_and_set,
     "deduplication": no_deduplication,
@@ -105,6 +114,7 @@ SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "hole-check": no_hole_check,
     "dead-letters-first": dead_letters_later,
     "undo": no_undo,
+    "lost-writes": no_look_for_lost_writes,
 }
 
 

@@ -133,6 +133,17 @@ def test_after_redis_recovers_every_count_is_exact(make_site: MakeSite, fault: C
         assert [worker.exit_code() for worker in workers] == [None, None]
 
 
+def test_what_an_idle_log_lost_in_redis_is_counted_again_without_a_new_message(make_site: MakeSite) -> None:
+    """`make proof` found it with seed 104: nobody asks Redis for anything when there is nothing to count."""
+    site = make_site(seed=29)
+    site.start_workers(2)
+    site.publish(300)
+    site.wait_until_counted()
+    go_back(site)
+    site.wait_until_counted()
+    assert site.differences() == []
+
+
 def test_a_lost_pointer_never_loses_a_message(make_site: MakeSite) -> None:
     site = make_site(seed=22)
     site.start_workers(2)

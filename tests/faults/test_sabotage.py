@@ -33,6 +33,7 @@ QUICK = [
     ("hole-check", TRACKING + "test_a_hole_is_not_counted_but_read_again"),
     ("dead-letters-first", TRACKING + "test_dead_letters_are_written_before_the_checkpoint_moves"),
     ("dead-letters-first", TRACKING + "test_while_dead_letters_cannot_be_written_the_partition_waits"),
+    ("lost-writes", TRACKING + "test_a_store_that_lost_writes_is_noticed_without_a_batch"),
     ("undo", REDIS + "test_a_key_of_another_type_stops_the_batch_before_anything_changes[s:o:cg]"),
 ]
 LONG = [
@@ -41,6 +42,7 @@ LONG = [
     ("deduplication", "test_workers.py::test_kills_at_any_moment_change_no_count"),
     ("seek", "test_redis.py::test_after_redis_recovers_every_count_is_exact[go_back]"),
     ("hole-check", "test_redis.py::test_after_redis_recovers_every_count_is_exact[go_back]"),
+    ("lost-writes", "test_redis.py::test_what_an_idle_log_lost_in_redis_is_counted_again_without_a_new_message"),
     ("dead-letters-first", "test_workers.py::test_a_crash_at_each_step_of_the_write_path_changes_no_count[applied]"),
 ]
 
