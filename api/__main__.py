@@ -57,6 +57,7 @@ def build_services(parts: Parts) -> Services:
         definitions=parts.definitions,
         defining=parts.defining,
         reporter=parts.reporter,
+        experiments=parts.experiments,
         keys=parts.keys,
         publisher=sender,
         recent=RecentEvents(parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules),

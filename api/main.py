@@ -12,7 +12,7 @@ from api import problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
-from api.routes import conversion_goals, events, goals, operations, pipeline
+from api.routes import conversion_goals, events, experiments, goals, operations, pipeline
 from api.services import Services
 
 DESCRIPTION = """\
@@ -43,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(goals.router)
     app.include_router(conversion_goals.router)
     app.include_router(events.router)
+    app.include_router(experiments.router)
     app.include_router(operations.router)
     app.include_router(pipeline.router)
     if services.cors_origins:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from app.defining import Defining
 from app.domain.event import Event
 from app.domain.parsing import ParsingRules
+from app.experiments import Experiments
 from app.ports import DefinitionStore, Which
 from app.reporting import Reporter
 
@@ -94,6 +95,7 @@ class Services:
     definitions: DefinitionStore
     defining: Defining
     reporter: Reporter
+    experiments: Experiments
     keys: Keys
     publisher: Publisher
     recent: RecentEvents

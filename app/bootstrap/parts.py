@@ -18,6 +18,7 @@ from app.domain.parsing import ParsingRules
 from app.domain.progress import Thresholds
 from app.embedded.running import make_private_directory
 from app.errors import EmbeddedUnavailable, InvalidSettings, StoreUnavailable
+from app.experiments import Experiments
 from app.ports import CatalogSignals
 from app.recording import StatusRecorder
 from app.reporting import Reporter
@@ -156,6 +157,10 @@ class Parts:
     @cached_property
     def reporter(self) -> Reporter:
         return Reporter(self.definitions, self.reader, self.status_changes, thresholds=thresholds(self.settings))
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        return Experiments(self.definitions, self.reader)
 
     @cached_property
     def status_recorder(self) -> StatusRecorder:

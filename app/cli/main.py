@@ -15,6 +15,7 @@ import typer
 from app.cli.cases import check_cases
 from app.cli.dead_letters import dead_letters
 from app.cli.doctor import doctor
+from app.cli.experiments import experiments
 from app.cli.goals import goals, watch
 from app.cli.matching import match
 from app.cli.parts import api, migrate, worker
@@ -49,6 +50,7 @@ app.command("publish")(publish)
 app.command("wait")(wait)
 app.command("goals")(goals)
 app.command("watch")(watch)
+app.command("experiments")(experiments)
 app.command("status")(status)
 app.add_typer(projects, name="projects")
 app.add_typer(keys, name="keys")

@@ -16,6 +16,7 @@ from api.services import Services
 from app.defining import Defining
 from app.domain.event import Event
 from app.errors import StoreUnavailable
+from app.experiments import Experiments
 from app.ports import Which
 from app.recording import StatusRecorder
 from app.reporting import Reporter
@@ -124,6 +125,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         definitions=definitions,
         defining=Defining(definitions, _Signals(made), live_timeout_seconds=0.2),
         reporter=reporter,
+        experiments=Experiments(definitions, counters),
         keys=keys,
         publisher=_Publisher(made),
         recent=_Recent(made),
