@@ -12,7 +12,7 @@ from api import problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
-from api.routes import conversion_goals, events, experiments, goals, operations, pipeline
+from api.routes import conversion_goals, events, experiments, goals, operations, pipeline, recent
 from api.services import Services
 
 DESCRIPTION = """\
@@ -40,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.doorkeeper = Doorkeeper(services)
     problems.install(app)
     dashboard.mount(app)  # before the goals: /api/goals/stream is no goal
+    app.include_router(recent.router)
     app.include_router(goals.router)
     app.include_router(conversion_goals.router)
     app.include_router(events.router)

@@ -26,6 +26,7 @@ from app.domain.progress import (
     number,
     read_counts,
     shown_period,
+    shown_span,
 )
 from app.domain.status_changes import StatusChange, sentence
 from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
@@ -124,9 +125,9 @@ class Reporter:
             if goal is None:
                 continue
             suffix = shown_period(goal, now)
-            asked.add(project, fields.goal_owner(goal.id), [*(letter + suffix for letter in "nvud"), fields.LAST])
-            names: Sequence[str] = ("*",) if only is not None else ["n" + hour for hour in hours]
-            asked.add(project, fields.goal_history_owner(goal.id), names)
+            totals, points = [*(letter + suffix for letter in "nvud"), fields.LAST], ["n" + hour for hour in hours]
+            asked.add(project, fields.goal_owner(goal.id), totals if only is None else ("*",))
+            asked.add(project, fields.goal_history_owner(goal.id), points if only is None else ("*",))
         reading = await self._read(asked)
         found = iter(reading.owners) if reading is not None else None
         items = []
@@ -139,6 +140,7 @@ class Reporter:
             item["recent"] = [history.get("n" + hour, 0) for hour in hours]
             if only is not None:
                 item["history"] = _points(history, goal)
+                item["periods"] = _periods(counters, goal)
             items.append(item)
         return _report(items, reading)
 
@@ -256,22 +258,34 @@ def _status_change(change: StatusChange) -> dict[str, Any]:
 
 
 def _points(history: Mapping[str, int], goal: Goal) -> dict[str, Any]:
-    letter = "n" if goal.aggregation is not Aggregation.SUM else "v"
-    hourly: dict[int, Any] = {}
-    daily: dict[str, Any] = {}
-    for name, amount in history.items():
-        if not name.startswith(letter):
-            continue
-        kind, where = name[1:2], name[2:]
-        shown = amount if letter == "n" else number(fields.exact_value(amount, history.get("u" + name[1:], 0)))
-        if kind == ".":
-            hourly[int(where)] = shown
-        elif kind == "/":
-            daily[where] = shown
+    """By hour and by day: what came; for a rate also what it is a part of."""
+    hourly = {int(name[2:]) for name in history if name[1:2] == "."}
+    daily = {name[2:] for name in history if name[1:2] == "/"}
     return {
-        "hourly": [{"at": rfc3339(hour * HOUR_MS), "value": hourly[hour]} for hour in sorted(hourly)],
-        "daily": [{"date": day, "value": daily[day]} for day in sorted(daily)],
+        "hourly": [{"at": rfc3339(h * HOUR_MS), **_point(history, goal, f".{h}")} for h in sorted(hourly)],
+        "daily": [{"date": day, **_point(history, goal, f"/{day}")} for day in sorted(daily)],
     }
+
+
+def _point(history: Mapping[str, int], goal: Goal, suffix: str) -> dict[str, Any]:
+    counts = read_counts(history, suffix)
+    if goal.aggregation is Aggregation.RATE:
+        return {"value": counts.count, "denominator": counts.denominator}
+    return {"value": number(counts.value) if goal.aggregation is Aggregation.SUM else counts.count}
+
+
+def _periods(counters: Mapping[str, int], goal: Goal) -> list[dict[str, Any]]:
+    """Each period in which something counted, oldest first."""
+    if goal.period is None:
+        return []
+    starts = sorted({int(name[2:]) for name in counters if name[1:2] == "@"})
+    found = []
+    for start in starts:
+        begins, ends = shown_span(goal, start)
+        at_its_end = measure(goal, read_counts(counters, fields.period_suffix(start)), ends, ends)
+        shown = {"startsAt": rfc3339(begins), "endsAt": rfc3339(ends), "current": number(at_its_end.current)}
+        found.append({**shown, "progress": number(at_its_end.progress)})
+    return found
 
 
 def _report(items: Sequence[dict[str, Any]], reading: Reading | None) -> Report:

@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
 from api.auth import READ, doorkeeper_of
-from api.dashboard import reference, signing_in
+from api.dashboard import goal_pages, reference, signing_in
 from api.dashboard.hub import Hub
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.dashboard.reasons import REASONS
@@ -37,7 +37,7 @@ def mount(app: FastAPI) -> None:
         return await services.reporter.list_goals(project, services.now())
 
     app.state.hub = Hub(read)
-    for part in (router, pages, signing_in.router, signing_in.pages, reference.router):
+    for part in (router, pages, goal_pages.pages, signing_in.router, signing_in.pages, reference.router):
         app.include_router(part)
 
 

@@ -123,7 +123,7 @@ async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) ->
     for ident, definition in named.items():
         compiled = compile_conversion_goal(definition, ident=ident, project=key.project)
         verdicts.append(_verdict(compiled, explain(event, compiled)))
-    return answer(request, {"event": _event(event), "verdicts": verdicts})
+    return answer(request, {"event": show_event(event), "verdicts": verdicts})
 
 
 @router.get("/api/event-types", operation_id="listEventTypes", summary="What was seen lately")
@@ -198,11 +198,12 @@ def _shown(done: Defined) -> dict[str, object]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def show_event(event: Event) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.type,
         "occurredAt": rfc3339(event.occurred_at),
+        "receivedAt": rfc3339(event.received_at),
         "url": event.url,
         "userId": event.user_id,
         "visitorId": event.visitor_id,
@@ -237,9 +238,9 @@ def _preview(found: Preview, *, edited: bool) -> dict[str, Any]:
         "ofType": found.of_type,
         "matched": found.matched,
         "perHour": [{"at": rfc3339(hour * HOUR_MS), "count": found.per_hour[hour]} for hour in sorted(found.per_hour)],
-        "samples": [_event(event) for event in found.matching],
+        "samples": [show_event(event) for event in found.matching],
         "missed": [
-            {"event": _event(event), "why": describe(failure) if (failure := e.first_failure()) else ""}
+            {"event": show_event(event), "why": describe(failure) if (failure := e.first_failure()) else ""}
             for event, e in found.missed
         ],
         "clauses": [asdict(count) for count in found.clauses],
@@ -250,7 +251,7 @@ def _preview(found: Preview, *, edited: bool) -> dict[str, Any]:
             "gained": found.gained,
             "lost": found.lost,
             "unchanged": found.unchanged,
-            "gainedSamples": [_event(event) for event in found.gained_samples],
-            "lostSamples": [_event(event) for event in found.lost_samples],
+            "gainedSamples": [show_event(event) for event in found.gained_samples],
+            "lostSamples": [show_event(event) for event in found.lost_samples],
         }
     return shown

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from app.domain.event import Event
 from app.domain.increments import Position
@@ -16,6 +18,18 @@ MOST_MESSAGES = 20_000
 """How far back is looked, over all partitions: a busy neighbour must not make a preview slow."""
 
 
+_KEPT = 4
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was read already, so that a preview at each keystroke reads only what came in between."""
+
+    until: dict[Position, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class RecentEvents:
     """Reads with consumers of its own; counting never notices. Raises StoreUnavailable."""
 
@@ -24,21 +38,29 @@ class RecentEvents:
         self._log = log
         self._names = names
         self._rules = rules
+        self._known: OrderedDict[tuple[str, int], _Known] = OrderedDict()
 
     async def recent(self, project: str, limit: int) -> list[Event]:
         """At most `limit` of the newest valid events, oldest first by when they were received."""
-        ends = await asyncio.to_thread(self._ends)
-        share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
-        found = await asyncio.gather(
-            *(
-                self._read(position, max(first, end - share), end, project)
-                for position, (first, end) in ends.items()
-                if end > first
+        known = self._known.setdefault((project, limit), _Known())
+        self._known.move_to_end((project, limit))
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        async with known.lock:
+            ends = await asyncio.to_thread(self._ends)
+            share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
+            found = await asyncio.gather(
+                *(
+                    self._read(position, max(first, end - share, known.until.get(position, 0)), end, project)
+                    for position, (first, end) in ends.items()
+                    if end > max(first, known.until.get(position, 0))
+                )
             )
-        )
-        events = [event for some in found for event in some]
-        events.sort(key=lambda event: event.received_at)
-        return events[-limit:]
+            events = known.events + [event for some in found for event in some]
+            events.sort(key=lambda event: event.received_at)
+            known.events = events[-limit:]
+            known.until = {position: end for position, (_, end) in ends.items()}
+            return list(known.events)
 
     def _ends(self) -> dict[Position, tuple[int, int]]:
         positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]

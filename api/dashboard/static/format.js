@@ -21,6 +21,8 @@ export const compact = (value) => (isNone(value) ? "–" : withMinus(Math.abs(va
 export const percent = (value) => (isNone(value) ? "–" : withMinus(percents.format(value)));
 export const signed = (value, format = number) => (isNone(value) ? "–" : `${value > 0 ? "+" : ""}${format(value)}`);
 export const amount = (value, unit) => `${number(value)}${unit && !isNone(value) ? ` ${unit}` : ""}`;
+// A value that was computed for a goal: nobody makes half a conversion.
+export const figure = (goal, value) => (isNone(value) ? "–" : number(["count", "unique"].includes(goal.aggregation) ? Math.round(value) : value));
 export const statusWord = (status) => WORDS[status] ?? "Waiting";
 export const statusShape = (status) => SHAPES[status] ?? "◌";
 export const time = (moment) => clock.format(new Date(moment));
@@ -46,10 +48,10 @@ export function ago(moment, now = Date.now()) {
   return `${span(seconds * 1000)} ago`;
 }
 
-// A moment with as much of it as its distance asks for.
+// A moment with as much of it as its distance asks for: only the time when it is today.
 export function moment(at, now = Date.now()) {
   const distance = Math.abs(new Date(at).getTime() - now);
-  if (distance < DAY_MS) return hourAndMinute(at);
+  if (new Date(at).toDateString() === new Date(now).toDateString()) return hourAndMinute(at);
   return distance < 20 * DAY_MS ? dateAndTime(at) : date(at);
 }
 
@@ -67,7 +69,7 @@ export function outlook(goal, now = Date.now()) {
     const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
     return `reaches ${amount(goal.target, goal.unit)} on ${moment(goal.projectedAt, now)}, ${away}`;
   }
-  if (!isNone(goal.projected)) return `heads for ${amount(goal.projected, goal.unit)} by ${moment(ends, now)}`;
+  if (!isNone(goal.projected)) return `heads for ${figure(goal, goal.projected)}${goal.unit ? ` ${goal.unit}` : ""} by ${moment(ends, now)}`;
   if (!goal.lastConversionAt) return "waiting for the first event";
   return `until ${moment(ends, now)}`;
 }

@@ -1,6 +1,6 @@
 // One goal as a row of the list. Made once and updated in place, so that focus stays and nothing flickers.
 import { attribute, element, set } from "./dom.js";
-import { ago, amount, fullTime, number, outlook, percent, rate, share, signed, sparkline, statusShape, statusWord, toPace } from "./format.js";
+import { ago, amount, figure, fullTime, number, outlook, percent, rate, share, signed, sparkline, statusShape, statusWord, toPace } from "./format.js";
 
 const WIDTH = 300;
 
@@ -43,7 +43,7 @@ export function showRow(parts, goal) {
   attribute(parts.fill, "width", (share(goal, goal.current) * WIDTH).toFixed(1));
   attribute(parts.pace, "x", Math.min(WIDTH - 5, Math.max(0, share(goal, goal.expected) * WIDTH - 2.5)).toFixed(1));
   attribute(parts.row, "data-status", goal.status ?? "");
-  attribute(parts.bar, "aria-label", `${amount(goal.current, goal.unit)} of ${amount(goal.target, goal.unit)}; expected by now ${number(goal.expected)}`);
+  attribute(parts.bar, "aria-label", `${amount(goal.current, goal.unit)} of ${amount(goal.target, goal.unit)}; expected by now ${figure(goal, goal.expected)}`);
   attribute(parts.status, "data-status", goal.status ?? "");
   set(parts.status, `${statusShape(goal.status)} ${statusWord(goal.status)}`);
   attribute(parts.status, "title", goal.statusSource === "manual" ? "set by hand" : "");

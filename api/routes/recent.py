@@ -1,0 +1,104 @@
+"""What happened lately, read back from the log: the project's newest events, and a goal's newest conversions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from api.auth import READ, services_of
+from api.bodies import answer
+from api.routes.conversion_goals import RECENT, show_event
+from api.schemas import PROBLEMS
+from api.services import Key, Services
+from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
+from app.domain.event import Event
+from app.domain.goal import Goal
+from app.domain.goal_definition import compile_goal
+from app.domain.matching import matches
+from app.errors import InvalidDefinition
+
+router = APIRouter(responses=PROBLEMS)
+
+
+@router.get("/api/events/recent", operation_id="listRecentEvents", summary="The newest events", tags=["events"])
+async def list_recent_events(
+    request: Request,
+    key: Annotated[Key, Depends(READ)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    type: Annotated[str | None, Query(max_length=200)] = None,  # noqa: A002  # the name in the address
+) -> Response:
+    """Newest first, read back from the log; `receivedAt` is the broker's time."""
+    events = await services_of(request).recent.recent(key.project, RECENT)
+    newest = (event for event in reversed(events) if type is None or event.type == type)
+    return answer(request, [show_event(event) for _, event in zip(range(limit), newest, strict=False)])
+
+
+@router.get(
+    "/api/goals/{goal_id}/conversions",
+    operation_id="listConversions",
+    summary="A goal's newest conversions",
+    tags=["goals"],
+)
+async def list_conversions(
+    request: Request,
+    goal_id: str,
+    key: Annotated[Key, Depends(READ)],
+    limit: Annotated[int, Query(ge=1, le=500)] = 20,
+) -> Response:
+    """Newest first, of the newest events that the log holds, each with what it matched. Copies are left out; which of a
+    visitor's events was the first is not looked up, so that a definition that counts once shows each of them."""
+    services = services_of(request)
+    goal = await asyncio.to_thread(_goal, services, key.project, goal_id)
+    feeding = await asyncio.to_thread(_feeding, services, key.project, goal)
+    events = await services.recent.recent(key.project, RECENT) if feeding else []
+    return answer(request, {"seen": len(events), "conversions": conversions(events, goal, feeding, limit)})
+
+
+def conversions(
+    events: Sequence[Event], goal: Goal, feeding: Mapping[str, ConversionGoal], limit: int
+) -> list[dict[str, Any]]:
+    """Those of `events` (in the log's order) that are conversions of the goal, the last to happen first."""
+    seen: set[str] = set()
+    found: list[tuple[int, dict[str, Any]]] = []
+    taken_back = {event.corrects for event in events if event.corrects is not None and event.restated is None}
+    for event in events:
+        if event.corrects is not None or (event.id is not None and event.id in taken_back):
+            continue
+        if not goal.starts_at <= event.occurred_at <= goal.ends_at or event.id in seen:
+            continue
+        matched = [definition for definition in feeding.values() if matches(event, definition)]
+        if not matched:
+            continue
+        if event.id is not None:
+            seen.add(event.id)
+        by = [{"id": definition.id, "name": definition.name} for definition in matched]
+        found.append((event.occurred_at, {**show_event(event), "conversionGoals": by}))
+    return [shown for _, shown in sorted(found, key=lambda one: -one[0])[:limit]]
+
+
+def _goal(services: Services, project: str, ident: str) -> Goal:
+    owner = services.definitions.project(project)
+    version = services.definitions.get(project, "goal", ident)
+    return compile_goal(
+        version.body, ident=ident, project=project, time_zone=owner.time_zone, created_at=version.created_at
+    )
+
+
+def _feeding(services: Services, project: str, goal: Goal) -> dict[str, ConversionGoal]:
+    """The active conversion goals that feed the goal, by id; without one that cannot be compiled."""
+    _, versions = services.definitions.current(project, "conversion_goal")
+    found = {}
+    for version in versions:
+        try:
+            definition = compile_conversion_goal(version.body, ident=version.id, project=project)
+        except InvalidDefinition:
+            continue
+        wanted = goal.conversion_goal_ids
+        feeds = definition.metric == goal.metric if wanted is None else version.id in wanted
+        if feeds and definition.status is DefinitionStatus.ACTIVE:
+            found[version.id] = definition
+    return found
