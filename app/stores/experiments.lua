@@ -2,8 +2,8 @@
 --
 -- A subject belongs to the variant that it saw first by the broker's clock (of two at one moment: by name), whatever the
 -- order in which the partitions are counted. So when an earlier sighting comes late, what the subject did moves with it.
--- To know that, a book holds a line for each subject: `b:<experiment>` its sighting, `<ms>|<crossed>|<variant>`, and
--- `b:<experiment>:<conversion goal>` what it did, `<conversions>|<whole>|<millionths>`. A book is a family of hashes that
+-- To know that, a book holds a line for each subject: `l:<experiment>` its sighting, `<ms>|<crossed>|<variant>`, and
+-- `l:<experiment>:<conversion goal>` what it did, `<conversions>|<whole>|<millionths>`. A book is a family of hashes that
 -- grows by linear hashing like a seen set, small enough to stay listpacks, about 30 bytes a line.
 local LINES = 64
 local limits, experiments, variants, exposures = unpack(batch[12] or {{}, {}, {}, {}})
@@ -13,7 +13,7 @@ local by_owner, earliest, allowed = {}, {}, {}
 local function open_book(name)
   local book = books[name]
   if not book then
-    local key = prefix .. 'b:' .. name
+    local key = prefix .. 'l:' .. name
     local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
     size, buckets = tonumber(size or '0'), tonumber(buckets or '1')
     if not size or not buckets then error(key .. ' holds no numbers') end

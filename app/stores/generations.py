@@ -10,7 +10,7 @@ Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, s
   cp, wm                  hash: position -> checkpoint; position -> newest broker timestamp below it
   acct, p:<project>       hash: accounting by position and by project
   g: h: c: k: x: y:       counters, see app/domain/fields.py
-  b:<book>, b:<book>:<i>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
+  l:<book>, l:<book>:<i>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
   s:<set>, s:<set>:<i>    a seen set: its size and number of buckets; its buckets
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
 """

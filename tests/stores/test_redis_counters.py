@@ -60,7 +60,7 @@ def full_batch(expected: int = 0) -> Increments:
     [
         *("cp", "wm", "acct", "p:shop", "g:goal", "g:x", "g:v", "s:d:9", "s:d:10", "s:d:11", "s:d:10:0", "s:d:11:0"),
         *("s:o:cg", "s:o:cg:0", "s:q:x", "s:q:x:0"),
-        *(f"x:{TEST}", "y:shop", f"b:{TEST}", f"b:{TEST}:0", f"b:{TEST}:cg", f"b:{TEST}:cg:0"),
+        *(f"x:{TEST}", "y:shop", f"l:{TEST}", f"l:{TEST}:0", f"l:{TEST}:cg", f"l:{TEST}:cg:0"),
     ],
 )
 async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(client: Client, name: str) -> None:
@@ -88,7 +88,7 @@ async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(cli
         (f"x:{TEST}", "e|a", "x"),
         (f"x:{TEST}", "u|cg|a", str(2**63 - 1)),
         ("y:shop", "#", "x"),
-        (f"b:{TEST}", "n", "x"),
+        (f"l:{TEST}", "n", "x"),
     ],
 )
 async def test_a_number_that_cannot_grow_stops_the_batch_before_anything_changes(
