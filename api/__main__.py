@@ -7,13 +7,11 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
-
-import uvicorn
 
 from api.main import create_app
 from api.services import Services
+from api.serving import make_server
 from app.bootstrap import Parts, PipelineReader, load_settings, parsing_rules
 from app.errors import ScorekeeperError, StoreUnavailable
 from app.stores.redis_limits import TokenBuckets
@@ -26,7 +24,8 @@ from config.logging import set_up
 from config.settings import Settings
 
 CHECK_SECONDS = 1.5
-DRAIN_SECONDS = 3
+PATIENCE_SECONDS = 1.0
+"""How long a store may take before it counts as away: a request asks several, and answers within two seconds."""
 
 
 def build_services(parts: Parts) -> Services:
@@ -39,6 +38,7 @@ def build_services(parts: Parts) -> Services:
         "reads": settings.reads_per_minute,
         "writes": settings.writes_per_minute,
         "events": settings.events_per_minute,
+        "page_reads": settings.page_reads_per_minute,
     }
 
     recording: list[asyncio.Task[None]] = []
@@ -70,7 +70,8 @@ def build_services(parts: Parts) -> Services:
         dead_letters=parts.letters,
         generations=parts.generations,
         parsing=rules,
-        cors_origins=tuple(one.strip() for one in settings.cors_origins.split(",") if one.strip()),
+        cors_origins=settings.allowed_origins,
+        write_seconds=settings.live_timeout_seconds,
         start=start,
         stop=stop,
     )
@@ -101,37 +102,11 @@ async def check(parts: Parts) -> Mapping[str, str | None]:
     return dict(zip(names, found, strict=True))
 
 
-class _Server(uvicorn.Server):
-    """Ends event streams as soon as it is asked to end; uvicorn alone would wait for their clients."""
-
-    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
-        super().__init__(config)
-        self._closing = closing
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.set()
-        super().handle_exit(sig, frame)
-
-
 def serve(settings: Settings) -> int:
     """Block until it is asked to end; the exit code."""
-    parts = Parts(settings, "api")
+    parts = Parts(settings, "api", patience_seconds=PATIENCE_SECONDS)
     app = create_app(build_services(parts))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        loop="uvloop",
-        http="httptools",
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = _Server(config, app.state.hub.closing)
+    server = make_server(app, settings, app.state.hub.closing)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1

@@ -1,6 +1,7 @@
 """Who asks: an API key in a header, or the page's session cookie; and whether he may.
 
-A key is looked up at most once a second per process, so that a revoked one ends within a second everywhere.
+A key is looked up again after less than a second in every process, so that a revoked one ends within a second
+everywhere. While the database is away, who was known a short while ago is still believed: reads go on.
 """
 
 from __future__ import annotations
@@ -9,66 +10,140 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from fastapi import Request
 
 from api.problems import Problem
 from api.services import Key, Services
-from app.errors import InvalidApiKey
+from app.domain.api_key import parse_key
+from app.errors import InvalidApiKey, StoreUnavailable
+from app.patience import within
 
 SESSION_COOKIE = "scorekeeper_session"
-_REMEMBERED_SECONDS = 1.0
+FRESH_SECONDS = 0.8
+BELIEVED_SECONDS = 300.0
+"""How long a key is believed that cannot be looked up again. Nobody can revoke one in a database that is away."""
+_LOOK_UP_SECONDS = 1.5
+_LOOK_UP_AGAIN_SECONDS = 0.5
 _REMEMBERED = 10_000
 _FAILURES_PER_MINUTE = 30
+_HOLD_SECONDS = 0.5
+_HELD = 1_000
 
 
 class Doorkeeper:
-    """Finds out who asks. Remembers answers for a second, and addresses that fail too often for a minute."""
+    """Finds out who asks. `clock` gives seconds.
 
-    def __init__(self, services: Services) -> None:
+    An address that fails too often is answered late and without a look-up, so that a flood of wrong keys costs its
+    sender more than us; who is known already does not notice, even from the same address.
+    """
+
+    def __init__(self, services: Services, clock: Any = time.monotonic) -> None:
         self._keys = services.keys
+        self._clock = clock
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Key]] = {}
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._held = 0
 
     async def identify(self, request: Request) -> Key:
         """Raises InvalidApiKey, Problem(429), StoreUnavailable."""
-        address = request.client.host if request.client else "?"
         text = _header_key(request)
         token = request.cookies.get(SESSION_COOKIE)
         if text is None and token is None:
             raise InvalidApiKey("send your API key in the header x-api-key (or Authorization: Bearer)")
+        if text is not None:
+            return await self.admit(request, text)
+        return await self._admit(address_of(request), token or "", is_session=True)
+
+    async def admit(self, request: Request, text: str) -> Key:
+        """Whose API key this is. Raises like `identify`."""
+        return await self._admit(address_of(request), text, is_session=False)
+
+    async def _admit(self, address: str, secret: str, *, is_session: bool) -> Key:
         # Never kept in the clear, not even in memory.
-        mark = hashlib.sha256(f"{text or ''}\0{'' if text else token}".encode()).hexdigest()
+        mark = hashlib.sha256(f"{is_session}\0{secret}".encode()).hexdigest()
+        now = self._clock()
         known = self._known.get(mark)
-        if known is not None and time.monotonic() - known[0] < _REMEMBERED_SECONDS:
+        if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
-        self._refuse_failing(address)
+        if known is None:
+            await self._refuse_failing(address)
         try:
-            key: Key = await asyncio.to_thread(
-                self._keys.authenticate if text else self._keys.resume_session, text or token or ""
-            )
+            if not is_session:
+                parse_key(secret)
+            patience = _LOOK_UP_SECONDS if known is None else _LOOK_UP_AGAIN_SECONDS
+            key = await within(patience, "sql", self._look_up(mark, secret, is_session=is_session))
         except InvalidApiKey:
-            self._failures.setdefault(address, []).append(time.monotonic())
-            while len(self._failures) > _REMEMBERED:
-                self._failures.popitem(last=False)
+            self._known.pop(mark, None)
+            self._note_failure(address)
             raise
-        self._known[mark] = (time.monotonic(), key)
+        except StoreUnavailable:
+            if known is not None and now - known[0] < BELIEVED_SECONDS:
+                return known[1]
+            raise
+        # From before the look-up: what was read is as old as that.
+        self._known[mark] = (now, key)
+        self._known.move_to_end(mark)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return key
 
-    def _refuse_failing(self, address: str) -> None:
-        recent = [at for at in self._failures.get(address, ()) if time.monotonic() - at < 60]
-        if recent:
-            self._failures[address] = recent
-        if len(recent) >= _FAILURES_PER_MINUTE:
-            wait = max(1, int(60 - (time.monotonic() - recent[0])) + 1)
-            raise Problem(429, "Too many wrong API keys from your address.", headers={"Retry-After": str(wait)})
+    async def _look_up(self, mark: str, secret: str, *, is_session: bool) -> Key:
+        """One look-up a key at a time, whatever the number of requests that wait for it."""
+        asking = self._asking.get(mark)
+        if asking is None:
+            ask = self._keys.resume_session if is_session else self._keys.authenticate
+            asking = asyncio.create_task(within(_LOOK_UP_SECONDS, "sql", asyncio.to_thread(ask, secret)))
+            self._asking[mark] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(mark, None))
+        return await asyncio.shield(asking)
+
+    def _note_failure(self, address: str) -> None:
+        failures = self._failures.setdefault(address, [])
+        failures.append(self._clock())
+        del failures[:-_FAILURES_PER_MINUTE]
+        self._failures.move_to_end(address)
+        while len(self._failures) > _REMEMBERED:
+            self._failures.popitem(last=False)
+
+    async def _refuse_failing(self, address: str) -> None:
+        failures = self._failures.get(address, [])
+        if len(failures) < _FAILURES_PER_MINUTE:
+            return
+        wait = 60 - (self._clock() - failures[0])
+        if wait <= 0:
+            return
+        if self._held < _HELD:
+            self._held += 1
+            try:
+                await asyncio.sleep(_HOLD_SECONDS)
+            finally:
+                self._held -= 1
+        raise Problem(
+            429,
+            "Too many wrong API keys from your address.",
+            code="too_many_failures",
+            headers={"Retry-After": str(int(wait) + 1)},
+        )
 
     def forget(self) -> None:
         """Look every key up again (after a sign-out)."""
         self._known.clear()
+
+
+def address_of(request: Request) -> str:
+    """Who is held responsible: an IPv4 address, or the network of an IPv6 one, whose owner has all addresses in it."""
+    host = request.client.host if request.client else "?"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return address.exploded[:19]
+    return host
 
 
 def _header_key(request: Request) -> str | None:
@@ -100,9 +175,12 @@ class Needs:
         key = await doorkeeper_of(request).identify(request)
         if not key.may(self._scope):
             raise Problem(403, f"This API key lacks the scope {self._scope!r}.", code="missing_scope")
-        if request.method not in {"GET", "HEAD", "OPTIONS"}:
+        is_session = _header_key(request) is None
+        if is_session and request.method not in {"GET", "HEAD", "OPTIONS"}:
             _refuse_foreign_page(request)
-        await limit(request, key, self._kind, 1)
+        # The dashboard's reads have a bucket of their own: an open page and a script do not take from each other.
+        kind = "page_reads" if is_session and self._kind == "reads" else self._kind
+        await limit(request, key, kind, 1)
         request.state.key = key
         return key
 
@@ -110,19 +188,22 @@ class Needs:
 async def limit(request: Request, key: Key, kind: str, cost: int) -> None:
     """Take `cost` from the project's bucket, or answer 429."""
     granted, most, remaining, wait = await services_of(request).limits.take(key.project, kind, cost)
-    headers = {"RateLimit": f'"{kind}";r={remaining};t={int(wait) + 1}', "RateLimit-Policy": f'"{kind}";q={most};w=60'}
+    if most <= 0:
+        return
+    seconds = int(wait) + 1
+    headers = {
+        "RateLimit": f'"{kind}";r={remaining};t={seconds}',
+        "RateLimit-Policy": f'"{kind}";q={most};w=60',
+    }
     request.state.limit_headers = headers
     if not granted:
-        retry = {"Retry-After": str(int(wait) + 1), **headers}
-        raise Problem(429, f"More than {most} {kind} a minute; try again in {int(wait) + 1} s.", headers=retry)
+        detail = f"More than {most} {kind.replace('_', ' ')} a minute; try again in {seconds} s."
+        raise Problem(429, detail, headers={"Retry-After": str(seconds), **headers})
 
 
 def _refuse_foreign_page(request: Request) -> None:
     """A session cookie is only good for requests of our own pages."""
-    if _header_key(request) is None and request.headers.get("sec-fetch-site", "same-origin") not in {
-        "same-origin",
-        "none",
-    }:
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Problem(403, "A session may only be used by this site's own pages.", code="foreign_page")
 
 

@@ -5,13 +5,14 @@ Definitions are checked by the domain, which names each wrong field; the schemas
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 from fastapi import Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, Response
@@ -20,8 +21,10 @@ from api.auth import services_of
 from api.problems import Problem, respond, to_problem
 from api.services import Key
 from app.errors import Conflict
+from app.patience import ask_sql
 
 MAX_DEPTH = 16
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -34,6 +37,17 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 async def read_json(request: Request) -> Any:
+    """The request's JSON value. Raises Problem."""
+    text = await read_text(request)
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise Problem(400, f"The body is not JSON{where}.", code="invalid_json") from error
+
+
+async def read_text(request: Request) -> str:
+    """The request's body: Unicode, of a JSON type, and not nested too deeply. Not parsed yet. Raises Problem."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise Problem(415, f"The body has to be application/json, not {kind[:100]!r}.")
@@ -43,14 +57,28 @@ async def read_json(request: Request) -> Any:
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_of(raw) > MAX_DEPTH:
         raise Problem(422, f"The body is nested deeper than {MAX_DEPTH} levels.", code="too_deep")
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Problem(400, f"The body is not JSON{where}.", code="invalid_json") from error
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"The body is not UTF-8 at byte {error.start}.", code="invalid_json") from error
+    if _SURROGATE.search(raw):
+        try:
+            msgspec.json.decode(raw)
+        except msgspec.DecodeError as error:
+            raise Problem(
+                400, "The body is not JSON, or holds half of a surrogate pair.", code="invalid_json"
+            ) from error
+    return text
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(text[:40])
+    return found
 
 
 def depth_of(raw: bytes) -> int:
@@ -122,7 +150,7 @@ async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]
     answers = services_of(request).answers
     mark = f"{request.method} {request.url.path}\0".encode() + await request.body()
     body_hash = hashlib.sha256(mark).hexdigest()
-    known = await asyncio.to_thread(answers.begin, key.project, given, body_hash)
+    known = await ask_sql(answers.begin, key.project, given, body_hash)
     if known is not None:
         status, text = known
         media = "application/problem+json" if status >= 400 else "application/json"
@@ -131,9 +159,9 @@ async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]
         response = await act()
     except Exception as error:
         response = respond(to_problem(error))
-        if response.status_code >= 500:
-            await asyncio.to_thread(answers.forget, key.project, given)
+        if response.status_code >= 500 or response.status_code == 429:
+            await ask_sql(answers.forget, key.project, given)
             raise
     text = bytes(response.body).decode()
-    await asyncio.to_thread(answers.finish, key.project, given, response.status_code, text)
+    await ask_sql(answers.finish, key.project, given, response.status_code, text)
     return response

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -15,6 +17,7 @@ from api.middleware import Edge
 from api.routes import conversion_goals, events, experiments, goals, operations, pipeline, recent
 from api.services import Services
 
+THREADS = 64
 DESCRIPTION = """\
 Goals and what counts towards them. Every number is exact: each event counts once, whatever dies in between.
 
@@ -27,6 +30,8 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Blocking calls of stores that hang keep their threads: more than the default number.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "api"))
         if services.start is not None:
             await services.start()
         yield
@@ -52,7 +57,15 @@ def create_app(services: Services) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(services.cors_origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["x-api-key", "authorization", "content-type", "idempotency-key", "if-match"],
+            allow_headers=[
+                "x-api-key",
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-match",
+                "if-none-match",
+            ],
+            expose_headers=["etag", "location", "link", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
         )
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, write_seconds=services.write_seconds)
     return app

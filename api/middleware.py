@@ -1,4 +1,8 @@
-"""Around every request: an id, limits on its size and time, security headers, one line in the log. Pure ASGI."""
+"""Around every request: an id, limits on its size and time, security headers, one line in the log. Pure ASGI.
+
+The outermost layer of ours: nothing that is raised below leaves it, so that every answer has the same headers and
+every error the same shape.
+"""
 
 from __future__ import annotations
 
@@ -9,91 +13,161 @@ import secrets
 import time
 from typing import Any
 
-from api.problems import Problem, respond
+from api.problems import Problem, respond, to_problem
 from app import metrics
 
 log = logging.getLogger("api.access")
 
 MAX_BODY_BYTES = 256 * 1024
 BODY_SECONDS = 10.0
+"""For the whole body: a client that sends a byte now and then is cut off like one that sends nothing."""
+ANSWER_SECONDS = 1.9
+"""For the answer's first byte, when the body is there. Only stores that hang take that long."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
 }
+"""Unless the answer says otherwise itself."""
+_STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 
 
 class Edge:
-    """See the module."""
+    """`write_seconds`: what a change of definitions may take beyond ANSWER_SECONDS, waiting for the workers."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, *, write_seconds: float = 3.0) -> None:
         self._app = app
+        self._write_seconds = write_seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        exchange = _Exchange(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
+        scope.setdefault("state", {})["request_id"] = exchange.request_id
         begun = time.perf_counter()
-        status = 500
-
-        async def send_with_headers(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                present = {name for name, _ in message["headers"]}
-                more = [(n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present]
-                message["headers"] = [*message["headers"], *more, (b"x-request-id", request_id.encode())]
-            await send(message)
-
         try:
-            await self._serve(scope, receive, send_with_headers, headers)
+            await self._serve(exchange, receive)
         finally:
-            seconds = time.perf_counter() - begun
-            route = scope.get("route")
-            path = getattr(route, "path", "(none)")
-            metrics.HTTP_SECONDS.labels(path, f"{status // 100}xx").observe(seconds)
-            log.info(
-                "%s %s %d",
-                scope["method"],
-                path,
-                status,
-                extra={"requestId": request_id, "milliseconds": round(seconds * 1000, 1)},
-            )
+            exchange.note(time.perf_counter() - begun)
 
-    async def _serve(self, scope: Any, receive: Any, send: Any, headers: dict[bytes, bytes]) -> None:
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-            await _refuse(scope, receive, send, _too_large())
-            return
-        received = 0
+    async def _serve(self, exchange: _Exchange, receive: Any) -> None:
+        scope = exchange.scope
+        answer_seconds = ANSWER_SECONDS
+        if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+            answer_seconds += self._write_seconds
+        if scope["method"] == "HEAD":
+            # As GET; the server leaves the body out.
+            exchange.scope = scope = {**scope, "method": "GET"}
+        body = _Body(scope, receive)
+        deadline = asyncio.timeout(None)
+        loop = asyncio.get_running_loop()
 
-        async def receive_within_limits() -> Any:
-            nonlocal received
-            message = await asyncio.wait_for(receive(), BODY_SECONDS) if not received_all else await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > MAX_BODY_BYTES:
-                    raise _too_large()
-                if not message.get("more_body", False):
-                    received_all.append(True)
-            return message
+        def allow(seconds: float) -> None:
+            deadline.reschedule(loop.time() + seconds)
 
-        received_all: list[bool] = []
+        exchange.on_start = lambda: deadline.reschedule(None)
+        body.on_complete = lambda: None if exchange.is_started else allow(answer_seconds)
         try:
-            await self._app(scope, receive_within_limits, send)
-        except TimeoutError:
-            await _refuse(scope, receive, send, Problem(408, "The request's body came too slowly."))
+            async with deadline:
+                allow(BODY_SECONDS if body.is_expected else answer_seconds)
+                body.refuse_declared()
+                await self._app(scope, body.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it becomes an answer
+            is_late = deadline.expired()
+            body_is_missing = body.is_expected and not body.is_complete
+            problem = _late(body_is_missing=body_is_missing) if is_late else to_problem(error, exchange.request_id)
+            if exchange.is_started:
+                return  # the server sees an answer without an end, and closes the connection
+            exchange.on_start = lambda: None
+            if body_is_missing:
+                problem.headers.setdefault("Connection", "close")
+            await respond(problem)(scope, receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its answer's beginning."""
+
+    def __init__(self, scope: Any, send: Any, request_id: str) -> None:
+        self.scope = scope
+        self.request_id = request_id
+        self.is_started = False
+        self.on_start: Any = None
+        self._method = scope["method"]
+        self._send = send
+        self._status = 0
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            self._status = message["status"]
+            self.on_start()
+            present = {name.lower() for name, _ in message["headers"]}
+            more = [(n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present]
+            if self.scope["scheme"] == "https":
+                more.append((_STRICT_TRANSPORT[0].encode(), _STRICT_TRANSPORT[1].encode()))
+            message["headers"] = [*message["headers"], *more, (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+    def note(self, seconds: float) -> None:
+        """Count and log the answer; a status of 0 means that the client went away before it."""
+        path = getattr(self.scope.get("route"), "path", "(none)")
+        metrics.HTTP_SECONDS.labels(path, f"{self._status // 100}xx").observe(seconds)
+        key = self.scope["state"].get("key")
+        fields = {
+            "requestId": self.request_id,
+            "method": self._method,
+            "route": path,
+            "status": self._status,
+            "milliseconds": round(seconds * 1000, 1),
+            "address": self.scope["client"][0] if self.scope.get("client") else None,
+            "project": getattr(key, "project", None),
+            "keyId": getattr(key, "id", None),
+        }
+        log.info("%s %s %d", self._method, path, self._status, extra={"fields": fields})
+
+
+class _Body:
+    """The request's body, read within its limit."""
+
+    def __init__(self, scope: Any, receive: Any) -> None:
+        headers = dict(scope["headers"])
+        self._declared = headers.get(b"content-length", b"0")
+        self.is_expected = b"transfer-encoding" in headers or self._declared != b"0"
+        self.is_complete = False
+        self.on_complete: Any = None
+        self._receive = receive
+        self._received = 0
+
+    def refuse_declared(self) -> None:
+        """Raises Problem(413) before anything is read."""
+        if self._declared.isdigit() and int(self._declared[:20]) > MAX_BODY_BYTES:
+            raise _too_large()
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > MAX_BODY_BYTES:
+                raise _too_large()
+            if not message.get("more_body", False) and not self.is_complete:
+                self.is_complete = True
+                self.on_complete()
+        return message
 
 
 def _too_large() -> Problem:
     return Problem(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB; send less at a time.")
 
 
-async def _refuse(scope: Any, receive: Any, send: Any, problem: Problem) -> None:
-    await respond(problem)(scope, receive, send)
+def _late(*, body_is_missing: bool) -> Problem:
+    if body_is_missing:
+        return Problem(408, f"The request's body did not come within {BODY_SECONDS:g} s.")
+    return Problem(503, "A part that this request needs does not answer; try again in a moment.")

@@ -6,12 +6,14 @@ Nothing of the inside is told: no stack, no SQL, no path, no version.
 from __future__ import annotations
 
 import logging
+from traceback import walk_tb
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, InvalidEvent, NotFound, StoreUnavailable
 
@@ -23,17 +25,33 @@ TITLES = {
     403: ("forbidden", "The API key may not do this"),
     404: ("not_found", "There is no such thing"),
     405: ("method_not_allowed", "This path does not take this method"),
-    406: ("not_acceptable", "The answer is JSON"),
+    408: ("too_slow", "The request came too slowly"),
     409: ("conflict", "It does not fit the present state"),
     412: ("changed_meanwhile", "It was changed meanwhile"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "The body has to be JSON"),
     422: ("invalid", "The request says something that cannot be"),
-    428: ("precondition_required", "A precondition is needed"),
     429: ("too_many_requests", "Too many requests"),
+    431: ("headers_too_large", "The request's headers are too large"),
     500: ("internal", "We made a mistake"),
     503: ("unavailable", "A part that this needs is away"),
 }
+"""Status -> its general code, which is also the anchor of `type`, and its title."""
+
+CODES = {
+    "batch_size": (422, "More events than one request may have, or none"),
+    "empty_body": (400, "The body is empty"),
+    "foreign_page": (403, "A session is used by a page of another site"),
+    "foreign_project": (403, "An event names a project that is not the API key's"),
+    "invalid_http": (400, "What was sent is not HTTP"),
+    "invalid_idempotency_key": (422, "The Idempotency-Key is no printable text of 1 to 255 characters"),
+    "invalid_json": (400, "The body is not JSON, or holds text that is not Unicode"),
+    "missing_scope": (403, "The API key lacks the scope that the operation needs"),
+    "no_valid_event": (422, "Not one event of the request can be counted; `errors` says why for each"),
+    "too_deep": (422, "The body is nested too deeply"),
+    "too_many_failures": (429, "Too many wrong API keys came from your address"),
+}
+"""Codes that tell more than the status's own: code -> (status, meaning). Each has its anchor too."""
 RETRY_SECONDS = 1
 
 
@@ -57,12 +75,12 @@ class Problem(Exception):
         self.more = more
 
 
-def respond(problem: Problem) -> Response:
-    """The problem as a response."""
+def body_of(problem: Problem) -> dict[str, Any]:
+    """The problem document."""
     kind, title = TITLES.get(problem.status, ("error", "Error"))
     code = problem.code or kind
-    body = {
-        "type": f"/docs/errors#{kind}",
+    return {
+        "type": f"/docs/errors#{code if code in CODES else kind}",
         "title": title,
         "status": problem.status,
         "detail": problem.detail,
@@ -70,16 +88,20 @@ def respond(problem: Problem) -> Response:
         "code": code,
         **problem.more,
     }
+
+
+def respond(problem: Problem) -> Response:
+    """The problem as a response."""
     headers = dict(problem.headers)
     if problem.status == 503:
         headers.setdefault("Retry-After", str(RETRY_SECONDS))
     if problem.status == 401:
         headers.setdefault("WWW-Authenticate", 'ApiKey realm="scorekeeper"')
-    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(body_of(problem), problem.status, headers, media_type="application/problem+json")
 
 
-def to_problem(error: Exception) -> Problem:
-    """What of an error is told outside."""
+def to_problem(error: Exception, request_id: str = "") -> Problem:
+    """What of an error is told outside; the rest is logged under the request's id."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InvalidDefinition):
@@ -93,15 +115,27 @@ def to_problem(error: Exception) -> Problem:
     if isinstance(error, Conflict):
         return Problem(409, str(error))
     if isinstance(error, StoreUnavailable):
-        log.warning("503: %s", error)
+        log.warning("503: %s", error, extra={"fields": {"requestId": request_id, "store": error.store}})
         return Problem(503, "A part that this request needs does not answer; try again in a moment.")
     if isinstance(error, HTTPException):
         _, title = TITLES.get(error.status_code, ("error", str(error.detail)))
         return Problem(error.status_code, f"{title}.", headers=dict(error.headers or {}))
     if isinstance(error, RequestValidationError):
         return Problem(422, _first_fault(error), errors=[_fault(fault) for fault in error.errors()])
-    log.error("500", exc_info=error)
+    fields = {"requestId": request_id, "kind": type(error).__name__, "where": _where(error)}
+    log.error("500: %s at %s", fields["kind"], fields["where"], extra={"fields": fields})
     return Problem(500, "We made a mistake; it is logged under the request id.")
+
+
+def _where(error: Exception) -> str:
+    """Modules, functions and lines from the first of ours to the last: what a stack tells, without paths, values or
+    statements, which may hold what nobody should read."""
+    frames = [
+        f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_name}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+    ]
+    ours = [index for index, frame in enumerate(frames) if frame.startswith(("api.", "app."))]
+    return " > ".join(frames[ours[1] if len(ours) > 1 else 0 :][-8:])
 
 
 def invalid(errors: list[InvalidDefinition]) -> Problem:
@@ -119,12 +153,25 @@ def _first_fault(error: RequestValidationError) -> str:
     return "; ".join(f"{_fault(fault)['pointer'] or '/'}: {fault['msg']}" for fault in error.errors())
 
 
+def _allowed(request: Request) -> set[str]:
+    """All methods of the path; Starlette names those of the first route alone."""
+    found = {
+        method
+        for method in ("GET", "POST", "PATCH", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    return found | ({"HEAD"} if "GET" in found else set())
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of the app as a problem."""
+    """Answer errors of the app as problems; what else is raised is left to the edge."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        del request
-        return respond(to_problem(error))
+        problem = to_problem(error, getattr(request.state, "request_id", ""))
+        if problem.status == 405:
+            problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        return respond(problem)
 
     for kind in (
         Problem,
@@ -136,6 +183,5 @@ def install(app: FastAPI) -> None:
         StoreUnavailable,
         HTTPException,
         RequestValidationError,
-        Exception,
     ):
         app.add_exception_handler(kind, handle)

@@ -109,5 +109,7 @@ class Services:
     generations: Generations
     parsing: ParsingRules = field(default_factory=ParsingRules)
     cors_origins: tuple[str, ...] = ()
+    write_seconds: float = 3.0
+    """How long a write may wait for the workers."""
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None

@@ -11,13 +11,14 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.errors import Conflict, InvalidDefinition, StoreUnavailable
+from app.patience import within
 from app.ports import CatalogSignals, DefinitionStore
 
 CONVERSION_GOAL = "conversion_goal"
@@ -26,6 +27,7 @@ ACTS_AFTER_SECONDS = EFFECTIVE_LEAD_MS / 1000
 _POLL_SECONDS = 0.01
 _NEITHER_WORD_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,10 +41,19 @@ class Defined:
 
 
 class Defining:
-    """Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable. Then nothing is stored."""
+    """Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable. Then nothing is stored; but of a
+    store that gave no answer within `patience_seconds` nobody knows."""
 
-    def __init__(self, store: DefinitionStore, signals: CatalogSignals, *, live_timeout_seconds: float = 3.0) -> None:
+    def __init__(
+        self,
+        store: DefinitionStore,
+        signals: CatalogSignals,
+        *,
+        live_timeout_seconds: float = 3.0,
+        patience_seconds: float = 15.0,
+    ) -> None:
         self._store = store
+        self._patience_seconds = patience_seconds
         self._signals = signals
         self._live_timeout_seconds = live_timeout_seconds
 
@@ -53,7 +64,7 @@ class Defining:
         key = project_key(name)
         if time_zone not in available_timezones():
             raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
-        project = await asyncio.to_thread(self._store.create_project, key, name, time_zone)
+        project = await self._ask(self._store.create_project, key, name, time_zone)
         await asyncio.sleep(ACTS_AFTER_SECONDS)
         return project
 
@@ -86,7 +97,7 @@ class Defining:
     # -- goals
 
     async def create_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
-        owner, present = await asyncio.to_thread(self._store.current, project, CONVERSION_GOAL)
+        owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
         ident = new_id("goal")
         done = await self._do(lambda: self._store.create(project, GOAL, ident, dict(body), actor))
@@ -96,7 +107,7 @@ class Defining:
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
     ) -> Defined:
         """`changes` replaces the fields that it names; null takes an optional one away (`status`: the override)."""
-        owner = await asyncio.to_thread(self._store.project, project)
+        owner = await self._ask(self._store.project, project)
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
@@ -120,12 +131,15 @@ class Defining:
 
     async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
         begun = time.monotonic()
-        version = await asyncio.to_thread(change)
+        version = await self._ask(change)
         is_live = await self.wait_until_live(version.revision)
         # An event that is published after the answer must fall under the definition.
         await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
         warnings = () if is_live else ("No worker has confirmed this change yet: it is stored and acts when one does.",)
         return Defined(version, is_live, warnings)
+
+    async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await within(self._patience_seconds, "sql", asyncio.to_thread(call, *args, **kwargs))
 
     async def wait_until_live(self, revision: int) -> bool:
         """Whether every worker that lives runs the revision, waiting a bounded time for it. False without a worker."""

@@ -30,8 +30,10 @@ from app.domain.progress import (
 )
 from app.domain.status_changes import StatusChange, sentence
 from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
+from app.patience import within
 from app.ports import CounterReader, DefinitionStore, Reading
 
+PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
 _SPARK_HOURS = 24
 _SHOWN_CHANGES = 100
@@ -94,7 +96,7 @@ class Reporter:
 
     async def _or_stale(self, key: tuple[str, str], ask: Any) -> Report:
         try:
-            report: Report = await ask()
+            report: Report = await within(PATIENCE_SECONDS, "a store", ask())
         except StoreUnavailable:
             known = self._known.get(key)
             if known is None:

@@ -1,7 +1,7 @@
 """How processes log: one line a record on stderr, JSON or readable, at most ten a minute per cause.
 
 A cause is a logger and its message before its arguments are put in. What is left out is counted, and the count follows
-with the next line of that cause that is let through.
+with the next line of that cause that is let through. The access log is left whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,20 @@ _SECRETS: Final = (
         r"\1***",
     ),
 )
-_NOISY: Final = ("aiokafka", "kafka", "faust", "mode", "sqlalchemy", "alembic", "uvicorn.access", "httpx", "asyncio")
+ACCESS: Final = "api.access"
+"""The logger of one line a request, which is a record of what was done and not of what is wrong: never left out."""
+_NOISY: Final = (
+    "aiokafka",
+    "kafka",
+    "faust",
+    "mode",
+    "sqlalchemy",
+    "alembic",
+    "uvicorn",
+    "uvicorn.access",
+    "httpx",
+    "asyncio",
+)
 
 
 @dataclass(slots=True)
@@ -48,6 +61,8 @@ class RateLimit(logging.Filter):
         self._causes: dict[tuple[str, str], _Cause] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == ACCESS:
+            return True
         now = self._clock()
         key = (record.name, str(record.msg)[:200])
         cause = self._causes.get(key)
@@ -72,8 +87,13 @@ def mask(text: str) -> str:
     return text
 
 
+def _masked(value: object) -> object:
+    return mask(value) if isinstance(value, str) else value
+
+
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, process; `leftOut` and `error` where there are any."""
+    """One JSON object a record: time, level, logger, message, process, and the record's own `fields`; `leftOut` and
+    `error` where there are any."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -82,6 +102,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": mask(record.getMessage()),
             "pid": record.process,
+            **{name: _masked(value) for name, value in getattr(record, "fields", {}).items()},
         }
         if getattr(record, "left_out", 0):
             line["leftOut"] = getattr(record, "left_out", 0)
@@ -114,5 +135,7 @@ def set_up(settings: Settings) -> None:
     root.handlers[:] = [target]
     root.setLevel(settings.log_level.upper())
     least = logging.DEBUG if settings.log_level == "debug" else logging.WARNING
+    if not settings.access_log:
+        logging.getLogger(ACCESS).setLevel(logging.WARNING)
     for name in _NOISY:
         logging.getLogger(name).setLevel(least)

@@ -8,6 +8,7 @@ changes after the start. `load` in loading.py is the way to get them.
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ PREFIX: Final = "SCOREKEEPER_"
 CONFIG_VARIABLE: Final = "SCOREKEEPER_CONFIG"
 """Names the TOML file. Not a setting itself."""
 DAY_MS: Final = 86_400_000
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
 class LogFormat(StrEnum):
@@ -130,14 +132,26 @@ class Settings(BaseSettings):
         0.05, "In this first share of the time a goal is on track.", unit="ratio", ge=0, le=1
     )
     events_per_minute: int = _setting(
-        60_000, "Events that one project may publish over HTTP; 0 sets no limit.", unit="per minute", ge=0
+        1_000, "Events that one project may publish over HTTP; 0 sets no limit.", unit="per minute", ge=0
     )
-    reads_per_minute: int = _setting(
-        6_000, "Reads that one project may make; 0 sets no limit.", unit="per minute", ge=0
-    )
+    reads_per_minute: int = _setting(200, "Reads that one project may make; 0 sets no limit.", unit="per minute", ge=0)
     writes_per_minute: int = _setting(
-        1_200, "Writes that one project may make; 0 sets no limit.", unit="per minute", ge=0
+        100, "Writes that one project may make; 0 sets no limit.", unit="per minute", ge=0
     )
+    page_reads_per_minute: int = _setting(
+        2_000,
+        "Reads that the dashboards of one project may make together, beside `reads_per_minute`; 0 sets no limit.",
+        unit="per minute",
+        ge=0,
+    )
+    tls_certificate: Path | None = _setting(
+        None, "The certificate chain (PEM) of the HTTP API; with `tls_key` it speaks HTTPS.", unit="path"
+    )
+    tls_key: Path | None = _setting(None, "The private key (PEM) of the certificate.", unit="path")
+    trusted_proxies: str = _setting(
+        "", "Addresses of proxies whose X-Forwarded-For and -Proto are believed, with commas.", unit="IP[,IP]"
+    )
+    access_log: bool = _setting(True, "Whether the HTTP API logs one line a request.")
     cors_origins: str = _setting("", "Origins of other pages that may use the API, with commas.", unit="URL[,URL]")
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
@@ -151,6 +165,11 @@ class Settings(BaseSettings):
     def dead_letters(self) -> str:
         """The dead-letter topic's name."""
         return self.dead_letter_topic or f"{self.topics[0]}.dead-letters"
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of other pages that may use the API."""
+        return tuple(one.strip() for one in self.cors_origins.split(",") if one.strip())
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
@@ -167,6 +186,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "SCOREKEEPER_KAFKA_SECURITY_PROTOCOL asks for SASL; set SCOREKEEPER_KAFKA_SASL_USERNAME and "
                 "SCOREKEEPER_KAFKA_SASL_PASSWORD too"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError(
+                "SCOREKEEPER_TLS_CERTIFICATE and SCOREKEEPER_TLS_KEY belong together; set both, or none for plain HTTP"
+            )
+        wrong = [one for one in self.allowed_origins if not _ORIGIN.fullmatch(one)]
+        if wrong:
+            raise ValueError(
+                f"SCOREKEEPER_CORS_ORIGINS: {wrong[0]!r} is no origin; give each as scheme://host[:port], like "
+                "https://shop.example.com (no path, no wildcard)"
             )
         if self.status_at_risk_ratio > self.status_on_track_ratio:
             raise ValueError(

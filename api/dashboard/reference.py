@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.dashboard.pages import page
-from api.problems import TITLES
+from api.problems import CODES, TITLES
 
 router = APIRouter()
 
@@ -87,4 +87,5 @@ async def show_reference(request: Request) -> Response:
 @router.get("/docs/errors", include_in_schema=False)
 async def show_errors() -> Response:
     rows = [(status, code, title) for status, (code, title) in TITLES.items()]
-    return page("errors.html", rows=rows)
+    rows += [(status, code, meaning) for code, (status, meaning) in CODES.items()]
+    return page("errors.html", rows=sorted(rows))

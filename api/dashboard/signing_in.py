@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from fastapi import APIRouter, Request
@@ -13,6 +12,7 @@ from api.bodies import read_object
 from api.dashboard.forms import read_form
 from api.dashboard.pages import PageRoute, page
 from app.errors import InvalidApiKey
+from app.patience import ask_sql
 
 SESSION_SECONDS = 14 * 86_400
 _LOCAL_PATH = re.compile(r"/([A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*)?")
@@ -68,9 +68,8 @@ def local_path(wanted: str) -> str:
 
 async def _signed_in(request: Request, text: str, response: Response) -> Response:
     """`response` with the cookie of a new session. Raises InvalidApiKey."""
-    keys = services_of(request).keys
-    key = await asyncio.to_thread(keys.authenticate, text.strip())
-    token = await asyncio.to_thread(keys.open_session, key)
+    key = await doorkeeper_of(request).admit(request, text.strip())
+    token = await ask_sql(services_of(request).keys.open_session, key)
     is_secure = request.url.scheme == "https"
     response.set_cookie(
         SESSION_COOKIE, token, httponly=True, samesite="strict", secure=is_secure, max_age=SESSION_SECONDS
@@ -81,7 +80,7 @@ async def _signed_in(request: Request, text: str, response: Response) -> Respons
 async def _signed_out(request: Request, response: Response) -> Response:
     token = request.cookies.get(SESSION_COOKIE)
     if token is not None:
-        await asyncio.to_thread(services_of(request).keys.close_session, token)
+        await ask_sql(services_of(request).keys.close_session, token)
         doorkeeper_of(request).forget()
     response.delete_cookie(SESSION_COOKIE)
     return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from app.domain.moments import rfc3339
 from app.domain.parsing import parse_message
 from app.domain.preview import Preview, describe, discover, preview
 from app.errors import InvalidEvent, StoreUnavailable
+from app.patience import ask_sql
 
 RECENT = 10_000
 router = APIRouter(tags=["conversion goals"], responses=PROBLEMS)
@@ -155,12 +155,12 @@ async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)])
 
 
 async def _all(services: Services, project: str) -> dict[str, Mapping[str, Any]]:
-    _, versions = await asyncio.to_thread(services.definitions.current, project, "conversion_goal")
+    _, versions = await ask_sql(services.definitions.current, project, "conversion_goal")
     return {version.id: version.body for version in versions}
 
 
 async def _get(services: Services, project: str, ident: str) -> dict[str, Any]:
-    return dict((await asyncio.to_thread(services.definitions.get, project, "conversion_goal", ident)).body)
+    return dict((await ask_sql(services.definitions.get, project, "conversion_goal", ident)).body)
 
 
 async def _warnings(services: Services, project: str, body: Mapping[str, object]) -> list[str]:

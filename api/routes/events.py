@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from api.auth import INGEST, limit, services_of
-from api.bodies import answer, once, read_json
+from api.bodies import answer, once
+from api.event_bodies import Judged, judge, read_pieces
 from api.problems import Problem
 from api.schemas import PROBLEMS, EventIn, body_of
-from api.services import Key, Services
-from app.domain.event import Event
-from app.domain.parsing import ParsingRules, parse_message
-from app.errors import InvalidEvent
+from api.services import Key
 
-MAX_EVENTS = 100
 router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)
 
 
@@ -25,75 +22,43 @@ router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)
 async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
     """One event, an array, or a batch `{"events": […]}`; native, CloudEvents or Segment; at most 100.
 
-    Answers `{received, duplicates, errors}`. Repeating is harmless: an event's id counts once.
+    Answers `{received, duplicates, errors}` when Kafka has all of them, or 503 and Kafka has none. Repeating is
+    harmless: an event's id counts once, and with an `Idempotency-Key` events without an id get one that stays.
     """
 
     async def act() -> Response:
+        pieces = await read_pieces(request)
+        if len(pieces) > 1:
+            await limit(request, key, "events", len(pieces) - 1)
         services = services_of(request)
-        elements = _elements(await read_json(request))
-        if len(elements) > 1:
-            await limit(request, key, "events", len(elements) - 1)
-        good, duplicates, errors = _judge(elements, key.project, services)
-        if good:
-            await services.publisher.publish([(k, v, [("project", key.project.encode())]) for k, v in good])
-        found = {"received": len(good), "duplicates": duplicates, "errors": errors}
-        return answer(request, found, 422 if errors and not good else 200)
+        judged = judge(pieces, key.project, services.now(), services.parsing, _id_prefix(request))
+        if judged.messages:
+            await services.publisher.publish(judged.messages)
+        elif judged.errors:
+            raise Problem(422, "Not one of the events can be counted.", code="no_valid_event", **_shown(judged))
+        return answer(request, _shown(judged))
 
     return await once(request, key, act)
 
 
-@router.post("/validate", operation_id="validateEvents", summary="Check events without publishing them")
+@router.post(
+    "/validate",
+    operation_id="validateEvents",
+    summary="Check events without publishing them",
+    openapi_extra=body_of(EventIn),
+)
 async def validate_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
     """What would become of each event, without sending any."""
     services = services_of(request)
-    good, duplicates, errors = _judge(_elements(await read_json(request)), key.project, services)
-    return answer(request, {"valid": len(good), "duplicates": duplicates, "errors": errors})
+    judged = judge(await read_pieces(request), key.project, services.now(), services.parsing)
+    found = _shown(judged)
+    return answer(request, {"valid": found.pop("received"), **found})
 
 
-def _elements(body: Any) -> list[Any]:
-    if isinstance(body, dict) and isinstance(body.get("events"), list):
-        outer = {name: value for name, value in body.items() if name != "events"}
-        found = [{**outer, **one} if isinstance(one, dict) else one for one in body["events"]]
-    else:
-        found = body if isinstance(body, list) else [body]
-    if not 1 <= len(found) <= MAX_EVENTS:
-        raise Problem(422, f"Send 1 to {MAX_EVENTS} events, not {len(found)}.", code="batch_size")
-    return found
+def _shown(judged: Judged) -> dict[str, Any]:
+    return {"received": len(judged.messages), "duplicates": judged.duplicates, "errors": judged.errors}
 
 
-def _judge(
-    elements: list[Any], project: str, services: Services
-) -> tuple[list[tuple[bytes | None, bytes]], int, list[dict[str, Any]]]:
-    """(key and value of each good event, how many repeat an id of this request, what is wrong with the others)."""
-    now = services.now()
-    rules = ParsingRules(project, services.parsing.max_age_ms, services.parsing.max_ahead_ms)
-    good: list[tuple[bytes | None, bytes]] = []
-    seen: set[str] = set()
-    duplicates = 0
-    errors: list[dict[str, Any]] = []
-    for index, element in enumerate(elements):
-        value = json.dumps(element, ensure_ascii=False).encode(errors="surrogatepass")
-        try:
-            event = _parse(value, now, rules, project)
-        except InvalidEvent as error:
-            fault = {"index": index, "pointer": f"/{index}", "code": str(error.reason), "problem": error.detail}
-            errors.append(fault)
-            continue
-        if event.id is not None and event.id in seen:
-            duplicates += 1
-            continue
-        if event.id is not None:
-            seen.add(event.id)
-        who = event.subject or event.id
-        good.append((who.encode() if who else None, value))
-    return good, duplicates, errors
-
-
-def _parse(value: bytes, now: int, rules: ParsingRules, project: str) -> Event:
-    parsed = parse_message(value, now, (), rules)
-    first = parsed[0] if isinstance(parsed, list) else parsed
-    if isinstance(first, InvalidEvent):
-        raise first
-    if first.project != project:
-        raise Problem(403, f"This API key publishes for the project {project!r} only.", code="foreign_project")
-    return first
+def _id_prefix(request: Request) -> str | None:
+    given = request.headers.get("idempotency-key")
+    return hashlib.sha256(given.encode()).hexdigest()[:24] if given else None

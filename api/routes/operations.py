@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,6 +13,7 @@ from api.bodies import answer
 from api.schemas import PROBLEMS
 from api.services import Key
 from app.metrics import REGISTRY
+from app.patience import ask_sql
 
 router = APIRouter(tags=["operations"])
 
@@ -47,6 +47,6 @@ async def list_audit(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """Newest first; `next` is the `before` of the next page."""
-    entries = await asyncio.to_thread(services_of(request).audit, key.project, before=before, limit=limit)
+    entries = await ask_sql(services_of(request).audit, key.project, before=before, limit=limit)
     following = entries[-1]["id"] if len(entries) == limit else None
     return answer(request, {"entries": entries, "next": following})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -15,6 +14,7 @@ from api.problems import Problem, invalid
 from api.schemas import PROBLEMS, body_of
 from api.services import Key, Services
 from app.errors import GenerationMissing, InvalidDefinition, NotFound, Reason
+from app.patience import ask_sql
 from app.ports import Which
 
 MOST_LETTERS = 200
@@ -91,7 +91,7 @@ async def show_generation(request: Request, number: int, key: Annotated[Key, Dep
 
 
 async def _own(services: Services, key: Key) -> frozenset[str]:
-    projects = await asyncio.to_thread(services.definitions.projects)
+    projects = await ask_sql(services.definitions.projects)
     return frozenset({key.project, *([""] if len(projects) == 1 else [])})
 
 

@@ -42,11 +42,14 @@ from config.settings import DAY_MS, Settings
 class Parts:
     """Of one process; `name` labels its connections. `async with` closes them at the end.
 
+    `patience_seconds` is how long SQL and Redis may take at most, where somebody waits for an answer.
+
     Asking for a part raises EmbeddedUnavailable or InvalidSettings when it cannot be had.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, *, patience_seconds: float | None = None) -> None:
         self.settings = settings
+        self._patience_seconds = patience_seconds
         self._label = f"scorekeeper-{name}-{os.getpid()}"
 
     async def __aenter__(self) -> Self:
@@ -70,7 +73,7 @@ class Parts:
         """Its schema is as it is found."""
         if self.settings.database is None:
             make_private_directory(self.settings.data_dir)
-        return Database(database_url(self.settings))
+        return Database(database_url(self.settings), patience_seconds=self._patience_seconds)
 
     def require_schema(self) -> None:
         """Blocking. SQLite of ours is migrated here; a server's schema must have been migrated.
@@ -103,6 +106,8 @@ class Parts:
     @cached_property
     def redis(self) -> Client:
         url, timeout = redis_url(self.settings), self.settings.redis_timeout_seconds
+        if self._patience_seconds is not None:
+            timeout = min(timeout, self._patience_seconds)
         return connect(url, name=self._label, timeout_seconds=timeout)
 
     @cached_property
@@ -152,7 +157,12 @@ class Parts:
         signals: CatalogSignals = _NoSignals()
         with suppress(EmbeddedUnavailable):
             signals = self.signals
-        return Defining(self.definitions, signals, live_timeout_seconds=self.settings.live_timeout_seconds)
+        live = self.settings.live_timeout_seconds
+        if self._patience_seconds is None:
+            return Defining(self.definitions, signals, live_timeout_seconds=live)
+        return Defining(
+            self.definitions, signals, live_timeout_seconds=live, patience_seconds=1.5 * self._patience_seconds
+        )
 
     @cached_property
     def reporter(self) -> Reporter:

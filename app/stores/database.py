@@ -19,15 +19,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.errors import InvalidSettings, StoreUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_MS = 2_000
+_BUSY_SECONDS = 2.0
+_STATEMENT_SECONDS = 5.0
 
 
 class Database:
-    """A pool of connections. Blocking: an async caller uses a thread. Raises StoreUnavailable, InvalidSettings."""
+    """A pool of connections. Blocking: an async caller uses a thread. Raises StoreUnavailable, InvalidSettings.
 
-    def __init__(self, url: str) -> None:
+    `patience_seconds` bounds every wait for a connection, a lock or a statement.
+    """
+
+    def __init__(self, url: str, *, patience_seconds: float | None = None) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _engine(url, patience_seconds)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -88,23 +92,26 @@ def _config() -> Config:
     return config
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, patience_seconds: float | None) -> Engine:
+    busy_seconds = min(_BUSY_SECONDS, patience_seconds or _BUSY_SECONDS)
+    statement_ms = int((patience_seconds or _STATEMENT_SECONDS) * 1000)
+    busy_ms = int(busy_seconds * 1000)
     try:
         address = make_url(url)
         if address.get_backend_name() == "sqlite":
-            engine = create_engine(address, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
-            _prepare_sqlite(engine)
+            engine = create_engine(address, connect_args={"timeout": busy_seconds, "check_same_thread": False})
+            _prepare_sqlite(engine, busy_ms)
             return engine
         return create_engine(
             address,
             pool_pre_ping=True,
             pool_size=5,
             max_overflow=15,
-            pool_timeout=2,
+            pool_timeout=busy_seconds,
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "scorekeeper",
-                "options": "-c statement_timeout=5000 -c lock_timeout=2000",
+                "options": f"-c statement_timeout={statement_ms} -c lock_timeout={busy_ms}",
             },
         )
     except (ArgumentError, NoSuchModuleError) as error:
@@ -114,11 +121,11 @@ def _engine(url: str) -> Engine:
         raise InvalidSettings(message) from error
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={busy_ms}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -1,7 +1,7 @@
 """API keys and sessions in SQL. A secret is shown once and stored as a keyed hash only.
 
-A key reads `sk_<id>_<secret>_<checksum>`: 256 random bits, so that a plain keyed hash is enough (there is nothing to
-guess), and a checksum, so that a mistyped key is refused without a look-up.
+A secret has 256 random bits, so that a plain keyed hash is enough: there is nothing to guess. How a key reads stands in
+api_key.py of the domain.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import base64
 import hashlib
 import hmac
 import secrets as random
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Row, insert, select, update
 
+from app.domain.api_key import key_text, parse_key
 from app.errors import Conflict, InvalidApiKey, NotFound
 from app.stores.database import Database
 from app.stores.tables import api_keys, catalog, projects, secrets, sessions
@@ -42,20 +42,9 @@ class ApiKey:
         return "admin" in self.scopes or scope in self.scopes
 
 
-def _alphabet(number_of_bytes: int) -> str:
+def _random_part(number_of_bytes: int) -> str:
+    """So many random bytes in letters and digits that are easy to select and to read out."""
     return base64.b32encode(random.token_bytes(number_of_bytes)).decode().rstrip("=").lower()
-
-
-def _checksum(text: str) -> str:
-    return f"{zlib.crc32(text.encode()):08x}"
-
-
-def parse_key(text: str) -> tuple[str, str]:
-    """(id, secret). Raises InvalidApiKey for what cannot be a key."""
-    parts = text.split("_")
-    if len(parts) != 4 or parts[0] != "sk" or not hmac.compare_digest(_checksum("_".join(parts[:3])), parts[3]):
-        raise InvalidApiKey("this is not an API key: a key begins with sk_ and is shown once, when it is created")
-    return parts[1], parts[2]
 
 
 class SqlKeys:
@@ -69,9 +58,8 @@ class SqlKeys:
         self, project: str, *, name: str = "", scopes: Sequence[str] = SCOPES, expires_at: int | None = None
     ) -> tuple[ApiKey, str]:
         """A new key and its text, which is not kept. Raises NotFound for an unknown project."""
-        ident, secret = _alphabet(8), _alphabet(32)
+        ident, secret = _random_part(8), _random_part(32)
         secret_hash = self._hash(secret)
-        body = f"sk_{ident}_{secret}"
         with self._database.write() as connection:
             if connection.execute(select(projects.c.key).where(projects.c.key == project)).one_or_none() is None:
                 raise NotFound("project", project)
@@ -88,7 +76,7 @@ class SqlKeys:
                     expires_at=expires_at,
                 )
             )
-        return key, f"{body}_{_checksum(body)}"
+        return key, key_text(ident, secret)
 
     def authenticate(self, text: str) -> ApiKey:
         """The live key with this text. Raises InvalidApiKey."""

@@ -8,14 +8,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 
 from app.errors import StoreUnavailable
+
+_MAX_BYTES = 4 * 1024 * 1024
+_choose = DefaultPartitioner()
 
 
 class EventSender:
     """One producer a process, connected when it is first needed. Raises StoreUnavailable within `timeout_seconds`.
 
-    After an error an event may have been sent or not; sending it again is harmless when it has an id.
+    What is published together goes to Kafka as one record batch of one partition, which a broker stores whole or not
+    at all. When it is not known whether the broker has it, nothing more is tried: it may be there, or nothing of it.
     """
 
     def __init__(
@@ -25,7 +30,10 @@ class EventSender:
             "bootstrap_servers": bootstrap.split(","),
             "acks": "all",
             "linger_ms": 2,
-            "request_timeout_ms": int(timeout_seconds * 1000),
+            # Below the time that publishing may take: a batch is given up before its sender is told so.
+            "request_timeout_ms": int(timeout_seconds * 800),
+            "max_batch_size": _MAX_BYTES,
+            "max_request_size": _MAX_BYTES,
             "client_id": "scorekeeper-api",
             **(security or {}),
         }
@@ -35,15 +43,18 @@ class EventSender:
         self._lock = asyncio.Lock()
 
     async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
-        """(key, value, headers) each; returns when the brokers have all of them."""
+        """(key, value, headers) each; returns when the brokers have all. The first key chooses the partition."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 producer = await self._connected()
-                sent = [
-                    await producer.send(self._topic, key=key, value=value, headers=headers)
-                    for key, value, headers in messages
-                ]
-                await asyncio.gather(*sent)
+                batch = producer.create_batch()
+                for key, value, headers in messages:
+                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                        raise StoreUnavailable("kafka", "the events are too large for one record batch")
+                partitions = sorted(await producer.partitions_for(self._topic))
+                chosen = _choose(messages[0][0], partitions, partitions)
+                stored = await producer.send_batch(batch, self._topic, partition=chosen)
+                await stored
         except (KafkaError, OSError, TimeoutError) as error:
             raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error
 

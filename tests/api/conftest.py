@@ -142,7 +142,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         definitions.create_project(project, project, "Europe/Berlin")
         made.project_keys[project] = keys.create(project)[1]
     await made.client.aclose()
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://scorekeeper") as client:
         made.client = client
         yield made

@@ -84,3 +84,78 @@ async def test_every_answer_has_a_request_id_and_security_headers(world: World) 
     answer = await world.client.get("/health/live", headers={"x-request-id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_numbers_are_sent_as_they_were_given(world: World) -> None:
+    body = (
+        b'{"userId": "u", "events": [{"type": "a", "data": {"n": 0.1000000000000000055, "m": 18446744073709551616}}]}'
+    )
+    sent = await world.call("POST", "/api/events", content=body, headers={"content-type": "application/json"})
+    assert sent.json()["received"] == 1, sent.text
+    ((key, value),) = world.published
+    assert key == b"u"
+    assert b"0.1000000000000000055" in value
+    assert b"18446744073709551616" in value
+
+
+async def test_a_batch_inside_a_batch_is_refused(world: World) -> None:
+    body = [{"events": [EVENT] * 200}]
+    answer = await world.call("POST", "/api/events", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_valid_event")
+    assert answer.json()["errors"][0]["pointer"] == "/0"
+    assert world.published == []
+
+
+async def test_common_fields_do_not_multiply_beyond_a_limit(world: World) -> None:
+    body = {"events": [{"type": "a"}] * 100, "data": {"text": "x" * 20_000}}
+    answer = await world.call("POST", "/api/events", json=body)
+    assert answer.status_code == 413
+    assert world.published == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ([{"specversion": "1.0", "type": "a", "source": "/s", "id": "1"}], "application/cloudevents-batch+json"),
+        ({"specversion": "1.0", "type": "a", "source": "/s", "id": "1"}, "application/cloudevents+json"),
+        ({"batch": [{"type": "track", "event": "a", "anonymousId": "v", "messageId": "m"}]}, "application/json"),
+    ],
+    ids=["CloudEvents batch", "CloudEvents", "Segment batch"],
+)
+async def test_bodies_of_other_products_are_understood(world: World, body: Any, kind: str) -> None:
+    answer = await world.call("POST", "/api/events", content=json.dumps(body), headers={"content-type": kind})
+    assert answer.json()["received"] == 1, answer.text
+
+
+async def test_a_cloud_event_may_come_in_headers(world: World) -> None:
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": "a",
+        "ce-source": "/s",
+        "ce-id": "1",
+        "content-type": "application/json",
+    }
+    answer = await world.call("POST", "/api/events", content=b'{"amount": 5}', headers=headers)
+    assert answer.json()["received"] == 1, answer.text
+
+
+async def test_an_idempotency_key_gives_events_ids_that_stay(world: World) -> None:
+    headers = {"idempotency-key": "order-1"}
+    body = [{"type": "a"}, {"type": "track", "event": "b", "anonymousId": "v"}]
+    world.kafka_is_away = True
+    assert (await world.call("POST", "/api/events", json=body, headers=headers)).status_code == 503
+    world.kafka_is_away = False
+    assert (await world.call("POST", "/api/events", json=body, headers=headers)).json()["received"] == 2
+    ids = [json.loads(value)["messageId"] for _, value in world.published]
+    assert len(set(ids)) == 2
+    again = await world.call("POST", "/api/events", json=body, headers=headers)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(world.published) == 2
+
+
+async def test_a_refusal_for_the_rate_limit_is_not_the_answer_for_a_day(world: World) -> None:
+    headers = {"idempotency-key": "k"}
+    world.allowed = 1
+    assert (await world.call("POST", "/api/events", json=[EVENT] * 5, headers=headers)).status_code == 429
+    world.allowed = 100
+    assert (await world.call("POST", "/api/events", json=[EVENT] * 5, headers=headers)).status_code == 200

@@ -50,6 +50,10 @@ class Deployment:
             "SCOREKEEPER_DATA_DIR": str(home / "data"),
             "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": "2",
             "SCOREKEEPER_LOG_FORMAT": "text",
+            # Tests ask again and again until something is so.
+            "SCOREKEEPER_READS_PER_MINUTE": "0",
+            "SCOREKEEPER_WRITES_PER_MINUTE": "0",
+            "SCOREKEEPER_EVENTS_PER_MINUTE": "0",
             **settings,
         }
         self.workers: list[ChildProcess] = []

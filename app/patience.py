@@ -1,0 +1,35 @@
+"""Asking what may not answer: a blocking call in a thread, or a coroutine, within a time.
+
+What hangs is given up, not ended: a thread cannot be. A store that hangs is a store that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
+
+from app.errors import StoreUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SQL_SECONDS = 1.5
+"""For SQL, where somebody waits: with what else a request does it stays below the two seconds an answer may take."""
+
+
+async def ask_sql(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The call's result, from a thread. Raises StoreUnavailable when it takes longer than SQL_SECONDS.
+
+    It may then still take effect, as with any connection that breaks before the answer.
+    """
+    return await within(SQL_SECONDS, "sql", asyncio.to_thread(call, *args, **kwargs))
+
+
+async def within(seconds: float, store: str, asked: Awaitable[T]) -> T:
+    """The answer, or StoreUnavailable(`store`) after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await asked
+    except TimeoutError as error:
+        raise StoreUnavailable(store, f"no answer within {seconds:g} s") from error

@@ -1,0 +1,132 @@
+"""Who asks: how long a key is believed, what wrong keys cost, and whom they do not touch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from api import auth
+from app.domain.api_key import key_text
+from app.errors import StoreUnavailable
+from tests.api.conftest import World
+
+
+@pytest.fixture(autouse=True)
+def _quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_HOLD_SECONDS", 0.0)
+
+
+def doorkeeper(world: World) -> auth.Doorkeeper:
+    found: auth.Doorkeeper = world.client._transport.app.state.doorkeeper  # type: ignore[attr-defined]  # ASGI transport
+    return found
+
+
+async def ask(world: World, key: str) -> int:
+    return (await world.client.get("/api/goals", headers={"x-api-key": key})).status_code
+
+
+def count_look_ups(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    asked: list[str] = []
+    original = world.keys.authenticate
+
+    def authenticate(text: str) -> Any:
+        asked.append(text)
+        return original(text)
+
+    monkeypatch.setattr(world.keys, "authenticate", authenticate)
+    return asked
+
+
+async def test_a_mistyped_key_is_not_looked_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = count_look_ups(world, monkeypatch)
+    key = world.project_keys["shop"]
+    for wrong in (key[:-1], key.replace("_", "-"), "x" * 100_000, key[:20] + "!" + key[21:], "sk_a_b_c", "sk_é_b_c"):
+        answer = await world.client.get("/api/goals", headers=[(b"x-api-key", wrong.encode())])
+        assert answer.status_code in {401, 429}
+    assert asked == []
+
+
+async def test_a_key_is_looked_up_once_for_many_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = count_look_ups(world, monkeypatch)
+    assert await asyncio.gather(*(ask(world, world.project_keys["shop"]) for _ in range(20))) == [200] * 20
+    assert len(asked) == 1
+
+
+async def test_a_revoked_key_ends_within_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(doorkeeper(world), "_clock", lambda: clock[0])
+    key = world.project_keys["shop"]
+    assert await ask(world, key) == 200
+    world.keys.revoke(key.split("_")[1])
+    clock[0] += 1.0
+    assert await ask(world, key) == 401
+
+
+async def test_who_was_known_is_believed_while_the_database_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(doorkeeper(world), "_clock", lambda: clock[0])
+    assert await ask(world, world.project_keys["shop"]) == 200
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("sql", "away")
+
+    monkeypatch.setattr(world.keys, "authenticate", away)
+    monkeypatch.setattr(type(world.definitions), "current", away)
+    clock[0] += 100
+    answer = await world.call("GET", "/api/goals")
+    assert (answer.status_code, answer.headers["x-stale"]) == (200, "true")
+    assert await ask(world, world.project_keys["other"]) == 503
+    clock[0] += auth.BELIEVED_SECONDS
+    assert await ask(world, world.project_keys["shop"]) == 503
+
+
+async def test_wrong_keys_of_an_address_are_limited_and_nobody_else_notices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(doorkeeper(world), "_clock", lambda: clock[0])
+    assert await ask(world, world.project_keys["shop"]) == 200
+    asked = count_look_ups(world, monkeypatch)
+    statuses = [await ask(world, key_text("abcdefgh", f"secret{number}")) for number in range(60)]
+    assert set(statuses[:30]) == {401}
+    assert set(statuses[30:]) == {429}
+    assert len(asked) == 30
+    clock[0] += 5
+    assert await ask(world, world.project_keys["shop"]) == 200, "from the same address, but known"
+    clock[0] += 60
+    assert await ask(world, world.project_keys["other"]) == 200, "a minute later"
+
+
+async def test_signing_in_is_limited_like_any_other_use_of_a_key(world: World) -> None:
+    answers = [await world.client.post("/session", json={"apiKey": f"sk_wrong_{n}_x"}) for n in range(40)]
+    assert [answer.status_code for answer in answers] == [401] * 30 + [429] * 10
+
+
+async def test_a_refusal_is_late_so_that_a_flood_is_slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_HOLD_SECONDS", 0.2)
+    for number in range(30):
+        await ask(world, f"sk_wrong_{number}_x")
+    begun = time.monotonic()
+    assert await ask(world, "sk_wrong_a_x") == 429
+    assert time.monotonic() - begun >= 0.2
+
+
+async def test_the_page_does_not_use_up_what_scripts_may_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+
+    async def take(project: str, kind: str, cost: int) -> tuple[bool, int, int, float]:
+        del project, cost
+        kinds.append(kind)
+        return True, 10, 9, 0.0
+
+    services = world.client._transport.app.state.services  # type: ignore[attr-defined]  # of the ASGI transport
+    monkeypatch.setattr(services.limits, "take", take, raising=False)
+    await world.client.post("/session", json={"apiKey": world.project_keys["shop"]})
+    assert (await world.client.get("/api/goals")).status_code == 200
+    assert await ask(world, world.project_keys["shop"]) == 200
+    assert kinds == ["page_reads", "reads"]
