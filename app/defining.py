@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
+from app.domain.declaring import Step
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.errors import Conflict, InvalidDefinition, StoreUnavailable
@@ -120,6 +121,22 @@ class Defining:
     async def delete_goal(self, project: str, ident: str, actor: str, *, revision: int | None = None) -> Defined:
         return await self._delete(project, GOAL, ident, actor, revision)
 
+    # -- many at once
+
+    async def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> bool:
+        """All steps of a plan or none, as one change; whether every worker counts by it when this returns."""
+        if not steps:
+            return True
+        begun = time.monotonic()
+        revision = await self._ask(self._store.carry_out, project, steps, actor)
+        return await self._live(revision, begun)
+
+    async def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> bool:
+        """A project that does not exist, as it was; what its definitions count from the log, a rebuild counts."""
+        begun = time.monotonic()
+        revision = await self._ask(self._store.restore, project, earlier, actor)
+        return await self._live(revision, begun)
+
     # -- common steps
 
     async def _delete(self, project: str, kind: str, ident: str, actor: str, revision: int | None) -> Defined:
@@ -132,14 +149,18 @@ class Defining:
     async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
         begun = time.monotonic()
         version = await self._ask(change)
-        is_live = await self.wait_until_live(version.revision)
-        # An event that is published after the answer must fall under the definition.
-        await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
+        is_live = await self._live(version.revision, begun)
         warnings = () if is_live else ("No worker has confirmed this change yet: it is stored and acts when one does.",)
         return Defined(version, is_live, warnings)
 
     async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await within(self._patience_seconds, "sql", asyncio.to_thread(call, *args, **kwargs))
+
+    async def _live(self, revision: int, begun: float) -> bool:
+        is_live = await self.wait_until_live(revision)
+        # An event that is published after the answer must fall under the definition.
+        await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
+        return is_live
 
     async def wait_until_live(self, revision: int) -> bool:
         """Whether every worker that lives runs the revision, waiting a bounded time for it. False without a worker."""

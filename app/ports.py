@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from app.domain.catalog import Catalog
+from app.domain.declaring import Step
 from app.domain.history import DefinitionHistory as DefinitionHistory
 from app.domain.history import DefinitionVersion as DefinitionVersion
 from app.domain.history import Project as Project
@@ -59,6 +60,14 @@ class DefinitionStore(DefinitionSource, Protocol):
     def delete(
         self, project: str, kind: str, ident: str, actor: str, check: Change | None = None
     ) -> DefinitionVersion: ...
+
+    def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> int:
+        """All steps or none; returns the catalog revision that has them."""
+        ...
+
+    def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> int:
+        """A project that does not exist, with every version it ever had; returns the catalog revision."""
+        ...
 
 
 class CatalogSignals(Protocol):

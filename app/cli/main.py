@@ -14,6 +14,7 @@ import typer
 
 from app.cli.cases import check_cases
 from app.cli.dead_letters import dead_letters
+from app.cli.definitions import apply, export
 from app.cli.doctor import doctor
 from app.cli.experiments import experiments
 from app.cli.goals import goals, watch
@@ -59,6 +60,8 @@ app.command("verify")(verify)
 app.command("rebuild")(rebuild)
 app.add_typer(generations, name="generations")
 app.add_typer(dead_letters, name="dead-letters")
+app.command("export")(export)
+app.command("apply")(apply)
 app.command("match")(match)
 app.command("check-cases")(check_cases)
 app.command("settings")(show_settings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
+from app.domain.declaring import Step
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
@@ -96,12 +97,12 @@ class SqlDefinitions:
         return project
 
     def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
-        """Store a new definition. It acts from `effective_from`, a moment from now."""
+        """Store a new definition. It acts from `effective_from`, a moment from now.
+
+        An id that was deleted begins again, as old as it was. Raises Conflict when the id is another definition's.
+        """
         with self._database.write() as connection:
-            revision, acts_from = self._begin(connection)
-            version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, acts_from, body)
-            connection.execute(insert(versions).values(**_row(version)))
-            self._audit(connection, actor, "create", version, None, body)
+            version = self._create(connection, project, kind, ident, body, actor)
         return self._confirm(version)
 
     def change(self, project: str, kind: str, ident: str, change: Change, actor: str) -> DefinitionVersion:
@@ -110,29 +111,99 @@ class SqlDefinitions:
         What `change` raises undoes everything. Raises NotFound.
         """
         with self._database.write() as connection:
-            revision, acts_from = self._begin(connection)
-            before = _get(connection, project, kind, ident)
-            body = change(before)
-            if body == before.body:
-                return before
-            _end(connection, ident, acts_from)
-            version = replace(before, revision=revision, effective_from=acts_from, body=body)
-            connection.execute(insert(versions).values(**_row(version)))
-            self._audit(connection, actor, "edit", version, before.body, body)
-        return self._confirm(version)
+            before, version = self._change(connection, project, kind, ident, change, actor)
+        return before if version is None else self._confirm(version)
 
     def delete(self, project: str, kind: str, ident: str, actor: str, check: Change | None = None) -> DefinitionVersion:
         """End the definition for good; its history stays. Raises NotFound."""
         with self._database.write() as connection:
-            revision, acts_from = self._begin(connection)
-            before = _get(connection, project, kind, ident)
-            if check is not None:
-                check(before)
-            _end(connection, ident, acts_from)
-            grave = replace(before, revision=revision, effective_from=acts_from, effective_until=acts_from)
-            connection.execute(insert(versions).values(**_row(grave, is_deleted=True)))
-            self._audit(connection, actor, "delete", before, before.body, None)
+            grave = self._delete(connection, project, kind, ident, actor, check)
         return self._confirm(grave)
+
+    def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> int:
+        """All steps of a plan in one transaction, or none; returns the catalog revision that has them.
+
+        Raises Conflict when a definition was changed after the plan was made, NotFound.
+        """
+        stored: list[DefinitionVersion] = []
+        with self._database.write() as connection:
+            for step in steps:
+                if step.action == "create":
+                    stored.append(self._create(connection, project, step.kind, step.id, step.after, actor))
+                elif step.action == "change":
+                    _, version = self._change(connection, project, step.kind, step.id, _planned(step), actor)
+                    stored += [] if version is None else [version]
+                else:
+                    stored.append(self._delete(connection, project, step.kind, step.id, actor, _planned(step)))
+        return max((self._confirm(version).revision for version in stored), default=0)
+
+    def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> int:
+        """A project that does not exist, with every version it ever had, acting when they acted; the revision.
+
+        What was counted since they act is in the log alone: a rebuild counts it. Raises Conflict when the project
+        exists, or an id is another definition's.
+        """
+        with self._database.write() as connection:
+            revision = _next_revision(connection)
+            if (
+                connection.execute(select(projects.c.key).where(projects.c.key == project.key)).one_or_none()
+                is not None
+            ):
+                raise Conflict(f"there is a project {project.key!r} already")
+            for ident in sorted({version.id for version in earlier}):
+                if _born(connection, ident) is not None:
+                    raise Conflict(f"the id {ident!r} is already another definition's")
+            connection.execute(insert(projects).values(**asdict(project)))
+            for version in sorted(earlier, key=lambda version: version.effective_from):
+                revision = _next_revision(connection)
+                connection.execute(insert(versions).values(**_row(replace(version, revision=revision))))
+                self._audit(connection, actor, "restore", version, None, version.body)
+        return revision
+
+    # -- one step within a transaction
+
+    def _create(
+        self, connection: Connection, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str
+    ) -> DefinitionVersion:
+        revision, acts_from = self._begin(connection)
+        created_at = acts_from
+        born = _born(connection, ident)
+        if born is not None:
+            if (born.project, born.kind) != (project, kind) or born.is_present:
+                raise Conflict(f"the id {ident!r} is already another definition's")
+            created_at = born.created_at
+        version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, created_at, body)
+        connection.execute(insert(versions).values(**_row(version)))
+        self._audit(connection, actor, "create", version, None, body)
+        return version
+
+    def _change(
+        self, connection: Connection, project: str, kind: str, ident: str, change: Change, actor: str
+    ) -> tuple[DefinitionVersion, DefinitionVersion | None]:
+        """The version before, and the new one; None when nothing differs."""
+        revision, acts_from = self._begin(connection)
+        before = _get(connection, project, kind, ident)
+        body = change(before)
+        if body == before.body:
+            return before, None
+        _end(connection, ident, acts_from)
+        version = replace(before, revision=revision, effective_from=acts_from, body=body)
+        connection.execute(insert(versions).values(**_row(version)))
+        self._audit(connection, actor, "edit", version, before.body, body)
+        return before, version
+
+    def _delete(
+        self, connection: Connection, project: str, kind: str, ident: str, actor: str, check: Change | None
+    ) -> DefinitionVersion:
+        revision, acts_from = self._begin(connection)
+        before = _get(connection, project, kind, ident)
+        if check is not None:
+            check(before)
+        _end(connection, ident, acts_from)
+        grave = replace(before, revision=revision, effective_from=acts_from, effective_until=acts_from)
+        connection.execute(insert(versions).values(**_row(grave, is_deleted=True)))
+        self._audit(connection, actor, "delete", before, before.body, None)
+        return grave
 
     def _begin(self, connection: Connection) -> tuple[int, int]:
         """The new revision, and when what it brings begins to act. Writers wait for each other here."""
@@ -196,6 +267,36 @@ def _get(connection: Connection, project: str, kind: str, ident: str) -> Definit
     if row is None:
         raise NotFound(kind.replace("_", " "), ident)
     return _version(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Born:
+    """Whose an id is, and since when."""
+
+    project: str
+    kind: str
+    created_at: int
+    is_present: bool
+
+
+def _born(connection: Connection, ident: str) -> _Born | None:
+    """None for an id that nothing ever had."""
+    rows = connection.execute(select(versions).where(versions.c.id == ident)).all()
+    if not rows:
+        return None
+    is_present = any(row.effective_until is None for row in rows)
+    return _Born(rows[0].project, rows[0].kind, min(row.created_at for row in rows), is_present)
+
+
+def _planned(step: Step) -> Change:
+    """The step's body, if the definition is still the one that the plan was made from."""
+
+    def change(before: DefinitionVersion) -> Mapping[str, object]:
+        if before.revision != step.revision:
+            raise Conflict(f"{step.id} was changed after the plan was made; plan again")
+        return step.after
+
+    return change
 
 
 def _end(connection: Connection, ident: str, acts_until: int) -> None:

@@ -1,0 +1,209 @@
+"""The file that `export` writes and `apply` reads: one YAML document a project.
+
+project: web-shop              # its key
+name: Web Shop                 # read when the project is created, like the time zone
+timeZone: Europe/Berlin
+conversionGoals: [...]         # the API's fields, and an `id` that may be left out
+goals: [...]
+history: {...}                 # every version that ever acted; read when the project is created
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from app.cli.yaml_source import Document, Unreadable, problem_lines, read_documents
+from app.defining import project_key
+from app.domain.conversion_goal import FOREVER
+from app.domain.declaring import CONVERSION_GOAL, GOAL, Declared, declare
+from app.domain.history import DefinitionVersion, Project
+from app.errors import InvalidDefinition
+
+LISTS: Final = {"conversionGoals": CONVERSION_GOAL, "goals": GOAL}
+FIELDS: Final = ("project", "name", "timeZone", *LISTS, "history")
+_VERSION: Final = {"kind": str, "id": str, "createdAt": int, "from": int, "body": dict}
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One document, checked. `versions` is empty when it holds no history."""
+
+    file: str
+    document: Document
+    project: str
+    name: str
+    time_zone: str | None
+    declared: Sequence[Declared]
+    created_at: int = 0
+    versions: Sequence[DefinitionVersion] = field(default=())
+
+    def as_project(self, created_at: int) -> Project:
+        return Project(self.project, self.name, self.time_zone or "UTC", created_at)
+
+    def present(self) -> list[DefinitionVersion]:
+        """What is in force once the history is restored."""
+        return [version for version in self.versions if version.effective_until == FOREVER]
+
+
+def written(project: Project, versions: Sequence[DefinitionVersion], *, with_history: bool) -> dict[str, Any]:
+    """The document of a project, out of the history of all."""
+    own = [version for version in versions if version.project == project.key]
+    present = sorted((v for v in own if v.effective_until == FOREVER), key=lambda v: (v.created_at, v.id))
+    document: dict[str, Any] = {"project": project.key, "name": project.name, "timeZone": project.time_zone}
+    for name, kind in LISTS.items():
+        document[name] = [{"id": version.id, **version.body} for version in present if version.kind == kind]
+    if with_history:
+        acted = [version for version in own if version.effective_from < version.effective_until]
+        document["history"] = {"createdAt": project.created_at, "versions": [_written(version) for version in acted]}
+    return document
+
+
+def _written(version: DefinitionVersion) -> dict[str, Any]:
+    until = {} if version.effective_until == FOREVER else {"until": version.effective_until}
+    return {
+        "kind": version.kind,
+        "id": version.id,
+        "createdAt": version.created_at,
+        "from": version.effective_from,
+        **until,
+        "body": dict(version.body),
+    }
+
+
+def read_declarations(file: str, text: str, project: str | None) -> tuple[list[Declaration], list[str]]:
+    """The file's declarations, and what is wrong with it: one line each, with its place."""
+    try:
+        documents = read_documents(text)
+    except Unreadable as error:
+        line, column = error.place
+        return [], [f"{file}:{line}:{column}: {error}"]
+    if not documents:
+        return [], [f"{file}:1:1: it is empty: declare `project`, `conversionGoals` and `goals`."]
+    found: list[Declaration] = []
+    problems: list[str] = []
+    for document in documents:
+        reader = _Reading(file, document)
+        declaration = reader.read(project)
+        problems += reader.problems
+        if declaration is None:
+            continue
+        if any(one.project == declaration.project for one in found):
+            line, column = document.place("/project")
+            problems.append(f"{file}:{line}:{column}: project: {declaration.project!r} has a document already.")
+        found.append(declaration)
+    return found, problems
+
+
+class _Reading:
+    def __init__(self, file: str, document: Document) -> None:
+        self._file = file
+        self._document = document
+        self.problems: list[str] = []
+
+    def read(self, project: str | None) -> Declaration | None:
+        """None when too much is wrong to go on."""
+        body = self._document.value
+        if not isinstance(body, dict):
+            self._refuse("", "it is no mapping.", f"It has the fields {', '.join(FIELDS)}.")
+            return None
+        for name in body:
+            if name not in FIELDS:
+                nearest = get_close_matches(name, FIELDS, n=1)
+                known = f"Did you mean {nearest[0]!r}?" if nearest else f"Known are: {', '.join(FIELDS)}."
+                self._refuse(f"/{name}", "there is no such field.", known)
+        key = body.get("project") or project
+        if not isinstance(key, str):
+            self._refuse("/project", "it is missing.", "Give the project's key as a text, or with --project.")
+            return None
+        if project is not None and key != project:
+            self._refuse("/project", f"it is {key!r}, but --project says {project!r}.", "Leave one of them out.")
+        zone = self._time_zone(body.get("timeZone"))
+        self._check_key(key)
+        name = body.get("name")
+        declared = [one for field, kind in LISTS.items() for one in self._definitions(field, kind, body.get(field))]
+        history = body.get("history")
+        created_at, versions = self._history(history, key) if history is not None else (0, [])
+        return Declaration(
+            self._file,
+            self._document,
+            key,
+            name if isinstance(name, str) else key,
+            zone,
+            declared,
+            created_at,
+            versions,
+        )
+
+    def _refuse(self, pointer: str, problem: str, remedy: str) -> None:
+        self.problems += problem_lines(self._file, self._document, InvalidDefinition(pointer, problem, remedy))
+
+    def _check_key(self, key: str) -> None:
+        try:
+            wanted = project_key(key)
+        except InvalidDefinition as error:
+            self._refuse("/project", error.problem, error.remedy)
+            return
+        if wanted != key:
+            self._refuse("/project", f"{key!r} is no project key.", f"Did you mean {wanted!r}?")
+
+    def _time_zone(self, zone: object) -> str | None:
+        if zone is None:
+            return None
+        if not isinstance(zone, str) or zone not in available_timezones():
+            self._refuse("/timeZone", f"{zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
+            return None
+        return zone
+
+    def _definitions(self, name: str, kind: str, given: object) -> list[Declared]:
+        if given is None:
+            return []
+        if not isinstance(given, list):
+            self._refuse(f"/{name}", "it is no list.", "Begin each definition with `- `.")
+            return []
+        found = []
+        for index, one in enumerate(given):
+            place = f"/{name}/{index}"
+            try:
+                if not isinstance(one, dict):
+                    raise InvalidDefinition("", "it is no mapping.", "Give the definition's fields.")
+                found.append(declare(kind, one, place))
+            except InvalidDefinition as error:
+                self.problems += problem_lines(self._file, self._document, error, place)
+        return found
+
+    def _history(self, given: object, project: str) -> tuple[int, list[DefinitionVersion]]:
+        remedy = "It is what `scorekeeper export` wrote: leave it as it is, or take `history` out."
+        if not isinstance(given, dict) or not _is_moment(given.get("createdAt")):
+            self._refuse("/history", "it has no `createdAt` in epoch milliseconds.", remedy)
+            return 0, []
+        rows = given.get("versions")
+        if not isinstance(rows, list):
+            self._refuse("/history", "it has no list `versions`.", remedy)
+            return 0, []
+        versions = []
+        for index, row in enumerate(rows):
+            version = _version(row, project)
+            if version is None:
+                self._refuse(f"/history/versions/{index}", "it is no version of a definition.", remedy)
+            else:
+                versions.append(version)
+        return given["createdAt"], versions
+
+
+def _version(row: object, project: str) -> DefinitionVersion | None:
+    if not isinstance(row, Mapping) or any(not isinstance(row.get(name), kind) for name, kind in _VERSION.items()):
+        return None
+    until = row.get("until", FOREVER)
+    if row["kind"] not in LISTS.values() or not _is_moment(until) or row["from"] >= until:
+        return None
+    return DefinitionVersion(
+        row["kind"], row["id"], project, 0, row["from"], until, row["createdAt"], dict(row["body"])
+    )
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,172 @@
+"""`scorekeeper export` and `apply`: a project's definitions as a file that a team keeps beside its code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
+from app.cli.declarations import Declaration, read_declarations, written
+from app.cli.printing import AsJson, fail, print_json, tell
+from app.cli.yaml_source import problem_lines
+from app.domain.declaring import Plan, Step, plan
+from app.errors import InvalidDefinition, NotFound
+
+if TYPE_CHECKING:
+    from app.bootstrap import Parts
+
+ACTOR = "cli"
+SIGNS = {"create": "+", "change": "~", "delete": "-"}
+
+
+def export(
+    project: ProjectOption = None,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Only what is in force, without the versions that acted before.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the definitions of a project, or of all, as YAML that `apply` takes.
+
+    With their history, an emptied database gets back the same definitions, ids and, after a rebuild, counts.
+    """
+
+    async def ask(parts: Parts) -> list[dict[str, Any]]:
+        await schema_ready(parts)
+        keys = await chosen_projects(parts, project)
+        history = await asyncio.to_thread(parts.definitions.history)
+        known = {one.key: one for one in history.projects}
+        return [written(known[key], history.versions, with_history=not no_history) for key in keys]
+
+    found = with_parts(ask)
+    if as_json:
+        print_json(found)
+        return
+    import yaml
+
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    sys.stdout.write(yaml.safe_dump_all(found, **options) if found else "")
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="Definitions in YAML (or JSON); `-`: stdin.")],
+    project: ProjectOption = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete what the file does not declare.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a project's definitions what the file declares: all of it, or nothing. May be repeated.
+
+    A definition is found by its id, else by its name. A project that does not exist is created; if the file holds its
+    history, as it was.
+    """
+    name = "stdin" if str(file) == "-" else str(file)
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        fail(f"{name} cannot be read ({reason})", 2)
+    declarations, problems = read_declarations(name, text, project)
+    if problems:
+        for line in problems:
+            tell(line)
+        raise typer.Exit(2)
+    results = with_parts(lambda parts: _apply_all(parts, declarations, prune=prune, dry_run=dry_run))
+    if as_json:
+        print_json(results)
+
+
+async def _apply_all(
+    parts: Parts, declarations: list[Declaration], *, prune: bool, dry_run: bool
+) -> list[dict[str, Any]]:
+    await schema_ready(parts)
+    # Every plan before the first change: a mistake in the last document leaves all as it was.
+    planned = [await _plan(parts, one, prune=prune) for one in declarations]
+    return [
+        await _carry_out(parts, one, *made, dry_run=dry_run) for one, made in zip(declarations, planned, strict=True)
+    ]
+
+
+async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> tuple[Plan, bool]:
+    """The plan, and whether the project has to be created."""
+    try:
+        owner, present = await asyncio.to_thread(parts.definitions.current, one.project)
+        is_new = False
+    except NotFound:
+        owner, present, is_new = one.as_project(0), one.present(), True
+    try:
+        if one.time_zone is not None and one.time_zone != owner.time_zone:
+            raise InvalidDefinition("/timeZone", f"the project's is {owner.time_zone}.", "It cannot be changed here.")
+        return plan(owner, one.declared, present, now=int(time.time() * 1000), prune=prune), is_new
+    except InvalidDefinition as error:
+        for line in problem_lines(one.file, one.document, error):
+            tell(line)
+        raise typer.Exit(2) from error
+
+
+async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *, dry_run: bool) -> dict[str, Any]:
+    _show(one, made, is_new)
+    is_live = True
+    if not dry_run:
+        if is_new and one.versions:
+            is_live = await parts.defining.restore(one.as_project(one.created_at), one.versions, ACTOR)
+        elif is_new:
+            await parts.defining.create_project(one.project, one.time_zone or "UTC")
+        is_live = await parts.defining.carry_out(one.project, made.steps, ACTOR) and is_live
+        _tell_what_is_left(one, made, is_new, is_live)
+    return {
+        "project": one.project,
+        "created": is_new,
+        "applied": not dry_run,
+        "live": is_live,
+        "unchanged": made.unchanged,
+        "undeclared": made.undeclared,
+        "steps": [_as_json(step) for step in made.steps],
+    }
+
+
+def _show(one: Declaration, made: Plan, is_new: bool) -> None:
+    """The plan, for people; on stderr, so that --json has stdout for itself."""
+    lines = [f"project {one.project}" + (" (new)" if is_new else "")]
+    if is_new and one.versions:
+        lines.append(f"  + {len(one.versions)} versions of its history")
+    for step in made.steps:
+        lines.append(f"  {SIGNS[step.action]} {step.kind.replace('_', ' ')} {step.name!r} ({step.id})")
+        if step.action != "delete":
+            lines += [f"      {_difference(*found, step.action)}" for found in step.differences()]
+    totals = [f"{made.count('create')} to create", f"{made.count('change')} to change"]
+    totals += [f"{made.count('delete')} to delete", f"{made.unchanged} unchanged"]
+    lines.append(f"plan: {', '.join(totals)}")
+    if made.undeclared:
+        lines.append(f"{made.undeclared} not in the file stay as they are; --prune deletes them")
+    for line in lines:
+        tell(line)
+
+
+def _difference(name: str, before: object, after: object, action: str) -> str:
+    new = "(taken away)" if after is None else json.dumps(after, ensure_ascii=False)
+    if action == "create":
+        return f"{name}: {new}"
+    old = "(absent)" if before is None else json.dumps(before, ensure_ascii=False)
+    return f"{name}: {old} -> {new}"
+
+
+def _tell_what_is_left(one: Declaration, made: Plan, is_new: bool, is_live: bool) -> None:
+    if is_new and one.versions:
+        tell("restored with its history: `scorekeeper rebuild` counts what the log holds for it")
+    if is_new:
+        tell(f"its API keys are not in the file: scorekeeper keys create --project {one.project}")
+    if made.steps and not is_live:
+        tell("no worker has confirmed this yet: it is stored and acts when one does")
+    tell("applied" if made.steps or is_new else "nothing to do")
+
+
+def _as_json(step: Step) -> dict[str, Any]:
+    changed = [{"field": name, "before": before, "after": after} for name, before, after in step.differences()]
+    return {"action": step.action, "kind": step.kind, "id": step.id, "name": step.name, "fields": changed}

@@ -1,0 +1,180 @@
+"""Definitions as a file declares them, and the plan that makes a project's present definitions equal to them. Pure.
+
+A definition is found by its id, else by its name: a conversion goal's `name`; a goal's metric, aggregation, denominator
+and period, which are what it shows. A new one without an id gets one made from its name, so that the same file gives
+the same ids on every installation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.domain.conversion_goal import compile_conversion_goal
+from app.domain.goal_definition import compile_goal
+from app.domain.history import DefinitionVersion, Project
+from app.errors import InvalidDefinition
+
+CONVERSION_GOAL: Final = "conversion_goal"
+GOAL: Final = "goal"
+PREFIXES: Final = {CONVERSION_GOAL: "cg", GOAL: "goal"}
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ID_REMEDY: Final = "At most 64 letters, digits, '_', '-' and '.', a letter or digit first; or leave it out."
+_DISTINGUISHING: Final = ("metric", "aggregation", "denominatorMetric", "period")
+
+Action = Literal["create", "change", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One definition of a file. `body` as it would be stored; `place` is where the file says it (a JSON pointer)."""
+
+    kind: str
+    id: str | None
+    body: Mapping[str, object]
+    place: str
+
+    @property
+    def name(self) -> str:
+        return name_of(self.kind, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of the plan. `revision` is that of the version it was made from; 0 for a new definition."""
+
+    action: Action
+    kind: str
+    id: str
+    name: str
+    before: Mapping[str, object]
+    after: Mapping[str, object]
+    revision: int = 0
+
+    def differences(self) -> list[tuple[str, object, object]]:
+        """(field, before, after) of each field that changes; None where it is absent."""
+        names = dict.fromkeys([*self.before, *self.after])
+        pairs = [(name, self.before.get(name), self.after.get(name)) for name in names]
+        return [(name, old, new) for name, old, new in pairs if old != new]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in order, and how much is as it should be."""
+
+    steps: tuple[Step, ...]
+    unchanged: int
+    undeclared: int
+    """Definitions that the file does not name and that stay, since they were not to be pruned."""
+
+    def count(self, action: Action) -> int:
+        return sum(step.action == action for step in self.steps)
+
+
+def declare(kind: str, given: Mapping[str, object], place: str) -> Declared:
+    """Read one definition of a file. Raises InvalidDefinition whose fields are pointers into the definition.
+
+    Whether a goal's deadline lies after its start is asked by `plan`, which knows since when there is the goal.
+    """
+    body = {name: value for name, value in given.items() if name != "id" and value is not None}
+    ident = given.get("id")
+    if ident is not None and not (isinstance(ident, str) and _ID.fullmatch(ident)):
+        raise InvalidDefinition("/id", f"{ident!r} is no id.", _ID_REMEDY)
+    if kind == CONVERSION_GOAL:
+        # Stored as creating it over HTTP stores it: with the metric that its name gives.
+        body["metric"] = compile_conversion_goal(body).metric
+    else:
+        compile_goal({"startsAt": "1970-01-01", **body}, ident="", project="", time_zone="UTC", created_at=0)
+    return Declared(kind, ident, body, place)
+
+
+def plan(
+    project: Project,
+    declared: Sequence[Declared],
+    present: Sequence[DefinitionVersion],
+    *,
+    now: int,
+    prune: bool = False,
+) -> Plan:
+    """The steps from `present` to `declared`. Raises InvalidDefinition, whose field is the `place` of the culprit."""
+    found = _Found(present)
+    steps: list[Step] = []
+    taken: dict[str, str] = {}
+    unchanged = 0
+    for one in declared:
+        before = found.find(one)
+        ident = before.id if before is not None else one.id or derived_id(project.key, one.kind, one.name)
+        if ident in taken:
+            problem = f"it is the same {_word(one.kind)} as {taken[ident].lstrip('/').replace('/', '.')}: {one.name!r}."
+            raise InvalidDefinition(one.place, problem, "Give each an `id` of its own, or take one out.")
+        taken[ident] = one.place
+        if one.kind == GOAL:
+            _require_span(one, project.time_zone, now if before is None else before.created_at)
+        if before is None:
+            steps.append(Step("create", one.kind, ident, one.name, {}, one.body))
+        elif dict(before.body) != dict(one.body):
+            steps.append(Step("change", one.kind, ident, one.name, before.body, one.body, before.revision))
+        else:
+            unchanged += 1
+    left = [version for version in present if version.id not in taken]
+    if prune:
+        # Goals first: what feeds them goes when nothing shows it any more.
+        for version in sorted(left, key=lambda version: version.kind == CONVERSION_GOAL):
+            name = name_of(version.kind, version.body)
+            steps.append(Step("delete", version.kind, version.id, name, version.body, {}, version.revision))
+    return Plan(tuple(steps), unchanged, 0 if prune else len(left))
+
+
+def _require_span(one: Declared, time_zone: str, created_at: int) -> None:
+    try:
+        compile_goal(one.body, ident="", project="", time_zone=time_zone, created_at=created_at)
+    except InvalidDefinition as error:
+        raise InvalidDefinition(one.place + error.field, error.problem, error.remedy) from error
+
+
+def derived_id(project: str, kind: str, name: str) -> str:
+    """The id of a definition that was given none: the same for the same name, everywhere."""
+    digest = hashlib.blake2b("\0".join((project, kind, name)).encode(), digest_size=12).hexdigest()
+    return f"{PREFIXES[kind]}_{digest}"
+
+
+def name_of(kind: str, body: Mapping[str, object]) -> str:
+    """What a definition is found by when no id is given."""
+    if kind == CONVERSION_GOAL:
+        return str(body.get("name", ""))
+    parts = {field: body.get(field) for field in _DISTINGUISHING}
+    parts["aggregation"] = None if parts["aggregation"] == "count" else parts["aggregation"]
+    return " ".join(str(part) for part in parts.values() if part)
+
+
+class _Found:
+    """The present definitions by id and by name."""
+
+    def __init__(self, present: Iterable[DefinitionVersion]) -> None:
+        self._by_id = {}
+        self._by_name: dict[tuple[str, str], list[DefinitionVersion]] = defaultdict(list)
+        for version in present:
+            self._by_id[version.id] = version
+            self._by_name[version.kind, name_of(version.kind, version.body)].append(version)
+
+    def find(self, one: Declared) -> DefinitionVersion | None:
+        if one.id is not None:
+            version = self._by_id.get(one.id)
+            if version is not None and version.kind != one.kind:
+                problem = f"{one.id!r} is the id of a {_word(version.kind)}."
+                raise InvalidDefinition(f"{one.place}/id", problem, "Give it another one.")
+            return version
+        same = self._by_name[one.kind, one.name]
+        if len(same) > 1:
+            ids = ", ".join(version.id for version in same)
+            problem = f"there are {len(same)} of that name: {ids}."
+            raise InvalidDefinition(one.place, problem, "Say in `id` which one is meant.")
+        return same[0] if same else None
+
+
+def _word(kind: str) -> str:
+    return kind.replace("_", " ")

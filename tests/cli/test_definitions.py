@@ -1,0 +1,204 @@
+"""`scorekeeper export` and `apply`: definitions that a team keeps in git."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.errors import ScorekeeperError
+from app.stores.database import Database
+from app.stores.sql import SqlDefinitions
+from tests.cli.conftest import Ended, Scorekeeper
+
+SHOP = """\
+project: web-shop
+name: Web Shop
+timeZone: Europe/Berlin
+conversionGoals:
+  - name: Purchase
+    eventType: purchase
+    conditions: {country: {$in: [DE, NO]}}
+    valueProperty: amount
+goals:
+  - metric: purchase
+    aggregation: sum
+    target: 1000
+    deadline: 2036-12-31
+"""
+
+
+@pytest.fixture
+def apply(scorekeeper: Scorekeeper, tmp_path: Path) -> Any:
+    """Applies a text; options come after it."""
+
+    def call(text: str, *options: str) -> Ended:
+        file = tmp_path / "shop.yaml"
+        file.write_text(text, encoding="utf-8")
+        return scorekeeper("apply", "shop.yaml", *options)
+
+    return call
+
+
+def exported(scorekeeper: Scorekeeper, *options: str) -> Any:
+    return yaml.safe_load(scorekeeper("export", *options).out)
+
+
+def test_a_file_makes_a_project_and_a_second_time_changes_nothing(apply: Any, scorekeeper: Scorekeeper) -> None:
+    first = apply(SHOP, "--json").json()[0]
+    assert [(step["action"], step["kind"]) for step in first["steps"]] == [
+        ("create", "conversion_goal"),
+        ("create", "goal"),
+    ]
+    second = apply(SHOP)
+    assert "2 unchanged" in second.err
+    assert "nothing to do" in second.err
+    # Nothing of YAML 1.1: NO is Norway and a date is a text.
+    made = exported(scorekeeper)
+    assert made["conversionGoals"][0]["conditions"] == {"country": {"$in": ["DE", "NO"]}}
+    assert made["goals"][0]["deadline"] == "2036-12-31"
+
+
+def test_the_plan_names_each_field_and_a_dry_run_changes_nothing(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    before = exported(scorekeeper)
+    changed = SHOP.replace("target: 1000", "target: 2000").replace("    valueProperty: amount\n", "")
+    planned = apply(changed, "--dry-run")
+    assert "target: 1000 -> 2000" in planned.err
+    assert 'valueProperty: "amount" -> (taken away)' in planned.err
+    assert exported(scorekeeper) == before
+    assert [step["action"] for step in apply(changed, "--json").json()[0]["steps"]] == ["change", "change"]
+    assert exported(scorekeeper)["goals"][0]["target"] == 2000
+    assert exported(scorekeeper)["goals"][0]["id"] == before["goals"][0]["id"]
+
+
+def test_what_the_file_does_not_name_stays_unless_it_is_pruned(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    without = SHOP[: SHOP.index("goals:\n  - metric")]
+    assert "1 not in the file stay" in apply(without).err
+    assert len(exported(scorekeeper)["goals"]) == 1
+    assert "1 to delete" in apply(without, "--prune").err
+    assert exported(scorekeeper)["goals"] == []
+
+
+def test_a_new_database_gives_the_same_ids_for_the_same_names(apply: Any, scorekeeper: Scorekeeper) -> None:
+    def ids() -> list[str]:
+        made = exported(scorekeeper)
+        return [one["id"] for one in made["conversionGoals"] + made["goals"]]
+
+    apply(SHOP)
+    first = ids()
+    for file in Path(".scorekeeper").glob("scorekeeper.db*"):
+        file.unlink()
+    apply(SHOP)
+    assert ids() == first
+
+
+def test_an_export_restores_ids_moments_and_history_in_an_empty_database(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    apply(SHOP.replace("NO]", "NO, SE]").replace("target: 1000", "target: 2000"))
+    apply(SHOP[: SHOP.index("goals:\n  - metric")], "--prune")
+    text = scorekeeper("export").out
+    assert len(yaml.safe_load(text)["history"]["versions"]) == 5
+    for file in Path(".scorekeeper").glob("scorekeeper.db*"):
+        file.unlink()
+    assert "rebuild" in apply(text).err
+    assert scorekeeper("export").out == text
+    assert "nothing to do" in apply(text).err
+
+
+def test_a_deleted_definition_comes_back_under_its_id_as_old_as_it_was(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    text = scorekeeper("export", "--no-history").out
+    created = exported(scorekeeper)["history"]["versions"][-1]["createdAt"]
+    apply("project: web-shop\n", "--prune")
+    apply(text)
+    assert exported(scorekeeper)["goals"] == yaml.safe_load(text)["goals"]
+    assert exported(scorekeeper)["history"]["versions"][-1]["createdAt"] == created
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("target: 1000", "target: -1"), "shop.yaml:12:5: goals.0.target: it is not positive."),
+        (
+            ("aggregation: sum", "agregation: sum"),
+            "shop.yaml:11:5: goals.0.agregation: there is no such field. Did you",
+        ),
+        (("{$in: [DE, NO]}", "{$within: 1}"), "shop.yaml:7:28: conversionGoals.0.conditions.country.$within"),
+        (("timeZone: Europe/Berlin", "timeZone: Mars"), "shop.yaml:3:1: timeZone: 'Mars' is no time zone."),
+        (("goals:\n  -", "goal:\n  -"), "shop.yaml:9:1: goal: there is no such field. Did you mean 'goals'?"),
+        (("project: web-shop", "project: Web Shop"), "shop.yaml:1:1: project: 'Web Shop' is no project key. Did you"),
+        (("target: 1000", "target: 1000\n    target: 2"), "shop.yaml:13:5: the field 'target' stands there twice."),
+        (("target: 1000", "target: [1"), "it is no YAML"),
+        (("    valueProperty: amount", "    id: a b"), "shop.yaml:8:5: conversionGoals.0.id: 'a b' is no id."),
+        (("target: 1000", "target: !!python/name:os.system x"), "the tag"),
+        (("deadline: 2036", "deadline: 2001"), "shop.yaml:13:5: goals.0.deadline: it lies before the goal's creation"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_nothing_is_stored(
+    apply: Any, scorekeeper: Scorekeeper, change: tuple[str, str], said: str
+) -> None:
+    ended = apply(SHOP.replace(*change))
+    assert ended.code == 2
+    assert said in ended.err
+    assert scorekeeper("projects", "list", "--json").json() == []
+
+
+def test_every_mistake_is_told_at_once(apply: Any) -> None:
+    ended = apply(SHOP.replace("target: 1000", "target: -1").replace("Europe/Berlin", "Mars"))
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_two_of_one_name_need_ids(apply: Any, scorekeeper: Scorekeeper) -> None:
+    twice = SHOP + "  - {metric: purchase, aggregation: sum, target: 5, deadline: 2036-12-31}\n"
+    ended = apply(twice)
+    assert ended.code == 2
+    assert "the same goal as goals.0" in ended.err
+    assert apply(twice.replace("target: 5", "id: small, target: 5")).code == 0
+    assert "say" in apply(SHOP).err.lower()
+
+
+def test_an_id_of_another_project_is_refused_whole(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP.replace("  - name: Purchase", "  - id: shared\n    name: Purchase"))
+    other = SHOP.replace("web-shop", "other").replace("  - name: Purchase", "  - id: shared\n    name: Purchase")
+    ended = apply(other)
+    assert ended.code == 1
+    assert "'shared' is already another definition's" in ended.err
+    assert exported(scorekeeper, "--project", "other")["goals"] == []
+
+
+def test_a_change_in_between_stops_the_plan_whole(tmp_path: Path) -> None:
+    from app.domain.declaring import declare, plan
+
+    database = Database(f"sqlite:///{tmp_path / 's.db'}")
+    database.migrate()
+    definitions = SqlDefinitions(database)
+    project = definitions.create_project("shop", "shop", "UTC")
+    definitions.create("shop", "conversion_goal", "a", {"name": "A", "eventType": "x", "metric": "a"}, "t")
+    present = definitions.current("shop")[1]
+    wanted = [
+        declare("conversion_goal", {"id": "b", "name": "B", "eventType": "y"}, "/0"),
+        declare("conversion_goal", {"id": "a", "name": "A", "eventType": "z"}, "/1"),
+    ]
+    made = plan(project, wanted, present, now=0)
+    definitions.change("shop", "conversion_goal", "a", lambda before: {**before.body, "eventType": "w"}, "other")
+    with pytest.raises(ScorekeeperError, match="plan again"):
+        definitions.carry_out("shop", made.steps, "t")
+    assert [version.id for version in definitions.current("shop")[1]] == ["a"]
+    database.close()
+
+
+def test_an_alias_bomb_is_refused(apply: Any) -> None:
+    lines = ["project: x", "name: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
+    lines += [f"k{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    ended = apply("\n".join(lines))
+    assert ended.code == 2
+    assert "it holds too much" in ended.err
+
+
+def test_json_is_yaml_too(apply: Any) -> None:
+    assert apply(json.dumps(yaml.load(SHOP, yaml.BaseLoader)).replace('"1000"', "1000")).code == 0
