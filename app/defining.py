@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
@@ -61,12 +62,15 @@ class Defining:
     # -- projects
 
     async def create_project(self, name: str, time_zone: str = "UTC") -> Project:
-        """A project whose key is the name's slug. Returns when events may name it."""
+        """A project whose key is the name's slug. Returns when events may name it; workers that can know it then."""
         key = project_key(name)
         if time_zone not in available_timezones():
             raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
+        await self._wait_for_workers_in_touch()
+        begun = time.monotonic()
         project = await self._ask(self._store.create_project, key, name, time_zone)
-        await asyncio.sleep(ACTS_AFTER_SECONDS)
+        revision, _ = await self._ask(self._store.revision)
+        await self._live(revision, begun)
         return project
 
     # -- conversion goals
@@ -127,12 +131,14 @@ class Defining:
         """All steps of a plan or none, as one change; whether every worker counts by it when this returns."""
         if not steps:
             return True
+        await self._wait_for_workers_in_touch()
         begun = time.monotonic()
         revision = await self._ask(self._store.carry_out, project, steps, actor)
         return await self._live(revision, begun)
 
     async def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> bool:
         """A project that does not exist, as it was; what its definitions count from the log, a rebuild counts."""
+        await self._wait_for_workers_in_touch()
         begun = time.monotonic()
         revision = await self._ask(self._store.restore, project, earlier, actor)
         return await self._live(revision, begun)
@@ -147,6 +153,7 @@ class Defining:
         return await self._do(lambda: self._store.delete(project, kind, ident, actor, check))
 
     async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
+        await self._wait_for_workers_in_touch()
         begun = time.monotonic()
         version = await self._ask(change)
         is_live = await self._live(version.revision, begun)
@@ -161,6 +168,18 @@ class Defining:
         # An event that is published after the answer must fall under the definition.
         await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
         return is_live
+
+    async def _wait_for_workers_in_touch(self) -> None:
+        """Right after an outage of the database workers may still count by what they knew: let them notice its return.
+
+        A bounded time: a worker that alone cannot reach it must not keep everybody from changing definitions.
+        """
+        deadline = time.monotonic() + self._live_timeout_seconds
+        with suppress(StoreUnavailable):
+            while True:
+                if time.monotonic() > deadline or not await self._signals.workers_out_of_touch():
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def wait_until_live(self, revision: int) -> bool:
         """Whether every worker that lives runs the revision, waiting a bounded time for it. False without a worker."""

@@ -81,6 +81,10 @@ class CatalogSignals(Protocol):
         """The catalog revision of each worker that lives."""
         ...
 
+    async def workers_out_of_touch(self) -> Sequence[str]:
+        """The workers that live, and could not reach the database when they last tried."""
+        ...
+
 
 class CatalogKeeper(Protocol):
     """The catalog that a reader of the log uses."""

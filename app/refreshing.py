@@ -48,6 +48,11 @@ class CatalogRefresher:
         """The database's clock when the current catalog was last found to be the newest; epoch ms."""
         return self._known_at
 
+    @property
+    def is_out_of_touch(self) -> bool:
+        """Whether the source did not answer when it was last asked: what was committed since then is not known."""
+        return self._failed_at is not None
+
     async def refresh(self) -> None:
         """Ask for the newest revision and load it when it is another. Raises StoreUnavailable."""
         async with self._lock:

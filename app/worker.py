@@ -27,6 +27,8 @@ from app.tracking import Counting, Outcome, Tracker
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+REFRESH_SECONDS = 1.0
+LOOK_FOR_RETURN_SECONDS = 0.05
 STUCK_SECONDS = 60.0
 STUCK_EXIT_CODE = 3
 CLEAN_UP_SECONDS = 3_600.0
@@ -51,6 +53,7 @@ class Worker:
         self.exit_code = 0
         self.watchdog = Watchdog(STUCK_SECONDS)
         self._clean_up_at = 0.0
+        self._was_out_of_touch = False
         self._assigned: frozenset[Position] = frozenset()
 
     def _make_app(self) -> ScorekeeperApp:
@@ -131,6 +134,7 @@ class Worker:
             "rate": round((after - before) / (last - then), 1) if last > then else 0.0,
             "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in self.partitions.positions),
             "catalogAsOf": self.parts.catalog.known_at,
+            "isOutOfTouch": self.parts.catalog.is_out_of_touch,
         }
         await self.parts.signals.report_worker(self.ident, report)
 
@@ -212,20 +216,26 @@ class Worker:
     # -- the catalog
 
     async def refresh_catalog(self) -> None:
-        """Load a new revision if there is one, and say so at once."""
-        before = self.parts.catalog.current.revision
+        """Load a new revision if there is one, and say so at once; so too that the database is away, or is back."""
+        catalog = self.parts.catalog
+        before = catalog.current.revision, self._was_out_of_touch
         try:
-            await self.parts.catalog.refresh()
-            if self.parts.catalog.current.revision != before:
-                await self.report_alive()
+            await catalog.refresh()
         except StoreUnavailable as error:
-            log.warning("the catalog stays at revision %d: %s", before, error)
+            log.warning("the catalog stays at revision %d: %s", catalog.current.revision, error)
+        if (catalog.current.revision, catalog.is_out_of_touch) != before:
+            self._was_out_of_touch = catalog.is_out_of_touch
+            try:
+                await self.report_alive()
+            except StoreUnavailable as error:
+                log.warning("cannot report: %s", error)
 
     async def keep_refreshing(self) -> None:
-        """Look for a new revision every second."""
+        """Look for a new revision every second; when the database is away, for its return as fast as may be."""
         while not self.app.should_stop:
             await self.refresh_catalog()
-            await asyncio.sleep(1.0)
+            is_away = self.parts.catalog.is_out_of_touch
+            await asyncio.sleep(LOOK_FOR_RETURN_SECONDS if is_away else REFRESH_SECONDS)
 
     async def follow_nudges(self) -> None:
         """Look for a new revision as soon as somebody says that there is one."""

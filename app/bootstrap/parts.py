@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -207,3 +207,6 @@ class _NoSignals:
 
     async def worker_revisions(self) -> Mapping[str, int]:
         return {}
+
+    async def workers_out_of_touch(self) -> Sequence[str]:
+        return []

@@ -29,6 +29,12 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
+_SNAPSHOT: Final = """
+local found = {}
+for i = 1, #KEYS do found[i] = redis.call('HGETALL', KEYS[i]) end
+return found
+"""
+"""Reads at one moment, as MULTI does; but a Redis that is full refuses MULTI, whatever is asked in it."""
 _FORGOTTEN_EPOCHS: Final = 60
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -169,16 +175,8 @@ class RedisCounters:
             for stripe in range(self.stripes):
                 prefix = self.generation.prefix(stripe)
                 names = sorted(await self._owner_names(prefix) if only is None else only)
-                async with self._client.pipeline(transaction=True) as pipe:
-                    for name in names:
-                        pipe.hgetall(prefix + name)
-                    answers = await pipe.execute()
-                stripes.append(
-                    {
-                        name: {field.decode(): int(number) for field, number in own.items()}
-                        for name, own in zip(names, answers, strict=True)
-                    }
-                )
+                answers = await self._client.eval(_SNAPSHOT, len(names), *(prefix + name for name in names))
+                stripes.append({name: _counts(flat) for name, flat in zip(names, answers, strict=True)})
         return stripes
 
     async def _owner_names(self, prefix: str) -> set[str]:
@@ -186,6 +184,11 @@ class RedisCounters:
         async for key in self._client.scan_iter(match=_escape(prefix) + "[ghckpxy]:*", count=1000):
             names.add(key.decode()[len(prefix) :])
         return names
+
+
+def _counts(flat: Sequence[bytes]) -> dict[str, int]:
+    """Of a hash as a script returns it: field, number, field, number."""
+    return {field.decode(): int(number) for field, number in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _loss_name(loss: Mapping[str, object]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from app.stores.redis_client import REDIS_ERRORS, Client, as_store_errors
@@ -68,3 +68,8 @@ class RedisSignals:
     async def worker_revisions(self) -> Mapping[str, int]:
         """The catalog revision of each worker that lives."""
         return {name: report["revision"] for name, report in (await self.workers()).items() if report["alive"]}
+
+    async def workers_out_of_touch(self) -> Sequence[str]:
+        """Those of them that could not reach the database when they last tried."""
+        reports = (await self.workers()).items()
+        return [name for name, report in reports if report["alive"] and report.get("isOutOfTouch")]

@@ -88,13 +88,12 @@ class SqlDefinitions:
     def create_project(self, key: str, name: str, time_zone: str) -> Project:
         """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
         with self._database.write() as connection:
-            _next_revision(connection)
-            now = self._database.now(connection)
+            _, acts_from = self._begin(connection)
             if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:
                 raise Conflict(f"there is a project {key!r} already")
-            project = Project(key, name, time_zone, now + EFFECTIVE_LEAD_MS)
+            project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
-        return project
+        return self._confirm_project(project)
 
     def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
         """Store a new definition. It acts from `effective_from`, a moment from now.
@@ -228,6 +227,19 @@ class SqlDefinitions:
                 connection.execute(update(versions).where(ended).values(effective_until=acts_from))
                 connection.execute(update(versions).where(mine).values(revision=revision, **moved))
             version = replace(version, revision=revision, effective_from=acts_from, created_at=created_at)
+
+    def _confirm_project(self, project: Project) -> Project:
+        """The same of a project: events that are received before it acts are refused, by every worker alike."""
+        while True:
+            with self._database.read() as connection:
+                now = self._database.now(connection)
+            if now <= project.created_at - TRUSTED_MS:
+                return project
+            with self._database.write() as connection:
+                _, acts_from = self._begin(connection)
+                mine = projects.c.key == project.key
+                connection.execute(update(projects).where(mine).values(created_at=acts_from))
+            project = replace(project, created_at=acts_from)
 
     def _audit(
         self,

@@ -82,6 +82,9 @@ class _Signals:
     async def worker_revisions(self) -> Mapping[str, int]:
         return self._world.workers
 
+    async def workers_out_of_touch(self) -> Sequence[str]:
+        return []
+
 
 class _Publisher:
     def __init__(self, world: World) -> None:

@@ -151,10 +151,6 @@ class Site:
         """Process id -> the partitions it counts, of those workers that report now."""
         return {report["pid"]: report["partitions"] for report in self._reports() if report["partitions"]}
 
-    def catalogs_known_at(self) -> list[int]:
-        """Of each worker that reports now: up to when it knows the definitions; epoch ms."""
-        return [report["catalogAsOf"] for report in self._reports()]
-
     def _reports(self) -> list[dict[str, Any]]:
         reports = [json.loads(text) for text in self.redis.hvals("sk:workers")]
         return [report for report in reports if now_ms() - report["at"] < 1_500]
@@ -309,10 +305,11 @@ def _read(consumer: Any, topic: str, ends: dict[int, tuple[int, int]]) -> list[M
     tps = {TopicPartition(topic, partition): end for partition, (first, end) in ends.items() if first < end}
     consumer.assign(list(tps))
     consumer.seek_to_beginning(*tps)
-    deadline = time.monotonic() + 60
+    heard_at = time.monotonic()
     while any(consumer.position(tp) < end for tp, end in tps.items()):
-        assert time.monotonic() < deadline, "the log cannot be read"
-        for records in consumer.poll(1000).values():
+        assert time.monotonic() < heard_at + 60, "the log cannot be read"
+        for records in consumer.poll(1000, max_records=10_000).values():
+            heard_at = time.monotonic()
             found += [Message(one.partition, one.offset, one.timestamp, one.value) for one in records]
     return found
 

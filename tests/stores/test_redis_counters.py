@@ -195,6 +195,22 @@ def _cannot_save(plain: redis.Redis) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize("refuse", [_full, _read_only, _cannot_save])
+async def test_a_redis_that_refuses_to_write_is_read_by_status_and_verify(
+    client: Client, redis_url: str, refuse: Callable[[redis.Redis], Callable[[], object]]
+) -> None:
+    store = await new_redis_store(client)
+    await apply(store, full_batch())
+    before = await store.snapshot()
+    assert before[0]["cp"]
+    with redis.Redis.from_url(redis_url) as plain:
+        allow = refuse(plain)
+        try:
+            assert await store.snapshot() == before
+        finally:
+            allow()
+
+
+@pytest.mark.parametrize("refuse", [_full, _read_only, _cannot_save])
 async def test_a_redis_that_refuses_to_write_changes_nothing(
     client: Client, redis_url: str, refuse: Callable[[redis.Redis], Callable[[], object]]
 ) -> None:

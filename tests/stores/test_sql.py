@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.history import EFFECTIVE_LEAD_MS
@@ -62,6 +65,37 @@ def test_a_definition_acts_a_moment_after_it_was_committed(database: Database, d
     assert before + EFFECTIVE_LEAD_MS <= version.effective_from <= after + EFFECTIVE_LEAD_MS
     assert after < version.effective_from, "who reads the catalog now knows the version before it acts"
     assert version.created_at == version.effective_from
+
+
+class SlowDatabase(Database):
+    """Takes longer for its next commit than what is committed may wait with its beginning."""
+
+    is_slow = False
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+            if self.is_slow:
+                self.is_slow = False
+                time.sleep(EFFECTIVE_LEAD_MS / 1000)
+
+
+@pytest.mark.parametrize("what", ["project", "definition"])
+def test_what_was_committed_too_late_begins_later(database: Database, definitions: SqlDefinitions, what: str) -> None:
+    slow = SlowDatabase(database.url)
+    slow.is_slow = True
+    late = SqlDefinitions(slow)
+    if what == "project":
+        begins = late.create_project("new", "New", "UTC").created_at
+        assert begins == definitions.project("new").created_at
+    else:
+        begins = late.create("shop", GOAL, "g1", {"metric": "m"}, "key").effective_from
+        (stored,) = definitions.history().versions
+        assert begins == stored.effective_from == stored.created_at
+    assert not slow.is_slow
+    assert definitions.revision()[0] > 3, "whoever read the first beginning reads again"
+    slow.close()
 
 
 def test_an_edit_ends_the_old_version_where_the_new_one_begins(definitions: SqlDefinitions) -> None:
