@@ -207,11 +207,8 @@ class Worker:
             await self._assign_again()
 
     async def _look_for_recreated_topics(self) -> None:
-        if int(time.monotonic()) % 5 == 0:
-            for topic in self.topics:
-                if await self.partitions.was_recreated(topic):
-                    log.error("topic %s was deleted and created again: counting the new one from its start", topic)
-                    await self._assign_again()
+        if int(time.monotonic()) % 5 == 0 and await self.partitions.restarts(self.topics):
+            self.rewind(list(self.partitions.positions))
 
     # -- the catalog
 

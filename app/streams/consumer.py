@@ -37,6 +37,10 @@ class Partitions(Protocol):
         """Called on each assignment, with all partitions that are assigned now. Waits until it knows."""
         ...
 
+    async def restarts(self, topics: Iterable[str]) -> Mapping[TP, int]:
+        """Where to read everything, if one of these topics was deleted and created again; else {}."""
+        ...
+
     async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
         """The log holds nothing at `position`: it begins at `earliest` and ends at `end`. Returns where to go on."""
         ...
@@ -55,10 +59,20 @@ class HasPartitions(Protocol):
 class _Thread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka runs."""
 
+    doubts = 0
+    """How often the brokers did not know a partition, or were lost: what is read next may be of another topic."""
+
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         consumer = super()._create_consumer(loop)
         # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        update = consumer._client.force_metadata_update
+
+        def force_metadata_update() -> Any:
+            self.doubts += 1
+            return update()
+
+        consumer._client.force_metadata_update = force_metadata_update
         return consumer
 
     def seek_soon(self, tp: TP, offset: int) -> None:
@@ -99,6 +113,7 @@ class BatchConsumer(driver.Consumer):
         self._position: dict[TP, int] = {}
         self._seeks: dict[TP, int] = {}
         self._gap_seen: dict[TP, int] = {}
+        self._settled: dict[str, int] = {}
         self._starting: asyncio.Task[Mapping[TP, int]] | None = None
         self._started_for = -1
 
@@ -201,12 +216,29 @@ class BatchConsumer(driver.Consumer):
                 log.warning("waiting for the broker: %r", error)
                 await self.sleep(ERROR_PAUSE_SECONDS)
                 continue
+            if records and await self._is_of_another_topic({tp.topic for tp in records}):
+                continue
             group_generation = self.app.consumer_generation_id
             for tp, run in (records or {}).items():
                 if not self.flow_active or self.app.consumer_generation_id != group_generation:
                     break
                 await self._hand_on(TP(tp.topic, tp.partition), run)
             await asyncio.sleep(0)
+
+    async def _is_of_another_topic(self, topics: set[str]) -> bool:
+        """Whether one of them was created again since this was last certain; then reading goes on where it must.
+
+        The fetch that is under way when a topic is deleted is answered with an error: only after one is it asked.
+        """
+        doubts = self._thread.doubts
+        doubtful = [topic for topic in topics if self._settled.get(topic) != doubts]
+        if not doubtful:
+            return False
+        restarts = await self.partitions.restarts(doubtful)
+        for tp, offset in restarts.items():
+            self._go_to(tp, offset)
+        self._settled |= dict.fromkeys(doubtful, doubts)
+        return bool(restarts)
 
     async def _hand_on(self, tp: TP, run: Sequence[Any]) -> None:
         position = self._position.get(tp)

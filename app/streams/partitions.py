@@ -93,10 +93,16 @@ class TrackedPartitions:
         known = {position.incarnation for tp, position in self._positions.items() if tp.topic == topic}
         return bool(known) and await self._incarnation(topic) not in known
 
+    async def restarts(self, topics: Iterable[str]) -> Mapping[TP, int]:
+        recreated = [topic for topic in topics if await self.was_recreated(topic)]
+        if not recreated:
+            return {}
+        log.error("%s: deleted and created again, counting the new topic from its start", ", ".join(recreated))
+        return await self.starts_again()
+
     async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
-        if await self.was_recreated(tp.topic):
-            log.error("topic %s was deleted and created again: counting the new one from its start", tp.topic)
-            return (await self.starts_again()).get(tp, position)
+        if restarts := await self.restarts([tp.topic]):
+            return restarts.get(tp, position)
         where = self._positions.get(tp)
         checkpoint = self._tracker.checkpoint(where) if where is not None else None
         if where is None or checkpoint is None:

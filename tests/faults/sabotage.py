@@ -107,6 +107,15 @@ def no_look_for_lost_writes() -> None:
     _set(Tracker, "has_gone_back", never)
 
 
+def no_doubt_about_a_topic() -> None:
+    from app.streams.consumer import BatchConsumer
+
+    async def never(*_: Any) -> bool:
+        return False
+
+    _set(BatchConsumer, "_is_of_another_topic", never)
+
+
 SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "compare-and-set": no_compare_and_set,
     "deduplication": no_deduplication,
@@ -114,6 +123,7 @@ SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "hole-check": no_hole_check,
     "dead-letters-first": dead_letters_later,
     "undo": no_undo,
+    "topic-doubt": no_doubt_about_a_topic,
     "lost-writes": no_look_for_lost_writes,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -53,6 +54,23 @@ def test_a_topic_that_was_recreated_while_no_worker_ran_is_counted_from_its_star
     site.publish(900)
     site.start_workers(1)
     site.wait_until_counted()
+    assert site.differences(old + site.log()) == []
+
+
+def test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets(make_site: MakeSite) -> None:
+    """The worker sees the new topic when that is longer already than what it had counted of the old one."""
+    site = make_site(seed=40, partitions=1, SCOREKEEPER_SESSION_TIMEOUT_SECONDS="20")
+    (worker,) = site.start_workers(1)
+    site.publish(200)
+    site.wait_until_counted()
+    old = site.log()
+    worker.signal(signal.SIGSTOP)
+    recreate(site)
+    site.publish(600)
+    worker.signal(signal.SIGCONT)
+    site.wait_until_counted(60)
+    received = {name: n for name, n in site.hashes()["acct"].items() if name.endswith("|received")}
+    assert sorted(received.values()) == [200, 600]
     assert site.differences(old + site.log()) == []
 
 

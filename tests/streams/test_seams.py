@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust import App
@@ -71,6 +72,12 @@ def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
     assert "tp_state.highwater = highwater" in source
     assert "tp_state.timestamp = now_ms" in source
     assert "self.timestamp" in inspect.getsource(TopicPartitionState.__init__)
+
+
+def test_the_driver_asks_for_metadata_when_a_broker_does_not_know_a_partition_or_is_lost() -> None:
+    source = inspect.getsource(Fetcher._proc_fetch_request)
+    assert "UnknownTopicOrPartitionError" in source.split("self._client.force_metadata_update()")[0]
+    assert "self.force_metadata_update()" in inspect.getsource(AIOKafkaClient._on_connection_closed)
 
 
 def test_the_drivers_wait_for_new_records_can_be_set() -> None:
