@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from operator import attrgetter
+from typing import Final, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -22,6 +23,7 @@ from app.ports import CatalogKeeper, CounterStore
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_timestamp: Final[Callable[[Record], int]] = attrgetter("timestamp")
 
 
 def _is_unavailable(error: BaseException) -> bool:
@@ -227,7 +229,7 @@ class Tracker:
     async def _count(self, batch: Batch, checkpoints: list[int]) -> Outcome | None:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
         counting = await self.counting()
-        newest = max((record.timestamp for record in batch.records), default=0)
+        newest = max(map(_timestamp, batch.records), default=0)
         await self._catalog.reach(newest)
         watermark = max(newest, self.watermark(batch.position))
         self._hook("fold")

@@ -16,7 +16,7 @@ from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
-from app.domain.type_index import Feed, TypeIndex
+from app.domain.type_index import Feed, PathMemory, TypeIndex
 from app.domain.url_pattern import UrlPattern
 from app.errors import InvalidDefinition
 
@@ -68,9 +68,10 @@ def build_catalog(history: DefinitionHistory) -> Catalog:
                 goals[version.project].append(_goal(version, zones[version.project]))
         except InvalidDefinition as problem:
             left_out.append(LeftOut(version, problem))
+    memory = PathMemory()
     views = {
         project.key: ProjectView(
-            project, _index(definitions[project.key], goals[project.key]), tuple(goals[project.key])
+            project, _index(definitions[project.key], goals[project.key], memory), tuple(goals[project.key])
         )
         for project in history.projects
     }
@@ -112,7 +113,9 @@ def _goal(version: DefinitionVersion, time_zone: str) -> Goal:
     )
 
 
-def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal]) -> Mapping[str, TypeIndex]:
+def _index(
+    definitions: Iterable[ConversionGoal], goals: Sequence[Goal], memory: PathMemory
+) -> Mapping[str, TypeIndex]:
     by_id: dict[str, list[Goal]] = defaultdict(list)
     by_metric: dict[str, list[Goal]] = defaultdict(list)
     by_denominator: dict[str, list[Goal]] = defaultdict(list)
@@ -137,7 +140,7 @@ def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal]) -> Mapp
             earlier = replace(definition, effective_from=0, effective_until=definition.effective_from)
             before = tuple(goal for goal in denominators if goal.backfill)
             by_type[definition.event_type].append(Feed(earlier, backfilled, before, counts_itself=False))
-    return {event_type: TypeIndex(feeds) for event_type, feeds in by_type.items()}
+    return {event_type: TypeIndex(feeds, memory) for event_type, feeds in by_type.items()}
 
 
 def _first_versions(definitions: Iterable[ConversionGoal]) -> Mapping[str, int]:

@@ -154,9 +154,9 @@ class _Batch:
     def add_all(self, records: Sequence[Record]) -> None:
         """The hot path: nearly every record is one event, and most match nothing."""
         lowest, rules = self._lowest, self._parsing
+        if records and records[0].offset < lowest:
+            records = [record for record in records if record.offset >= lowest]
         for record in records:
-            if record.offset < lowest:
-                continue
             try:
                 parsed = parse_message(record.value, record.timestamp, record.headers, rules)
             except InvalidEvent as error:

@@ -72,6 +72,15 @@ def parse_message(
     gives the same events. Of the headers `project`, the `ce_` headers of CloudEvents and `scorekeeper-replay` are read
     (see `Envelope`). Raises InvalidEvent when the message as a whole can never be counted, and nothing else.
     """
+    if not headers and value and value.isascii() and len(value) <= MAX_MESSAGE_BYTES and not _may_be_deep(value):
+        # Nearly every message. What is not plain here is looked at once more, from the beginning.
+        try:
+            message = _decode(value)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise refusal(value, error, "") from None
+        kind = message.type or message.event_type
+        if kind and kind not in _SPECIAL and message.specversion is ABSENT:
+            return event_of(message, kind, received_at, rules)
     if headers:
         envelope = read_headers(headers)
         if envelope.cloud_event is not None:
@@ -94,12 +103,16 @@ def _refuse_bytes(value: bytes, project: str) -> None:
         raise not_text(value, error, project) from None
 
 
+def _may_be_deep(value: bytes) -> bool:
+    # Most events have two braces and no array, and looking for a third brace is cheaper than counting them.
+    return (_ARRAY in value or value.find(_OBJECT, value.find(_OBJECT, 1) + 1) > 0) and (
+        value.count(_OBJECT) + value.count(_ARRAY) > MAX_DEPTH
+    )
+
+
 def _parse(value: bytes, received_at: int, rules: ParsingRules, envelope: Envelope) -> Parsed:
     levels = 0
-    # Most events have two braces and no array, and looking for a third brace is cheaper than counting them.
-    if (_ARRAY in value or value.find(_OBJECT, value.find(_OBJECT, 1) + 1) > 0) and (
-        value.count(_OBJECT) + value.count(_ARRAY) > MAX_DEPTH
-    ):
+    if _may_be_deep(value):
         levels = depth(value, DEEPEST)
         if levels > DEEPEST:
             raise too_deep(envelope.project)

@@ -18,6 +18,8 @@ from app.domain.goal import Goal
 from app.domain.url_pattern import plain_path
 
 _WORTH_AN_INDEX: Final = 6
+_MOST_PATHS: Final = 50_000
+_LONGEST_PATH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,36 @@ def _equalities(candidate: _Candidate) -> dict[str, object]:
     return dict(condition.equality_keys()) if condition is not None else {}
 
 
+class PathMemory:
+    """Which candidates the paths of events have, remembered: most events come from few pages.
+
+    One for all type indexes of a catalog, so that what is remembered has one bound, whatever the number of projects.
+    """
+
+    __slots__ = ("_dictionaries", "_left", "_most")
+
+    def __init__(self, most: int = _MOST_PATHS) -> None:
+        self._most = self._left = most
+        self._dictionaries: list[dict[str, tuple[_Group, ...] | None]] = []
+
+    def open(self) -> dict[str, tuple[_Group, ...] | None]:
+        """A dictionary that is emptied when all together have become too large."""
+        self._dictionaries.append({})
+        return self._dictionaries[-1]
+
+    def count_one(self) -> None:
+        """Call it before each entry."""
+        self._left -= 1
+        if self._left < 0:
+            self._left = self._most
+            for dictionary in self._dictionaries:
+                dictionary.clear()
+
+
 class TypeIndex:
     """See the module. `matching` is the hot path."""
 
-    def __init__(self, feeds: Iterable[Feed]) -> None:
+    def __init__(self, feeds: Iterable[Feed], memory: PathMemory | None = None) -> None:
         candidates = [_Candidate(feed) for feed in feeds]
         self._every = _Group(candidates)
         exact: dict[str, list[_Candidate]] = defaultdict(list)
@@ -126,27 +154,24 @@ class TypeIndex:
         self._lengths = tuple(sorted({len(prefix) for prefix in prefixed}))
         self._has_literals = bool(exact or prefixed)
         self._is_literal_only = not free and not asked
+        self._memory = memory or PathMemory()
+        self._known = self._memory.open()
 
     def matching(self, event: Event) -> Sequence[Feed]:
         """The feeds whose definitions act on the event and match it."""
         url = event.url
-        groups: list[_Group] = []
+        groups: tuple[_Group, ...] | None = ()
         if url is not None and self._has_literals:
-            path = plain_path(url)
-            if path is None:
+            # Nothing from the first ? or # on has a part in what the path is.
+            page = url.partition("?")[0]
+            groups = self._known.get(page, ())
+            if not groups and page not in self._known:
+                groups = self._find(page)
+            if groups is None:
                 # Not certain without the patterns themselves.
                 found: list[Feed] = []
                 _ask(self._every.select(event), event, {}, found, url)
                 return found
-            group = self._exact.get(path)
-            if group is not None:
-                groups.append(group)
-            for length in self._lengths:
-                if length > len(path):
-                    break
-                group = self._prefixed.get(path[:length])
-                if group is not None:
-                    groups.append(group)
         if not groups and self._is_literal_only:
             return NO_FEEDS
         found = []
@@ -157,6 +182,27 @@ class TypeIndex:
             _ask(self._free.select(event), event, answers, found, None)
         if url is not None and self._asked.all:
             _ask(self._asked.select(event), event, answers, found, url)
+        return found
+
+
+    def _find(self, page: str) -> tuple[_Group, ...] | None:
+        """The groups of literals that fit the url, None where only the patterns know; remembered."""
+        path = plain_path(page)
+        groups: list[_Group] = []
+        if path is not None:
+            group = self._exact.get(path)
+            if group is not None:
+                groups.append(group)
+            for length in self._lengths:
+                if length > len(path):
+                    break
+                group = self._prefixed.get(path[:length])
+                if group is not None:
+                    groups.append(group)
+        found = None if path is None else tuple(groups)
+        if len(page) <= _LONGEST_PATH:
+            self._memory.count_one()
+            self._known[page] = found
         return found
 
 

@@ -21,6 +21,7 @@ from faust.types import TP, ConsumerMessage
 
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
+from app.streams.runs import read_runs
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
         consumer._client.force_metadata_update = force_metadata_update
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust names it
+        max_records: int | None = None,
+    ) -> Any:
+        read_runs(consumer._fetcher)
+        return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
 
     def seek_soon(self, tp: TP, offset: int) -> None:
         """Seek in the thread that owns the consumer, before any read that is asked for after this call."""

@@ -48,7 +48,7 @@ def make_app(options: KafkaOptions, data_dir: Path) -> ScorekeeperApp:
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,
-        stream_buffer_maxsize=16,
+        stream_buffer_maxsize=4,
         stream_wait_empty=False,
         broker_max_poll_records=options.poll_records,
         consumer_max_fetch_size=options.fetch_bytes,

@@ -1,0 +1,89 @@
+"""Runs of records as aiokafka unpacks them, without a Python object of its own for each.
+
+aiokafka copies every record into a `ConsumerRecord`, one at a time through a generator: half of what reading costs. Its
+own records have what counting asks for (`app.domain.folding.Record`), so a run is a list of them, a whole Kafka batch at
+once. Private seams of a pinned version, held by tests/streams/test_seams.py.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
+from aiokafka.errors import CorruptRecordException
+
+
+def read_runs(fetcher: Any) -> None:
+    """Make the fetcher hand on runs from now on. Call it in the fetcher's thread; may be repeated."""
+    if type(fetcher._records) is not _Prefetched:
+        prefetched = _Prefetched()
+        for tp, result in fetcher._records.items():
+            prefetched[tp] = result
+        fetcher._records = prefetched
+
+
+class _Prefetched(OrderedDict[Any, Any]):
+    """What a fetcher has read ahead, by partition."""
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if type(result) is FetchResult:
+            result.getall = _Run(result).take
+        super().__setitem__(tp, result)
+
+
+class _Run:
+    """The records of one answer of the broker for one partition; `take` stands in for `FetchResult.getall`."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+        self._records = result._partition_records
+        self._wanted = self._reached = self._records.next_fetch_offset
+        self._rest: list[Any] = []
+
+    def take(self, max_records: int | None = None) -> list[Any]:
+        """The next records, at most so many; empty when the partition was sought or revoked meanwhile."""
+        result = self._result
+        if not result.check_assignment(result._topic_partition) or not result.has_more():
+            return []
+        run, self._rest = self._rest, []
+        is_more = True
+        while is_more and (max_records is None or len(run) < max_records):
+            is_more = self._extend(run)
+        if max_records is not None and len(run) > max_records:
+            self._rest = run[max_records:]
+            del run[max_records:]
+        self._records.next_fetch_offset = self._rest[0].offset if self._rest else self._reached
+        result._update_position()
+        if not is_more and not self._rest:
+            result._partition_records = None
+        return run
+
+    def _extend(self, run: list[Any]) -> bool:
+        """Append the records of the next Kafka batch; False when there is none.
+
+        As `PartitionRecords._unpack_records` does it, but for the copies.
+        """
+        records = self._records
+        if not records._records.has_next():
+            return False
+        batch = records._records.next_batch()
+        if records._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {records._tp}")
+        if not self._is_aborted(batch) and not batch.is_control_batch:
+            begin = len(run)
+            run.extend(batch)
+            if len(run) > begin and run[begin].offset < self._wanted:
+                # The broker answers with whole batches, also to who asks for the middle of one.
+                run[begin:] = [record for record in run[begin:] if record.offset >= self._wanted]
+        self._reached = batch.next_offset
+        return True
+
+    def _is_aborted(self, batch: Any) -> bool:
+        records = self._records
+        if records._isolation_level != READ_COMMITTED or batch.producer_id is None:
+            return False
+        records._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and records._contains_abort_marker(batch):
+            records._aborted_producers.discard(batch.producer_id)
+        return bool(batch.is_transactional and batch.producer_id in records._aborted_producers)
