@@ -113,10 +113,10 @@ class Settings(BaseSettings):
         6.0, "After this silence of a worker others take its partitions.", unit="seconds", ge=1, le=600
     )
     poll_records: int = _setting(
-        20_000, "The most messages that are taken at a time.", unit="messages", ge=1, le=100_000
+        10_000, "The most messages that are taken at a time.", unit="messages", ge=1, le=100_000
     )
     fetch_bytes: int = _setting(
-        4 * 1024 * 1024, "The most that is fetched of one partition at a time.", unit="bytes", ge=1024
+        2 * 1024 * 1024, "The most that is fetched of one partition at a time.", unit="bytes", ge=1024
     )
     redis_timeout_seconds: float = _setting(5.0, "How long Redis may take to answer.", unit="seconds", gt=0)
     live_timeout_seconds: float = _setting(

@@ -113,9 +113,7 @@ def _goal(version: DefinitionVersion, time_zone: str) -> Goal:
     )
 
 
-def _index(
-    definitions: Iterable[ConversionGoal], goals: Sequence[Goal], memory: PathMemory
-) -> Mapping[str, TypeIndex]:
+def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal], memory: PathMemory) -> Mapping[str, TypeIndex]:
     by_id: dict[str, list[Goal]] = defaultdict(list)
     by_metric: dict[str, list[Goal]] = defaultdict(list)
     by_denominator: dict[str, list[Goal]] = defaultdict(list)

@@ -176,14 +176,13 @@ class TypeIndex:
             return NO_FEEDS
         found = []
         answers: dict[int, bool] = {}
-        for group in groups:
+        for group in groups or ():
             _ask(group.select(event), event, answers, found, None)
         if self._free.all:
             _ask(self._free.select(event), event, answers, found, None)
         if url is not None and self._asked.all:
             _ask(self._asked.select(event), event, answers, found, url)
         return found
-
 
     def _find(self, page: str) -> tuple[_Group, ...] | None:
         """The groups of literals that fit the url, None where only the patterns know; remembered."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import InvalidSettings, StoreUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 2.0
@@ -68,6 +67,9 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this version's. May be repeated, and run by several processes at once."""
+        # Imported where it is used: a worker never migrates, and Alembic costs its start 0.2 s and 10 MiB.
+        from alembic import command
+
         with self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(7310561)"))
@@ -77,6 +79,9 @@ class Database:
 
     def pending_migrations(self) -> int:
         """How many migrations are missing; negative when the schema is newer than this version knows."""
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
         script = ScriptDirectory.from_config(_config())
         known = [revision.revision for revision in script.walk_revisions()]
         with self.read() as connection:
@@ -87,6 +92,8 @@ class Database:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config

@@ -1,7 +1,7 @@
 """Runs of records as aiokafka unpacks them, without a Python object of its own for each.
 
 aiokafka copies every record into a `ConsumerRecord`, one at a time through a generator: half of what reading costs. Its
-own records have what counting asks for (`app.domain.folding.Record`), so a run is a list of them, a whole Kafka batch at
+own records have what counting asks for (`app.domain.folding.Record`): a run is a list of them, a Kafka batch at
 once. Private seams of a pinned version, held by tests/streams/test_seams.py.
 """
 
@@ -57,6 +57,8 @@ class _Run:
         result._update_position()
         if not is_more and not self._rest:
             result._partition_records = None
+            # A circle would keep the broker's whole answer in memory until the collector comes by.
+            del result.getall
         return run
 
     def _extend(self, run: list[Any]) -> bool:

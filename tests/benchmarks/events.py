@@ -28,18 +28,6 @@ def definition(number: int) -> dict[str, Any]:
     }
 
 
-def matches_plain(event: dict[str, Any]) -> list[int]:
-    """The definitions that an event matches, as anybody would write it by hand for these ten."""
-    path = event["url"].removeprefix("https://shop.example").partition("?")[0]
-    return [
-        number
-        for number in range(PER_PROJECT)
-        if event["type"] == f"t{number % TYPES}"
-        and path.startswith(f"/shop/{number}/")
-        and (event["data"]["plan"] == "pro" if number % 2 else event["data"]["amount"] >= 50)
-    ]
-
-
 @dataclass(slots=True)
 class Count:
     """What is in the topic. Keys are `project:definition`."""
@@ -50,8 +38,8 @@ class Count:
     """Repeated ids counted again, as a contender without deduplication must."""
 
 
-def write(number: int, seed: int, count: Count) -> Iterator[tuple[bytes, bytes]]:
-    """(key, value) of each message; fills `count`."""
+def write(number: int, seed: int, count: Count, hot: float = 0.0) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of each message; fills `count`. `hot`: the share of the first project beyond its own."""
     chance = random.Random(seed)
     repeated: list[tuple[bytes, bytes, str]] = []
     for serial in range(number):
@@ -65,6 +53,8 @@ def write(number: int, seed: int, count: Count) -> Iterator[tuple[bytes, bytes]]
             yield key, value
             continue
         project, visitor = chance.randrange(PROJECTS), f"v{chance.randrange(10_000)}"
+        if hot and chance.random() < hot:
+            project = 0
         wanted = chance.randrange(PER_PROJECT) if chance.random() < 0.25 else None
         shelf = wanted if wanted is not None else f"x{chance.randrange(PER_PROJECT)}"
         event = {

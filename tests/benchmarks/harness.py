@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from tests.benchmarks.events import PER_PROJECT, PROJECTS, Count, definition, wr
 from tests.end_to_end.processes import Deployment
 
 PARTITIONS = 4
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 4.0
+"""A contender that has counted nothing for so long has ended: more than the pause between two writes of any of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Result:
     cpu_seconds_per_million: float
     rss_mib: float
     is_right: bool
+    ready_seconds: float = 0.0
+    """From its start to its first event counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +47,37 @@ class Parts:
     topic: str
     events: int
     count: Count
+    python: str = sys.executable
+    """Of the environment in which the other contenders are installed."""
 
 
-def publish(kafka: str, home: Path, redis_url: str, events: int, seed: int) -> Parts:
-    """Write the topic once."""
+def publish(
+    kafka: str,
+    home: Path,
+    redis_url: str,
+    events: int,
+    seed: int,
+    *,
+    partitions: int = PARTITIONS,
+    python: str = sys.executable,
+    hot: float = 0.0,
+) -> Parts:
+    """Write a topic; `hot` is the share of the events that belong to one project."""
     topic, count = f"bench-{uuid.uuid4().hex[:8]}", Count()
     topics = Topics(kafka)
-    topics.create(topic, PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})
+    topics.create(topic, partitions, config={"message.timestamp.type": "LogAppendTime"})
     topics.create(f"{topic}.dead-letters", 1)
     producer = KafkaProducer(bootstrap_servers=kafka, linger_ms=20, batch_size=1 << 18, acks="all")
-    for key, value in write(events, seed, count):
+    for key, value in write(events, seed, count, hot):
         producer.send(topic, value, key=key)
     producer.flush()
     producer.close()
-    return Parts(kafka, redis_url, home, topic, events, count)
+    return Parts(kafka, redis_url, home, topic, events, count, python)
 
 
 def run_script(parts: Parts, module: str, expected: Mapping[str, int] | None, **more: str) -> Result:
-    """A contender that counts into keys `project:definition` of an empty Redis."""
+    """A contender that counts into keys `project:definition` of an empty Redis; a floor has nothing `expected`."""
+    keys = list(parts.count.naive)
     with redis.Redis.from_url(parts.redis) as client:
         client.flushall()
         environment = {
@@ -72,70 +88,102 @@ def run_script(parts: Parts, module: str, expected: Mapping[str, int] | None, **
             "BENCH_DIR": str(parts.home / "faust"),
             **more,
         }
-        command = [sys.executable, "-m", f"tests.benchmarks.contenders.{module}"]
+        command = [parts.python, "-W", "ignore", "-m", f"tests.benchmarks.contenders.{module}"]
         process = ChildProcess(module, command, parts.home / f"{module}.log", environment)
 
         def counted() -> int:
-            done = client.get("done")
-            if module == "bare_aiokafka":
-                return int(done or 0)
-            return sum(int(client.get(key) or 0) for key in parts.count.naive)
+            if expected is None:
+                return int(client.get("done") or 0)
+            return sum(int(number or 0) for number in client.mget(keys))
 
-        total = parts.events if module == "bare_aiokafka" else sum(parts.count.naive.values())
-        seconds, cpu, rss = _watch(process, counted, total)
-        found = {key: int(client.get(key) or 0) for key in parts.count.naive}
-    is_right = expected is None or found == dict(expected)
-    return Result(parts.events / seconds, cpu / parts.events * 1e6, rss, is_right)
+        total = parts.events if expected is None else sum(parts.count.naive.values())
+        measured = watch([process], counted, total)
+        found = dict(zip(keys, (int(number or 0) for number in client.mget(keys)), strict=True))
+    return result_of(parts.events, measured, expected is None or found == dict(expected))
 
 
-def run_scorekeeper(parts: Parts, database: str) -> Result:
+def connect(url: str) -> Any:
+    """A client of one server or of a cluster, with texts as answers."""
+    if url.startswith("redis+cluster://"):
+        return redis.RedisCluster.from_url(url.replace("+cluster", ""), decode_responses=True)
+    return redis.Redis.from_url(url, decode_responses=True)
+
+
+def start_worker(parts: Parts, database: str, **settings: str) -> ChildProcess:
     """A worker as shipped, with nothing switched off."""
-    with redis.Redis.from_url(parts.redis) as client:
-        client.flushall()
     home = parts.home / uuid.uuid4().hex[:8]
     deployment = Deployment(home, parts.kafka, parts.redis, database, parts.topic)
-    group = {"SCOREKEEPER_GROUP": f"bench-{uuid.uuid4().hex[:8]}"}
+    group = {"SCOREKEEPER_GROUP": f"bench-{parts.topic}"}
     command = [str(Path(sys.executable).parent / "scorekeeper"), "worker"]
-    process = ChildProcess("scorekeeper", command, home / "worker.log", {**deployment.environment, **group})
-    with redis.Redis.from_url(parts.redis, decode_responses=True) as client:
+    environment = {**deployment.environment, **group, **settings}
+    return ChildProcess("scorekeeper", command, home / "worker.log", environment)
+
+
+def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: int = 1, **settings: str) -> Result:
+    """Workers from an empty Redis to the end of the topic."""
+    with connect(parts.redis) as client:
+        client.flushall()
+        settings = {"SCOREKEEPER_STRIPES": str(stripes), **settings}
+        processes = [start_worker(parts, database, **settings) for _ in range(workers)]
 
         def counted() -> int:
-            return sum(int(mark) for mark in client.hgetall("{sk:1:0}:cp").values())
+            marks = [client.hgetall(f"{{sk:1:{stripe}}}:cp") for stripe in range(stripes)]
+            return min(sum(map(int, own.values())) for own in marks)
 
-        seconds, cpu, rss = _watch(process, counted, parts.events)
-        found = {
-            f"p{project}:{number}": int(client.hget(f"{{sk:1:0}}:c:cg_{project}_{number}", "n") or 0)
-            for project in range(PROJECTS)
-            for number in range(PER_PROJECT)
-        }
-    is_right = {key: number for key, number in found.items() if number} == dict(parts.count.exact)
-    return Result(parts.events / seconds, cpu / parts.events * 1e6, rss, is_right)
+        measured = watch(processes, counted, parts.events)
+        found: dict[str, int] = {}
+        for project in range(PROJECTS):
+            for number in range(PER_PROJECT):
+                owners = [f"{{sk:1:{stripe}}}:c:cg_{project}_{number}" for stripe in range(stripes)]
+                counts = sum(int(client.hget(owner, "n") or 0) for owner in owners)
+                if counts:
+                    found[f"p{project}:{number}"] = counts
+    return result_of(parts.events, measured, found == dict(parts.count.exact))
 
 
-def define(database: str) -> None:
-    """The benchmark's projects and definitions, each with a goal, as old as the log."""
+def define(database: str, *, projects: int = PROJECTS, per_project: int = PER_PROJECT, goals: int = 1) -> None:
+    """The benchmark's projects and definitions, each with so many goals, as old as the log."""
     from app.stores.database import Database
     from app.stores.sql import SqlDefinitions
 
     opened = Database(database)
     opened.migrate()
     store = SqlDefinitions(opened)
-    for project in range(PROJECTS):
+    for project in range(projects):
         store.create_project(f"p{project}", f"p{project}", "UTC")
-        for number in range(PER_PROJECT):
+        for number in range(per_project):
             body = definition(number)
             store.create(f"p{project}", "conversion_goal", f"cg_{project}_{number}", body, "bench")
             goal = {"metric": body["metric"], "target": 1_000_000, "deadline": "2036-12-31"}
-            store.create(f"p{project}", "goal", f"goal_{project}_{number}", goal, "bench")
+            for serial in range(goals):
+                suffix = f"_{serial}" if serial else ""
+                store.create(f"p{project}", "goal", f"goal_{project}_{number}{suffix}", goal, "bench")
     opened.close()
 
 
-def _watch(process: ChildProcess, counted: Callable[[], int], total: int) -> tuple[float, float, float]:
-    """(seconds from the first to the last event counted, CPU seconds in them, greatest memory in MiB)."""
-    watched = psutil.Process(process.pid)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What `watch` saw; extrapolated to the whole topic."""
+
+    seconds: float
+    cpu_seconds: float
+    rss_mib: float
+    ready_seconds: float
+
+
+def result_of(events: int, measured: Measured, is_right: bool) -> Result:
+    cpu = measured.cpu_seconds / events * 1e6
+    return Result(events / measured.seconds, cpu, measured.rss_mib, is_right, measured.ready_seconds)
+
+
+def watch(processes: Sequence[ChildProcess], counted: Callable[[], int], total: int) -> Measured:
+    """Follow the processes from the first to the last event counted, then end them."""
+    watched = [psutil.Process(process.pid) for process in processes]
+    started = time.perf_counter()
     try:
         while counted() == 0:
-            assert process.exit_code() is None, process.last_words()
+            for process in processes:
+                assert process.exit_code() is None, process.last_words()
             time.sleep(0.01)
         begun, before, rss = time.perf_counter(), _cpu(watched), 0.0
         at_start = last = counted()
@@ -145,16 +193,16 @@ def _watch(process: ChildProcess, counted: Callable[[], int], total: int) -> tup
             now = counted()
             if now != last:
                 last, ended, after = now, time.perf_counter(), _cpu(watched)
-                rss = max(rss, watched.memory_info().rss / 2**20)
+                rss = max(rss, *(one.memory_info().rss / 2**20 for one in watched))
         share = max(1, last - at_start) / max(1, last)
-        return max(ended - begun, 1e-6) / share, (after - before) / share, rss
+        return Measured(max(ended - begun, 1e-6) / share, (after - before) / share, rss, begun - started)
     finally:
-        process.stop()
+        for process in processes:
+            process.stop()
 
 
-def _cpu(watched: Any) -> float:
-    times = watched.cpu_times()
-    return float(times.user + times.system)
+def _cpu(watched: Sequence[Any]) -> float:
+    return sum(float(one.cpu_times().user + one.cpu_times().system) for one in watched)
 
 
 def environment_note() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import harness
+from tests.benchmarks import growth, harness, plots, table
 
 
 @pytest.mark.kafka
@@ -17,3 +17,14 @@ def test_scorekeeper_and_a_bare_loop_count_what_was_written(
     parts = harness.publish(kafka_bootstrap, tmp_path, redis_url, 3_000, seed=5)
     assert harness.run_script(parts, "bare_aiokafka", parts.count.naive).is_right
     assert harness.run_scorekeeper(parts, sqlite_url).is_right
+
+
+def test_a_wrong_counter_is_marked_wrong() -> None:
+    wrong = table.summarise([harness.Result(1.0, 1.0, 1.0, True), harness.Result(1.0, 1.0, 1.0, False)])
+    assert table.rows({"contenders": {"one": wrong}})[0][-1] == "WRONG"
+
+
+def test_the_folds_cost_is_measured_and_drawn() -> None:
+    cost = growth.fold_cpu(200, projects=3, per_project=10)
+    assert cost > 0
+    assert "<polyline" in plots.lines("cost", "definitions", {"fold": [(30, cost), (300, cost)]})

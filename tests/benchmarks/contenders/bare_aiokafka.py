@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 from typing import Any
@@ -11,16 +10,16 @@ from typing import Any
 import redis.asyncio as redis
 from aiokafka import AIOKafkaConsumer
 
-from tests.benchmarks.events import matches_plain
+from tests.benchmarks.contenders.by_hand import count_values, setting, write
 
 
 async def main() -> None:
     floor = os.environ.get("BENCH_FLOOR")
-    client: Any = redis.Redis.from_url(os.environ["BENCH_REDIS"])
+    client: Any = redis.Redis.from_url(setting("REDIS"))
     consumer = AIOKafkaConsumer(
-        os.environ["BENCH_TOPIC"],
-        bootstrap_servers=os.environ["BENCH_KAFKA"],
-        group_id=os.environ["BENCH_GROUP"],
+        setting("TOPIC"),
+        bootstrap_servers=setting("KAFKA"),
+        group_id=setting("GROUP"),
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=4 << 20,
         enable_auto_commit=False,
@@ -31,22 +30,11 @@ async def main() -> None:
         if not polled:
             continue
         counts: Counter[str] = Counter()
-        done = 0
         for records in polled.values():
-            done += len(records)
-            if floor == "consume":
-                continue
-            for record in records:
-                try:
-                    event = json.loads(record.value)
-                except ValueError:
-                    continue
-                if floor is None:
-                    counts.update(f"{event['projectKey']}:{number}" for number in matches_plain(event))
+            if floor != "consume":
+                counts += count_values((record.value for record in records), stop_after_decoding=floor == "decode")
         async with client.pipeline(transaction=False) as pipe:
-            pipe.incrby("done", done)
-            for key, number in counts.items():
-                pipe.incrby(key, number)
+            write(pipe, counts, sum(map(len, polled.values())))
             await pipe.execute()
         await consumer.commit()
 

@@ -1,41 +1,49 @@
-"""The plain Faust agent: one event at a time, one INCR per match."""
+"""The plain Faust agent, one event at a time with one INCR per match; with BENCH_TAKE, `take` and a pipeline."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
 import faust
+import msgspec
 import redis.asyncio as redis
 
-from tests.benchmarks.events import matches_plain
+from tests.benchmarks.contenders.by_hand import count_values, keys_of, setting, write
 
 app: Any = faust.App(
-    os.environ["BENCH_GROUP"],
-    broker=f"kafka://{os.environ['BENCH_KAFKA']}",
+    setting("GROUP"),
+    broker=f"kafka://{setting('KAFKA')}",
     web_enabled=False,
     topic_disable_leader=True,
     topic_allow_declare=False,
     value_serializer="raw",
-    datadir=os.environ["BENCH_DIR"],
+    datadir=setting("DIR"),
 )
-client: Any = redis.Redis.from_url(os.environ["BENCH_REDIS"])
+client: Any = redis.Redis.from_url(setting("REDIS"))
 
 
 async def count(stream: Any) -> None:
     """Count each event as it comes."""
     async for value in stream:
         try:
-            event = json.loads(value)
-        except ValueError:
+            event = msgspec.json.decode(value)
+        except msgspec.DecodeError:
             continue
-        for number in matches_plain(event):
-            await client.incr(f"{event['projectKey']}:{number}")
+        for key in keys_of(event):
+            await client.incr(key)
 
 
-app.agent(app.topic(os.environ["BENCH_TOPIC"], value_serializer="raw"))(count)
+async def count_many(stream: Any) -> None:
+    """Count what comes within half a second, at most a thousand events, with one pipeline."""
+    async for values in stream.take(1_000, within=0.5):
+        async with client.pipeline(transaction=False) as pipe:
+            write(pipe, count_values(values), 0)
+            await pipe.execute()
+
+
+app.agent(app.topic(setting("TOPIC"), value_serializer="raw"))(count_many if "BENCH_TAKE" in os.environ else count)
 
 if __name__ == "__main__":
     sys.argv = ["plain_faust", "worker", "--without-web", "-l", "error"]

@@ -1,0 +1,174 @@
+"""How the cost of an event grows: with definitions, projects and goals (CPU time of the fold, which is where they act),
+and with partitions, workers, shards, a hot project and a backlog (whole workers on real Kafka and Redis)."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import subprocess
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+from rich.console import Console
+
+from app.domain.catalog import build_catalog
+from app.domain.folding import Folder, FoldingRules, Record
+from app.domain.history import DefinitionHistory, DefinitionVersion, Project
+from app.domain.increments import Position
+from app.domain.parsing import ParsingRules
+from app.stores.redis_packing import pack
+from tests.benchmarks import harness
+from tests.benchmarks.events import Count
+from tests.servers.brokers import start_any
+from tests.servers.redises import RedisClusterServers, RedisServer
+
+NOW = 1_780_000_000_000
+FOREVER = 2**62
+EVENTS, BATCH, REPEATS = 40_000, 2_000, 5
+POSITION = Position("events", 0, "x")
+
+
+def main(*, quick: bool = False) -> None:
+    """Prints, and writes bench-growth.json."""
+    console = Console()
+    found: dict[str, Any] = {"foldCpuMicroseconds": folds(console, quick=quick)}
+    found["workers"] = whole_workers(console, quick=quick)
+    Path("bench-growth.json").write_text(json.dumps(found, indent=2))
+
+
+def folds(console: Console, *, quick: bool) -> dict[str, list[tuple[int, float]]]:
+    """CPU microseconds an event of decoding, matching, folding and packing."""
+    events = 4_000 if quick else EVENTS
+    shapes: dict[str, list[tuple[int, dict[str, int]]]] = {
+        "definitions (in 20 projects)": [(n, {"projects": 20, "per_project": n // 20}) for n in (200, 2_000, 20_000)],
+        "projects (of 2 definitions)": [(n, {"projects": n, "per_project": 2}) for n in (1, 100, 10_000)],
+        "goals (on 1,000 definitions)": [
+            (10, {"projects": 100, "per_project": 10, "every": 100}),
+            (1_000, {"projects": 100, "per_project": 10}),
+            (50_000, {"projects": 100, "per_project": 500}),
+        ],
+    }
+    found: dict[str, list[tuple[int, float]]] = {}
+    for name, steps in shapes.items():
+        found[name] = [(number, fold_cpu(events, **shape)) for number, shape in steps]
+        console.print(f"{name}: " + ", ".join(f"{number:,}: {cpu:.2f} us" for number, cpu in found[name]))
+    return found
+
+
+def fold_cpu(events: int, projects: int, per_project: int, every: int = 1) -> float:
+    """The least of several runs. A quarter of the events match; one definition in `every` has a goal."""
+    catalog = build_catalog(history(projects, per_project, every))
+    records = make_records(events, projects, per_project)
+    rules = FoldingRules(ParsingRules(), b"x" * 16, 7 * 86_400_000)
+    gc.collect()
+    gc.freeze()
+    best = float("inf")
+    folder = Folder(catalog, rules)
+    for _ in range(REPEATS):
+        begun = time.process_time()
+        for start in range(0, events, BATCH):
+            increments, _ = folder.fold(POSITION, records[start : start + BATCH], [start], start + BATCH, NOW)
+            for part in increments:
+                pack(part)
+        best = min(best, time.process_time() - begun)
+    gc.unfreeze()
+    return best / events * 1e6
+
+
+def history(projects: int, per_project: int, every: int) -> DefinitionHistory:
+    versions = []
+    for project in range(projects):
+        for number in range(per_project):
+            body: dict[str, object] = {
+                "name": f"d{number}",
+                "metric": f"m{number}",
+                "eventType": f"t{number % 5}",
+                "urlPattern": f"/shop/{number}/*",
+                "conditions": {"plan": "pro"} if number % 2 else {"amount": {"$gte": 50}},
+            }
+            version = DefinitionVersion(
+                "conversion_goal", f"c{project}_{number}", f"p{project}", 1, 0, FOREVER, 1, body
+            )
+            versions.append(version)
+            if number % every == 0 and (every == 1 or (project * per_project + number) % every == 0):
+                goal = {"metric": f"m{number}", "target": 10, "deadline": "2036-12-31", "startsAt": "2020-01-01"}
+                versions.append(replace(version, kind="goal", id=f"g{project}_{number}", body=goal))
+    owners = [Project(f"p{number}", f"p{number}", "UTC", 0) for number in range(projects)]
+    return DefinitionHistory(1, NOW, owners, versions)
+
+
+def make_records(events: int, projects: int, per_project: int) -> list[Record]:
+    chance = random.Random(1)
+    records: list[Record] = []
+    for offset in range(events):
+        number = chance.randrange(per_project)
+        shelf = number if chance.random() < 0.25 else f"x{number}"
+        value = json.dumps(
+            {
+                "type": f"t{number % 5}",
+                "projectKey": f"p{chance.randrange(projects)}",
+                "id": f"{offset:x}-{chance.getrandbits(40):010x}",
+                "url": f"https://shop.example/shop/{shelf}/article?ref={offset}",
+                "visitorId": f"v{chance.randrange(10_000)}",
+                "data": {"plan": "pro", "amount": chance.randrange(50, 100), "note": "a few words of no importance"},
+            }
+        ).encode()
+        records.append(ConsumerRecord("events", 0, offset, NOW, 1, b"k", value, None, 1, len(value), ()))
+    return records
+
+
+def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float | bool]]:
+    """What one topic after another comes to."""
+    events = 20_000 if quick else 400_000
+    found: dict[str, dict[str, float | bool]] = {}
+    with tempfile.TemporaryDirectory(prefix="scorekeeper-growth-") as folder:
+        home = Path(folder)
+        broker, one, three = (
+            start_any(home / "kafka"),
+            RedisServer(home / "redis"),
+            RedisClusterServers(home / "shards"),
+        )
+        database = f"sqlite:///{home / 'bench.db'}"
+        harness.define(database)
+
+        def measure(name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1) -> None:
+            result = harness.run_scorekeeper(parts, database, workers=workers, stripes=stripes)
+            found[name] = {
+                "eventsPerSecond": round(result.events_per_second),
+                "cpuSecondsPerMillion": round(result.cpu_seconds_per_million, 2),
+                "rssMiB": round(result.rss_mib),
+                "readySeconds": round(result.ready_seconds, 1),
+                "isRight": result.is_right,
+            }
+            console.print(f"{name}: {found[name]}")
+
+        try:
+            for partitions in (4, 32, 128):
+                parts = harness.publish(broker.bootstrap, home, one.url, events, 1, partitions=partitions)
+                measure(f"{partitions} partitions", parts)
+                if partitions == 4:
+                    measure("2 workers", parts, workers=2)
+                    measure("3 stripes on 1 shard", parts, stripes=3)
+                    measure("3 stripes on 3 shards", replace(parts, redis=three.url), stripes=3)
+            hot = harness.publish(broker.bootstrap, home, one.url, events, 2, hot=0.9)
+            measure("a project with 90% of the events", hot)
+            number = 100_000 if quick else 5_000_000
+            measure(f"a backlog of {number:,} (counts not compared)", backlog(hot, number))
+        finally:
+            three.stop()
+            one.stop()
+            broker.stop()
+    return found
+
+
+def backlog(parts: harness.Parts, events: int) -> harness.Parts:
+    """A topic of so many events, quickly written; what is in it is not counted."""
+    empty = harness.publish(parts.kafka, parts.home, parts.redis, 0, 1)
+    command = [".venv-bench/bin/python", "-W", "ignore", "-m", "tests.benchmarks.backlog"]
+    subprocess.run([*command, parts.kafka, empty.topic, str(events)], check=True)
+    return replace(empty, events=events, count=Count())

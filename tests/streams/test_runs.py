@@ -1,0 +1,105 @@
+"""Runs are what aiokafka's own way of reading gives, without its copies."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from app.streams.runs import read_runs
+
+TP = TopicPartition("events", 0)
+
+
+class State:
+    """A partition's state, as the fetcher sees it."""
+
+    def __init__(self, position: int) -> None:
+        self.paused = False
+        self.position = position
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def kafka_batches(*sizes: int) -> bytes:
+    """An answer of the broker with so many records a batch, from offset 0 on; each value names its offset."""
+    answer, offset = b"", 0
+    for size in sizes:
+        builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, 0, 1 << 20)
+        for delta in range(size):
+            value = str(offset + delta).encode()
+            assert builder.append(delta, timestamp=1000 + offset + delta, key=b"k", value=value, headers=[])
+        batch = bytearray(builder.build())
+        batch[:8] = offset.to_bytes(8, "big")
+        answer += batch
+        offset += size
+    return answer
+
+
+def result(answer: bytes, position: int = 0) -> tuple[Any, State]:
+    state = State(position)
+    records = PartitionRecords(TP, MemoryRecords(answer), [], position, None, None, True, READ_UNCOMMITTED)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    return FetchResult(TP, assignment=assignment, partition_records=records, backoff=0), state
+
+
+def runs_of(answer: bytes, position: int, most: int | None) -> tuple[list[list[int]], State]:
+    own, state = result(answer, position)
+    fetcher = SimpleNamespace(_records={TP: own})
+    read_runs(fetcher)
+    runs: list[list[int]] = []
+    while own.has_more():
+        run = own.getall(most)
+        assert [record.value for record in run] == [str(record.offset).encode() for record in run]
+        assert [record.timestamp for record in run] == [1000 + record.offset for record in run]
+        runs.append([record.offset for record in run])
+    return runs, state
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("most", [None, 1, 3, 4, 100])
+def test_the_records_and_the_position_are_those_of_aiokafka(position: int, most: int | None) -> None:
+    answer = kafka_batches(3, 1, 5)
+    own, wanted = result(answer, position)
+    expected: list[int] = []
+    while own.has_more():
+        expected += [record.offset for record in own.getall(most)]
+    runs, state = runs_of(answer, position, most)
+    assert [offset for run in runs for offset in run] == expected == list(range(position, 9))
+    assert state.position == wanted.position == 9
+    assert most is None or max(map(len, runs)) <= most
+
+
+def test_a_seek_meanwhile_ends_the_run() -> None:
+    own, state = result(kafka_batches(3, 3))
+    read_runs(SimpleNamespace(_records={TP: own}))
+    assert len(own.getall(2)) == 2
+    state.position = 5
+    assert own.getall(2) == []
+    assert not own.has_more()
+
+
+def test_a_broken_batch_is_refused() -> None:
+    answer = bytearray(kafka_batches(3))
+    answer[-2] ^= 1
+    own, state = result(bytes(answer))
+    read_runs(SimpleNamespace(_records={TP: own}))
+    with pytest.raises(CorruptRecordException):
+        own.getall(None)
+    assert state.position == 0
+
+
+def test_what_is_read_later_gives_runs_too() -> None:
+    fetcher = SimpleNamespace(_records={})
+    read_runs(fetcher)
+    own, _ = result(kafka_batches(2))
+    fetcher._records[TP] = own
+    read_runs(fetcher)
+    assert [type(record).__name__ for record in fetcher._records[TP].getall(None)] == ["DefaultRecord"] * 2
