@@ -1,4 +1,4 @@
-"""`make bench`: a table of medians and ratios, and the same as bench.json. Or with `--growth`, `--latency`, `--docs`."""
+"""`make bench`: a table of medians and ratios, and the same as bench.json; or `--growth`, `--latency`, `--docs`."""
 
 from __future__ import annotations
 
