@@ -27,7 +27,7 @@ class GoalIn(BaseModel):
     direction: str | None = Field(None, description="at_least (default) or at_most.")
     startsAt: str | None = Field(None, description="From when conversions count; default: now.")  # noqa: N815
     startValue: float | None = Field(None, description="The baseline.")  # noqa: N815
-    backfill: bool | None = Field(None, description="Count what the log still holds since startsAt.")
+    backfill: bool | None = Field(None, description="Count at once what the log still holds since startsAt.")
     conversionGoalIds: list[str] | None = Field(None, description="Instead of the metric's.")  # noqa: N815
 
 

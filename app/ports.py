@@ -49,6 +49,10 @@ class DefinitionStore(DefinitionSource, Protocol):
 
     def get(self, project: str, kind: str, ident: str) -> DefinitionVersion: ...
 
+    def all_versions(self, project: str, kind: str, ident: str) -> Sequence[DefinitionVersion]:
+        """Every version of one definition, oldest first."""
+        ...
+
     def create_project(self, key: str, name: str, time_zone: str) -> Project: ...
 
     def create(
@@ -112,7 +116,17 @@ class CounterStore(Protocol):
         ...
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
-        """Apply the parts of one batch, one atomic call a stripe, in one round trip."""
+        """Apply the parts of one batch, one atomic call a stripe and backfill, in one round trip."""
+        ...
+
+    async def open_backfills(
+        self, stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        """Name of a backfill -> its stripe. Begins those that are new; per name, the checkpoint at each position."""
+        ...
+
+    async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
+        """Remember how far a backfill is; returns all that is remembered of it."""
         ...
 
 

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from app.backfilling import fold_backfills
 from app.domain import fields
 from app.domain.catalog import Catalog
-from app.domain.folding import FoldingRules, Record
+from app.domain.folding import Folder, FoldingRules, Record
 from app.domain.increments import Position
 from app.domain.parsing import parse_message
 from app.errors import InvalidEvent
 from app.ports import CounterStore
-from app.recounting import Comparison, Difference, LogSource, NoDeadLetters, Progress, compare, recount
+from app.recounting import Comparison, Counters, Difference, LogSource, NoDeadLetters, Progress, compare, recount
 from app.tracking import Batch, Counting, Tracker
 
 MAX_IDS = 20
 
 
 class Snapshot(Protocol):
-    """Counters of each stripe as they were at one moment: owner -> field -> number."""
+    """Counters of each stripe, or of a backfill, as they were at one moment: owner -> field -> number."""
 
     async def snapshot(self) -> Sequence[Mapping[str, Mapping[str, int]]]: ...
+
+    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Mapping[str, Mapping[str, int]]: ...
 
 
 class ReadableCounters(CounterStore, Protocol):
@@ -60,12 +63,16 @@ class Explained:
 
 @dataclass(slots=True)
 class Verdict:
-    """`equal` is proof for the whole log; `unprovable` lists what the log holds no more."""
+    """`equal` is proof for the whole log; `unprovable` lists what the log holds no more.
+
+    `unfinished` names the goals whose backfill is still being made: they show no number, and are not compared.
+    """
 
     messages: int
     compared: int
     differences: list[Explained]
     unprovable: list[str]
+    unfinished: list[str] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
@@ -127,16 +134,72 @@ async def verify(
     async def tell(progress: Progress) -> None:
         on_progress(progress)
 
-    tracker = Tracker(open_counting, FixedCatalog(catalog), NoDeadLetters())
-    messages = await recount(tracker, log, spans, tell)
-    have, should = counters_of(stripes), {owner: dict(own) for owner, own in memory.owners().items()}
+    whole = replace(catalog, backfills={})
+    messages = await recount(Tracker(open_counting, FixedCatalog(whole), NoDeadLetters()), log, spans, tell)
+    backfilled, unfinished = await _recount_backfills(snapshot, memory, rules, catalog, log, ends)
+    have: Counters = {**counters_of(stripes), **backfilled}
+    should: Counters = memory.owners()
     if only_goal is not None:
-        wanted = {fields.goal_owner(only_goal), fields.goal_history_owner(only_goal)}
-        have = {owner: own for owner, own in have.items() if owner in wanted}
-        should = {owner: own for owner, own in should.items() if owner in wanted}
-    comparison = compare(have, {owner: own for owner, own in should.items() if owner[:2] != "s:"})
+        have, should = _of_goal(have, only_goal), _of_goal(should, only_goal)
+        unfinished = [goal for goal in unfinished if goal == only_goal]
+    comparison = compare(have, should)
     explained = await _name_events(comparison, catalog, rules, log, spans)
-    return Verdict(messages, comparison.compared, explained, unprovable)
+    return Verdict(messages, comparison.compared, explained, unprovable, unfinished)
+
+
+def _of_goal(counters: Counters, goal: str) -> Counters:
+    wanted = (fields.goal_owner(goal), fields.goal_history_owner(goal))
+    return {owner: own for owner, own in counters.items() if owner.endswith(wanted)}
+
+
+async def _recount_backfills(
+    snapshot: Snapshot,
+    memory: ReadableCounters,
+    rules: FoldingRules,
+    catalog: Catalog,
+    log: LogSource,
+    ends: Mapping[Position, tuple[int, int]],
+) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Count each filled backfill into memory up to its own checkpoints.
+
+    Returns what the store holds of them, and the goals of those that are not filled yet.
+    """
+    have: dict[str, dict[str, int]] = {}
+    unfinished: list[str] = []
+    marks: dict[Position, dict[str, int]] = defaultdict(dict)
+    for name, backfill in catalog.backfills.items():
+        own = await snapshot.backfill_snapshot(name, backfill.goal, rules.stripe_of(backfill.project))
+        if not own[fields.STATE].get(fields.FILLED):
+            unfinished.append(backfill.goal)
+            continue
+        for owner in (fields.goal_owner(backfill.goal), fields.goal_history_owner(backfill.goal)):
+            have[fields.in_backfill(name, owner)] = {field: number for field, number in own[owner].items() if number}
+        for position in ends:
+            marks[position][name] = own["cp"].get(position.name, 0)
+    folder = Folder(catalog, rules)
+    for position, checkpoints in marks.items():
+        await _fill_memory(folder, memory, log, position, ends[position][0], checkpoints)
+    return have, unfinished
+
+
+async def _fill_memory(
+    folder: Folder,
+    memory: ReadableCounters,
+    log: LogSource,
+    position: Position,
+    first: int,
+    ends: Mapping[str, int],
+) -> None:
+    """One reading for all, which leaves each out from its own end on."""
+    at = dict.fromkeys(ends, 0)
+    for end in sorted({end for end in ends.values() if end > first}):
+        due = {name: checkpoint for name, checkpoint in at.items() if ends[name] >= end}
+        start = max(first, min(due.values()))
+        async for batch in log.read(position, start, end):
+            increments = fold_backfills(folder, position, batch.records, batch.next_offset, due, 0)
+            await memory.apply(increments)
+            due = {part.backfill: part.next_offset for part in increments}
+        at.update(due)
 
 
 def _unprovable(reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]) -> list[str]:
@@ -164,7 +227,7 @@ async def _name_events(
         return explained
     wanted: dict[str, list[Explained]] = defaultdict(list)
     for one in explained:
-        wanted[one.difference.owner.partition(":")[2]].append(one)
+        wanted[one.difference.owner.rpartition(":")[2]].append(one)
     for position, (first, end) in spans.items():
         async for batch in log.read(position, first, end):
             _collect(batch, catalog, rules, wanted)
@@ -204,8 +267,9 @@ def _conversions(record: Record, catalog: Catalog, rules: FoldingRules) -> list[
             continue
         types = view.by_type.get(event.type)
         feeds = types.matching(event) if types is not None else ()
-        owners = [feed.definition.id for feed in feeds]
-        owners += [goal.id for feed in feeds for goal in (*feed.goals, *feed.denominators)]
+        owners = [feed.definition.id for feed in feeds if feed.counts_itself]
+        fed = [each for feed in feeds for each in (feed, *feed.backfills.values())]
+        owners += dict.fromkeys(goal.id for feed in fed for goal in (*feed.goals, *feed.denominators))
         owners += [fields.experiment_id(event.project, key) for key in event.experiments or ()]
         if owners:
             found.append((event.id or f"(no id, offset {record.offset})", event.occurred_at, owners))

@@ -10,9 +10,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from app.domain import fields
+from app.domain.backfill import backfill_name
 from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal
 from app.domain.goal_definition import compile_goal
@@ -81,6 +83,7 @@ class Reporter:
         self._changes = changes
         self._thresholds = thresholds
         self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
+        self._backfills: dict[tuple[str, int], str | None] = {}
 
     async def list_goals(self, project: str, now: int) -> Report:
         """The project's goals, oldest first."""
@@ -120,16 +123,18 @@ class Reporter:
         if only is not None:
             versions = [await asyncio.to_thread(self._definitions.get, project, "goal", only)]
         goals = [(version, _compile(version, owner)) for version in versions]
+        backfills = {version.id: await self._backfill(version) for version in versions}
         asked = _Asked()
         this_hour = now // HOUR_MS
         hours = [fields.hour_suffix(hour * HOUR_MS) for hour in range(this_hour - _SPARK_HOURS + 1, this_hour + 1)]
         for _, goal in goals:
             if goal is None:
                 continue
-            suffix = shown_period(goal, now)
+            suffix, inside = shown_period(goal, now), partial(_inside, backfills[goal.id])
             totals, points = [*(letter + suffix for letter in "nvud"), fields.LAST], ["n" + hour for hour in hours]
-            asked.add(project, fields.goal_owner(goal.id), totals if only is None else ("*",))
-            asked.add(project, fields.goal_history_owner(goal.id), points if only is None else ("*",))
+            asked.add(project, inside(fields.goal_owner(goal.id)), totals if only is None else ("*",))
+            asked.add(project, inside(fields.goal_history_owner(goal.id)), points if only is None else ("*",))
+            asked.add(project, inside(fields.STATE), ("*",) if backfills[goal.id] is not None else ())
         reading = await self._read(asked)
         found = iter(reading.owners) if reading is not None else None
         items = []
@@ -137,14 +142,32 @@ class Reporter:
             if goal is None:
                 items.append({**_definition(version), "current": None, "status": None, "problem": "cannot be compiled"})
                 continue
-            counters, history = (next(found), next(found)) if found is not None else ({}, {})
+            counters, history, state = [next(found) for _ in range(3)] if found is not None else [{}, {}, {}]
+            if reading is not None and backfills[goal.id] is not None and not state.get(fields.FILLED):
+                items.append(_being_filled(version, goal, state))
+                continue
             item = self._item(version, goal, counters, now, reading)
+            since = max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0)
+            if since > goal.starts_at:
+                item["backfilledFrom"] = rfc3339(since)
             item["recent"] = [history.get("n" + hour, 0) for hour in hours]
             if only is not None:
                 item["history"] = _points(history, goal)
                 item["periods"] = _periods(counters, goal)
             items.append(item)
         return _report(items, reading)
+
+    async def _backfill(self, version: DefinitionVersion) -> str | None:
+        """The name of the backfill that the goal is shown from."""
+        if not version.body.get("backfill"):
+            return None
+        key = (version.id, version.revision)
+        if key not in self._backfills:
+            versions = await asyncio.to_thread(self._definitions.all_versions, version.project, "goal", version.id)
+            if len(self._backfills) > _KEPT_PROJECTS:
+                self._backfills.clear()
+            self._backfills[key] = backfill_name(versions)
+        return self._backfills[key]
 
     async def _list_conversion_goals(self, project: str) -> Report:
         _, versions = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
@@ -192,6 +215,27 @@ class Reporter:
         if reading.incomplete_since is not None and goal.starts_at <= reading.incomplete_since:
             item["incompleteSince"] = rfc3339(reading.incomplete_since)
         return item
+
+
+def _inside(backfill: str | None, owner: str) -> str:
+    return owner if backfill is None else fields.in_backfill(backfill, owner)
+
+
+def _being_filled(version: DefinitionVersion, goal: Goal, state: Mapping[str, int]) -> dict[str, Any]:
+    """No number before it is the right one, but how far it is."""
+    done, total = (
+        sum(number for name, number in state.items() if name.startswith(kind)) for kind in (fields.DONE, fields.TOTAL)
+    )
+    return {
+        **_definition(version),
+        "current": None,
+        "status": goal.status_override,
+        "statusSource": "manual" if goal.status_override else "auto",
+        "backfilling": True,
+        "backfillProgress": round(done / total, 3) if total else 0,
+        "freshAsOf": None,
+        "recent": [],
+    }
 
 
 def _compile(version: DefinitionVersion, project: Project) -> Goal | None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from app.backfilling import Backfills, fold_backfills, is_worth_a_call
 from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
-from app.domain.increments import Accounting, Increments, Position
+from app.domain.increments import Accounting, Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
 from app.ports import CatalogKeeper, CounterStore
 
@@ -114,6 +115,7 @@ class Tracker:
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
         self._waiting = 0
+        self.backfills = Backfills()
         # Whoever asks last decides: a slow answer for earlier positions must not replace those of a rebalance.
         self._assigning = asyncio.Lock()
 
@@ -141,6 +143,7 @@ class Tracker:
             self._counting = None
             found = await self._find_checkpoints(positions)
         self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
+        self.backfills.forget()
         return {position: min(own) for position, own in self._checkpoints.items()}
 
     async def _find_checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]] | None:
@@ -200,7 +203,8 @@ class Tracker:
             if batch.next_offset <= lowest:
                 return Outcome(checkpoint=lowest)
             try:
-                outcome = await self._count(batch, checkpoints)
+                async with self.backfills.lock(position):
+                    outcome = await self._count(batch, checkpoints)
             except GenerationMissing as missing:
                 log.warning("the counters are gone (%s): counting again from the start of the log", missing)
                 self._counting = None
@@ -216,15 +220,83 @@ class Tracker:
         nothing is skipped then, and the checkpoint is known now.
         """
         checkpoints = self._checkpoints[position]
-        store = (await self.counting()).store
+        counting = await self.counting()
+        await self._meet_backfills(counting, position, min(checkpoints))
         choose = max if to >= min(checkpoints) else min
         jumps = [
             Increments(position, stripe, expected, choose(expected, to), self.watermark(position))
             for stripe, expected in enumerate(checkpoints)
         ]
-        for stripe, applied in enumerate(await self._persist(lambda: store.apply(jumps))):
-            checkpoints[stripe] = applied.checkpoint
-        return checkpoints == [jump.next_offset for jump in jumps]
+        if to >= min(checkpoints):
+            for name, expected in self.backfills.joined(position).items():
+                stripe = self._stripe_of(counting, name)
+                jump = Increments(position, stripe, expected, max(expected, to), self.watermark(position))
+                jumps.append(replace(jump, backfill=name))
+        else:
+            self.backfills.forget(position)
+        await self._apply(counting.store, checkpoints, jumps)
+        return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]
+
+    def _stripe_of(self, counting: Counting, backfill: str) -> int:
+        return counting.rules.stripe_of(self._catalog.current.backfills[backfill].project)
+
+    async def meet_backfills(self) -> None:
+        """Know the present backfills at every position that is tracked, also where nothing arrives."""
+        counting = await self.counting()
+        for position in list(self._checkpoints):
+            async with self.backfills.lock(position):
+                checkpoints = self._checkpoints.get(position)
+                if checkpoints is not None:
+                    await self._meet_backfills(counting, position, min(checkpoints))
+
+    async def fill(self, batch: Batch) -> None:
+        """Count the batch into the backfills that are behind and whose checkpoint it holds, and nothing else.
+
+        May be repeated, by any number of processes: each backfill's checkpoint says what was counted.
+        """
+        counting = await self.counting()
+        position = batch.position
+        newest = max((record.timestamp for record in batch.records), default=0)
+        await self._catalog.reach(newest)
+        present = self._catalog.current.backfills
+        behind = self.backfills.behind().get(position, {})
+        due = {name: at for name, at in behind.items() if name in present and batch.start <= at < batch.next_offset}
+        increments = fold_backfills(self._fold_with(counting), position, batch.records, batch.next_offset, due, newest)
+        if not increments:
+            return
+        self._hook("fill")
+        for part, applied in zip(
+            increments, await self._persist(lambda: counting.store.apply(increments)), strict=True
+        ):
+            self.backfills.fill(position, part.backfill, applied.checkpoint)
+
+    async def note_backfill(self, name: str, state: Mapping[str, int]) -> Mapping[str, int]:
+        """Remember how far a backfill is; returns all that is remembered. One that ended meanwhile has no state."""
+        if name not in self._catalog.current.backfills:
+            return {}
+        counting = await self.counting()
+        stripe = self._stripe_of(counting, name)
+        return await self._persist(lambda: counting.store.note_backfill(name, stripe, state))
+
+    async def _apply(
+        self, store: CounterStore, checkpoints: list[int], increments: Sequence[Increments]
+    ) -> Sequence[Applied]:
+        """The stripes' answers, after those of the backfills were heeded too."""
+        answers = await self._persist(lambda: store.apply(increments))
+        position = increments[0].position
+        for part, answer in zip(increments, answers, strict=True):
+            if part.backfill:
+                self.backfills.adopt(position, part, answer)
+            else:
+                checkpoints[part.stripe] = answer.checkpoint
+        if not all(answer.applied for answer in answers[: len(checkpoints)]):
+            # The store may have lost writes: those of a backfill that had nothing to apply here too.
+            self.backfills.forget(position)
+        return answers[: len(checkpoints)]
+
+    async def _meet_backfills(self, counting: Counting, position: Position, read_from: int) -> None:
+        meet, catalog = self.backfills.meet, self._catalog.current
+        await self._persist(lambda: meet(position, catalog, counting.store, counting.rules, read_from))
 
     async def _count(self, batch: Batch, checkpoints: list[int]) -> Outcome | None:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
@@ -233,21 +305,22 @@ class Tracker:
         await self._catalog.reach(newest)
         watermark = max(newest, self.watermark(batch.position))
         self._hook("fold")
+        await self._meet_backfills(counting, batch.position, min(checkpoints))
+        joined = self.backfills.joined(batch.position)
         increments, letters = self._fold_with(counting).fold(
-            batch.position, batch.records, checkpoints, batch.next_offset, watermark
+            batch.position, batch.records, checkpoints, batch.next_offset, watermark, joined
         )
+        increments = [part for part in increments if not part.backfill or is_worth_a_call(part)]
         if letters:
             self._hook("dead_letters")
             await self._persist(lambda: self._dead_letters.send(letters, batch.position))
         self._hook("apply")
-        applied = await self._persist(lambda: counting.store.apply(increments))
+        applied = await self._apply(counting.store, checkpoints, increments)
         self._hook("applied")
-        for stripe, answer in enumerate(applied):
-            checkpoints[stripe] = answer.checkpoint
         if not all(answer.applied for answer in applied):
             return None
         self._watermarks[batch.position] = watermark
-        return _outcome(min(checkpoints), increments, [(a.counted, a.duplicate) for a in applied])
+        return _outcome(min(checkpoints), increments[: len(applied)], [(a.counted, a.duplicate) for a in applied])
 
     def _fold_with(self, counting: Counting) -> Folder:
         catalog = self._catalog.current

@@ -19,6 +19,7 @@ from app import bootstrap
 from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
+from app.filling import Filler, keep_filling
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 REPORT_SECONDS = 0.5
 REFRESH_SECONDS = 1.0
 LOOK_FOR_RETURN_SECONDS = 0.05
+FILL_SECONDS = 0.25
 STUCK_SECONDS = 60.0
 STUCK_EXIT_CODE = 3
 CLEAN_UP_SECONDS = 3_600.0
@@ -54,6 +56,7 @@ class Worker:
         self.watchdog = Watchdog(STUCK_SECONDS)
         self._clean_up_at = 0.0
         self._was_out_of_touch = False
+        self.filler = Filler(self.tracker, parts.log, parts.first_offsets, lambda: parts.partitions_of(self.topics))
         self._assigned: frozenset[Position] = frozenset()
 
     def _make_app(self) -> ScorekeeperApp:
@@ -180,6 +183,20 @@ class Worker:
         dropped = await self.store.forget_ids_before(complete_up_to)
         if dropped:
             log.info("dropped %d sets of event ids that are older than the deduplication window", dropped)
+
+        await self._drop_ended_backfills()
+
+    async def _drop_ended_backfills(self) -> None:
+        """Names first, definitions then: one that begins in between is not taken for one that ended."""
+        names = await self.store.backfill_names()
+        await self.parts.catalog.refresh()
+        for name in names - self.parts.catalog.current.backfills.keys():
+            await self.store.drop_backfill(name)
+            log.info("dropped the backfill %s, which ended", name)
+
+    async def keep_filling(self) -> None:
+        """Fill what is behind, for ever."""
+        await keep_filling(self.filler, FILL_SECONDS, lambda: self.app.should_stop)
 
     async def _expect_positions(self) -> None:
         """After each assignment, name all positions without which the counts are not complete."""

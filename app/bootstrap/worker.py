@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -34,6 +34,7 @@ class WorkerParts:
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
+        self.log = self._parts.log
         self.catalog = CatalogRefresher(
             self._parts.definitions,
             allowance_ms=int(settings.clock_allowance_seconds * 1000),
@@ -68,6 +69,11 @@ class WorkerParts:
         """All positions of the topics as they are now. Raises NotFound, StoreUnavailable."""
         found = await asyncio.to_thread(self._parts.topics.describe, names)
         return [position for topic in found for position in topic.positions()]
+
+    async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:
+        """Where the log begins now. Raises StoreUnavailable."""
+        ends = await asyncio.to_thread(self._parts.topics.ends, positions)
+        return {position: first for position, (first, _) in ends.items()}
 
     def observe(self, position: Position, outcome: Outcome) -> None:
         """Count what a batch came to."""

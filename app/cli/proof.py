@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from app.domain.increments import Position
     from app.proving import Verdict
     from app.recounting import Progress
+    from app.tracking import Tracker
 
 SHOWN_SECONDS = 1.0
 
@@ -93,6 +95,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "messages": verdict.messages,
         "compared": verdict.compared,
         "unprovable": verdict.unprovable,
+        "unfinished": verdict.unfinished,
         "differences": [
             {
                 "owner": one.difference.owner,
@@ -107,6 +110,8 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _print(verdict: Verdict) -> None:
+    for goal in verdict.unfinished:
+        print_line(f"{goal}: what came before it is still being counted; it shows no number yet, and was not compared")
     for reason in verdict.unprovable:
         print_line(f"cannot be proved: {reason}")
     for one in verdict.differences:
@@ -175,6 +180,7 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
         messages += read
         if read == 0:
             break
+    await _fill_backfills(parts, tracker, spans)
     await store.expect_positions(list(spans))
     await store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
     try:
@@ -192,6 +198,19 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
         "differences": len(comparison.differences),
         "shown": switch,
     }
+
+
+async def _fill_backfills(parts: Parts, tracker: Tracker, spans: Mapping[Position, tuple[int, int]]) -> None:
+    """Most were counted with all the rest; those that were defined meanwhile are behind."""
+    from app.filling import Filler
+
+    async def first_offsets(positions: Sequence[Position]) -> dict[Position, int]:
+        return {position: spans[position][0] for position in positions}
+
+    async def all_positions() -> list[Position]:
+        return list(spans)
+
+    await Filler(tracker, parts.log, first_offsets, all_positions, pause=False).fill()
 
 
 generations = typer.Typer(help="Complete countings of the log: which exist, and which one is shown.")

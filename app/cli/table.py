@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +47,7 @@ class GoalTable:
         ):
             table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
         for goal in goals:
-            status = str(goal.get("status") or "rebuilding")
+            status = _status(goal)
             table.add_row(
                 *([Text(str(goal["projectKey"]))] if several else []),
                 Text(name_of(goal)),
@@ -68,7 +68,7 @@ class GoalTable:
         return [
             f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} "
             f"{goal.get('unit') or ''}".rstrip()
-            + f", {str(goal.get('status') or 'rebuilding').replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
+            + f", {_status(goal).replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
             for goal in goals
         ]
 
@@ -144,3 +144,7 @@ def _rate(per_second: float | None) -> str:
     if per_second is None:
         return "–"
     return f"{per_second:,.1f}/s" if abs(per_second) >= 0.1 or not per_second else f"{per_second * 60:,.1f}/min"
+
+
+def _status(goal: Mapping[str, Any]) -> str:
+    return str(goal.get("status") or ("backfilling" if goal.get("backfilling") else "rebuilding"))

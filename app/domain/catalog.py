@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from app.domain.backfill import Backfill, find_backfills
 from app.domain.condition import Condition
 from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
@@ -45,6 +46,8 @@ class Catalog:
     revision: int
     as_of: int
     projects: Mapping[str, ProjectView] = field(default_factory=dict)
+    backfills: Mapping[str, Backfill] = field(default_factory=dict)
+    """The countings of present goals with `backfill`, by name."""
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -68,14 +71,14 @@ def build_catalog(history: DefinitionHistory) -> Catalog:
                 goals[version.project].append(_goal(version, zones[version.project]))
         except InvalidDefinition as problem:
             left_out.append(LeftOut(version, problem))
+    backfills = find_backfills(history.versions, (goal for own in goals.values() for goal in own))
     memory = PathMemory()
-    views = {
-        project.key: ProjectView(
-            project, _index(definitions[project.key], goals[project.key], memory), tuple(goals[project.key])
-        )
-        for project in history.projects
-    }
-    return Catalog(history.revision, history.as_of, views, tuple(left_out))
+    views = {}
+    for project in history.projects:
+        own = [backfill for backfill in backfills.values() if backfill.project == project.key]
+        by_type = _index(definitions[project.key], goals[project.key], own, memory)
+        views[project.key] = ProjectView(project, by_type, tuple(goals[project.key]))
+    return Catalog(history.revision, history.as_of, views, backfills, tuple(left_out))
 
 
 def _conversion_goal(version: DefinitionVersion) -> ConversionGoal:
@@ -113,32 +116,61 @@ def _goal(version: DefinitionVersion, time_zone: str) -> Goal:
     )
 
 
-def _index(definitions: Iterable[ConversionGoal], goals: Sequence[Goal], memory: PathMemory) -> Mapping[str, TypeIndex]:
-    by_id: dict[str, list[Goal]] = defaultdict(list)
-    by_metric: dict[str, list[Goal]] = defaultdict(list)
-    by_denominator: dict[str, list[Goal]] = defaultdict(list)
-    for goal in goals:
-        if goal.conversion_goal_ids is None:
-            by_metric[goal.metric].append(goal)
-        else:
-            for ident in goal.conversion_goal_ids:
-                by_id[ident].append(goal)
-        if goal.denominator_metric is not None:
-            by_denominator[goal.denominator_metric].append(goal)
-    by_type: dict[str, list[Feed]] = defaultdict(list)
+def _index(
+    definitions: Iterable[ConversionGoal], goals: Sequence[Goal], backfills: Sequence[Backfill], memory: PathMemory
+) -> Mapping[str, TypeIndex]:
+    fed = _Fed(goals)
+    fed_in = [(backfill, _Fed(backfill.versions)) for backfill in backfills]
     first_versions = _first_versions(definitions)
+    by_type: dict[str, list[Feed]] = defaultdict(list)
     for definition in definitions:
         if definition.status != "active":
             continue
-        fed = (*by_id[definition.id], *by_metric[definition.metric])
-        denominators = tuple(by_denominator[definition.metric])
-        by_type[definition.event_type].append(Feed(definition, fed, denominators))
-        backfilled = tuple(goal for goal in fed if goal.backfill)
-        if backfilled and first_versions[definition.id] == definition.effective_from:
-            earlier = replace(definition, effective_from=0, effective_until=definition.effective_from)
-            before = tuple(goal for goal in denominators if goal.backfill)
-            by_type[definition.event_type].append(Feed(earlier, backfilled, before, counts_itself=False))
+        counted = {
+            backfill.name: feed for backfill, of_it in fed_in if (feed := of_it.feed(definition, counts_itself=False))
+        }
+        by_type[definition.event_type].append(
+            Feed(definition, fed.numerators(definition), fed.denominators(definition), backfills=counted)
+        )
+        since = definition.effective_from
+        earlier = replace(definition, effective_from=0, effective_until=since)
+        before = {
+            backfill.name: feed
+            for backfill, of_it in fed_in
+            if first_versions[definition.id] == since <= backfill.begun_at
+            and (feed := of_it.feed(earlier, counts_itself=False))
+        }
+        if before:
+            by_type[definition.event_type].append(Feed(earlier, (), (), counts_itself=False, backfills=before))
     return {event_type: TypeIndex(feeds, memory) for event_type, feeds in by_type.items()}
+
+
+class _Fed:
+    """Which of some goals a conversion goal feeds."""
+
+    def __init__(self, goals: Iterable[Goal]) -> None:
+        self._by_id: dict[str, list[Goal]] = defaultdict(list)
+        self._by_metric: dict[str, list[Goal]] = defaultdict(list)
+        self._by_denominator: dict[str, list[Goal]] = defaultdict(list)
+        for goal in goals:
+            if goal.conversion_goal_ids is None:
+                self._by_metric[goal.metric].append(goal)
+            else:
+                for ident in goal.conversion_goal_ids:
+                    self._by_id[ident].append(goal)
+            if goal.denominator_metric is not None:
+                self._by_denominator[goal.denominator_metric].append(goal)
+
+    def numerators(self, definition: ConversionGoal) -> tuple[Goal, ...]:
+        return (*self._by_id.get(definition.id, ()), *self._by_metric.get(definition.metric, ()))
+
+    def denominators(self, definition: ConversionGoal) -> tuple[Goal, ...]:
+        return tuple(self._by_denominator.get(definition.metric, ()))
+
+    def feed(self, definition: ConversionGoal, *, counts_itself: bool) -> Feed | None:
+        """None where it feeds none of them."""
+        goals, denominators = self.numerators(definition), self.denominators(definition)
+        return Feed(definition, goals, denominators, counts_itself) if goals or denominators else None
 
 
 def _first_versions(definitions: Iterable[ConversionGoal]) -> Mapping[str, int]:

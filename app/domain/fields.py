@@ -3,7 +3,7 @@
 Owner `g:<goal>`            totals and periods of a goal
 Owner `h:<goal>`            its history: one field an hour and one a day
 Owner `c:<conversion goal>` totals of a conversion goal; `k:<conversion goal>` its history
-
+Owner `f:<backfill>:…`      the same of a backfill, which has owners of its own; `f:<backfill>:state` how far it is
 Owner `x:<experiment>`      one experiment; `y:<project>` which experiments and variants of a project are known
 
 Of an experiment: `e|<variant>` subjects exposed, `t|<variant>` when it was seen first (epoch ms), `crossed` subjects
@@ -29,6 +29,15 @@ LAST: Final = "last"
 CROSSED: Final = "crossed"
 REFUSED: Final = "refused"
 
+STATE: Final = "state"
+"""How far a backfill is: by position's name, offsets `done` of `total`, that it `joined` live counting there, and where
+the log held no more, the time `since` which it did. `filled` when it joined everywhere: from then on it is shown."""
+DONE: Final = "done "
+TOTAL: Final = "total "
+JOINED: Final = "joined "
+SINCE: Final = "since "
+FILLED: Final = "filled"
+
 
 def goal_owner(goal_id: str) -> str:
     return f"g:{goal_id}"
@@ -36,6 +45,11 @@ def goal_owner(goal_id: str) -> str:
 
 def goal_history_owner(goal_id: str) -> str:
     return f"h:{goal_id}"
+
+
+def in_backfill(name: str, owner: str) -> str:
+    """What an owner of a backfill's own counting is called from outside."""
+    return f"f:{name}:{owner}"
 
 
 def conversion_goal_owner(conversion_goal_id: str) -> str:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, Self, cast
 
 import msgspec
 
@@ -18,11 +18,12 @@ from app.domain.catalog import Catalog
 from app.domain.event import Event
 from app.domain.increments import Accounting, Change, Exposure, Increments, Position, Simple, Single
 from app.domain.parsing import ParsingRules, parse_message
-from app.domain.planning import Plan, make_plan
+from app.domain.planning import NO_PLAN, Plan, make_plan
 from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
 LAST_PRECISION_MS: Final = 1_000
+NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
 class Record(Protocol):
@@ -62,8 +63,6 @@ class FoldingRules:
     window_ms: int
     """How long an event id is remembered, at least."""
     stripes: int = 1
-    counted_since: int = 0
-    """When the generation was created, epoch ms."""
 
     def stripe_of(self, project: str) -> int:
         return 0 if self.stripes == 1 else zlib.crc32(project.encode(errors="surrogatepass")) % self.stripes
@@ -75,11 +74,21 @@ class FoldingRules:
 
 
 @dataclass(slots=True)
+class _Target:
+    """What is being folded of one counting: of everything in a project, or of a backfill."""
+
+    increments: Increments
+    ids: set[int] = field(default_factory=set)
+    simple: dict[tuple[int, int], tuple[Plan, Simple]] = field(default_factory=dict)
+    """By the identity of a plan (kept alive here, so that no other can take its address) and the epoch."""
+
+
+@dataclass(slots=True)
 class _Tally:
     """One project's part of the batch while it is folded."""
 
     types: Mapping[str, TypeIndex]
-    stripe: int
+    target: _Target
     lowest: int
     """The stripe's checkpoint: records below it are in its counters."""
     since: int
@@ -87,9 +96,48 @@ class _Tally:
     unmatched: int = 0
     duplicate: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    ids: set[int] = field(default_factory=set)
-    simple: dict[tuple[int, int], tuple[Plan, Simple]] = field(default_factory=dict)
-    """By the identity of a plan (kept alive here, so that no other can take its address) and the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Correction:
+    """A counted event is taken back, and with `restated` counted again with its new properties.
+
+    What counted once per session or visitor, and unique subjects, stay: the subject was there.
+    """
+
+    corrects: str
+    taken_back: Plan
+    restated: tuple[Plan, Event] | None
+
+    @classmethod
+    def of(cls, event: Event, corrects: str, types: TypeIndex, folder: Folder) -> Self:
+        before = folder.plan(types.matching(event), event)
+        if event.restated is None:
+            return cls(corrects, before, None)
+        restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
+        return cls(corrects, before, (folder.plan(types.matching(restated), restated), restated))
+
+    @property
+    def has_parts(self) -> bool:
+        return bool(self.taken_back.parts) or (self.restated is not None and bool(self.restated[0].parts))
+
+    @property
+    def backfills(self) -> Mapping[str, _Correction]:
+        """By name, what the correction is to each backfill."""
+        before = dict(self.taken_back.backfills)
+        after = dict(self.restated[0].backfills) if self.restated is not None else {}
+        return {
+            name: _Correction(
+                self.corrects,
+                before.get(name, NO_PLAN),
+                (after.get(name, NO_PLAN), self.restated[1]) if self.restated is not None else None,
+            )
+            for name in (*before, *after)
+        }
+
+    def changes(self, event: Event) -> tuple[Change, ...]:
+        taken_back = self.taken_back.reversal(event)
+        return (taken_back,) if self.restated is None else (taken_back, self.restated[0].change(self.restated[1]))
 
 
 class Folder:
@@ -109,19 +157,30 @@ class Folder:
         checkpoints: Sequence[int],
         next_offset: int,
         watermark: int,
+        backfills: Mapping[str, int] = NO_BACKFILLS,
     ) -> tuple[list[Increments], list[DeadLetter]]:
         """The increments of each stripe and the dead letters of the records at or beyond the stripe's checkpoint.
 
-        `checkpoints` has one entry a stripe. Raises nothing because of what a record holds.
+        `checkpoints` has one entry a stripe. `backfills`: the checkpoints of those that are to be folded too; their
+        increments follow those of the stripes. Raises nothing because of what a record holds.
         """
         increments = [
             Increments(position, stripe, expected, max(expected, next_offset), watermark)
             for stripe, expected in enumerate(checkpoints)
         ]
-        batch = _Batch(self, increments, min(checkpoints))
+        own = {
+            name: Increments(
+                position, self._stripe_of(name), expected, max(expected, next_offset), watermark, backfill=name
+            )
+            for name, expected in backfills.items()
+        }
+        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())))
         batch.add_all(records)
         batch.close()
-        return increments, batch.dead_letters
+        return [*increments, *own.values()], batch.dead_letters
+
+    def _stripe_of(self, backfill: str) -> int:
+        return self._rules.stripe_of(self.catalog.backfills[backfill].project)
 
     def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
         """The plan for an event that matched these feeds; remembered for events at about the same time."""
@@ -130,7 +189,7 @@ class Folder:
         if plan is None or not plan.fits(event.occurred_at, event.received_at):
             if len(self._plans) > 20_000:
                 self._plans.clear()
-            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at, self._rules.counted_since)
+            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at)
         return plan
 
     @property
@@ -141,7 +200,9 @@ class Folder:
 class _Batch:
     """The state of one fold."""
 
-    def __init__(self, folder: Folder, increments: list[Increments], lowest: int) -> None:
+    def __init__(
+        self, folder: Folder, increments: list[Increments], backfills: Mapping[str, Increments], lowest: int
+    ) -> None:
         self._folder = folder
         self._rules = folder.rules
         self._parsing = folder.rules.parsing
@@ -149,6 +210,7 @@ class _Batch:
         self._increments = increments
         self._lowest = lowest
         self._tallies: dict[str, _Tally] = {}
+        self._backfills = {name: _Target(own) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
     def add_all(self, records: Sequence[Record]) -> None:
@@ -177,27 +239,36 @@ class _Batch:
             detail = f"no project has the key {event.project!r}"
             self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
             return
-        if record.offset < tally.lowest:
+        is_new = record.offset >= tally.lowest
+        if is_new:
+            tally.received += 1
+        elif not self._backfills:
             return
-        tally.received += 1
-        if event.experiments is not None and event.corrects is None:
+        if is_new and event.experiments is not None and event.corrects is None:
             self._expose(tally, event, event.experiments)
         types = tally.types.get(event.type)
         if types is None:
-            tally.unmatched += 1
+            tally.unmatched += is_new
             return
         if event.corrects is not None:
-            self._correct(tally, event, event.corrects, types)
+            self._correct(tally, event, _Correction.of(event, event.corrects, types, self._folder), record.offset)
             return
         feeds = types.matching(event)
-        if feeds:
-            self._count(tally, event, feeds)
-        else:
-            tally.unmatched += 1
+        if not feeds:
+            tally.unmatched += is_new
+            return
+        plan = self._folder.plan(feeds, event)
+        for name, own in plan.backfills:
+            target = self._backfills.get(name)
+            if target is not None and own.parts and record.offset >= target.increments.expected:
+                accounting = _accounting(target, event)
+                accounting.duplicate += not self._grow(target, own, event)
+        if is_new:
+            self._count(tally, event, plan)
 
     def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
         """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
-        exposures = self._increments[tally.stripe].exposures
+        exposures = tally.target.increments.exposures
         subject = self._rules.hash(event.project, "\0subject", event.subject) if event.subject else None
         for experiment, variant in experiments.items():
             exposure = Exposure(event.project, experiment, variant, subject)
@@ -209,81 +280,86 @@ class _Batch:
             return None
         stripe = self._rules.stripe_of(project)
         lowest = self._increments[stripe].expected
-        tally = _Tally(view.by_type, stripe, lowest, view.project.created_at)
+        tally = _Tally(view.by_type, _Target(self._increments[stripe]), lowest, view.project.created_at)
         self._tallies[project] = tally
         return tally
 
-    def _count(self, tally: _Tally, event: Event, feeds: Sequence[Feed]) -> None:
-        plan = self._folder.plan(feeds, event)
+    def _count(self, tally: _Tally, event: Event, plan: Plan) -> None:
         if not plan.parts:
             tally.unmatched += 1
-            return
+        elif not self._grow(tally.target, plan, event):
+            tally.duplicate += 1
+
+    def _grow(self, target: _Target, plan: Plan, event: Event) -> bool:
+        """Whether the event's id is new in this batch; what came before is left to the store."""
         epoch = event.received_at // self._rules.window_ms
-        increments = self._increments[tally.stripe]
+        increments = target.increments
         identity: int | None = None
         if event.id is not None:
             identity = self._rules.hash(event.project, event.id)
-            if identity in tally.ids:
-                tally.duplicate += 1
-                return
-            tally.ids.add(identity)
+            if identity in target.ids:
+                return False
+            target.ids.add(identity)
         told, occurred_at = self._folder.last, event.occurred_at
         for owner in plan.last_owners:
-            if occurred_at >= told.get(owner, 0) + LAST_PRECISION_MS:
-                increments.last[owner] = told[owner] = occurred_at
-        if plan.is_simple and event.experiments is None:
-            key = (id(plan), epoch)
-            known = tally.simple.get(key)
-            if known is None:
-                known = tally.simple[key] = (plan, Simple(event.project, epoch, plan.counters))
-                increments.simple.append(known[1])
-            simple = known[1]
-            if identity is None:
-                simple.without_id += 1
-            else:
-                simple.hashes.append(identity)
+            whose = increments.backfill + owner
+            if occurred_at >= told.get(whose, 0) + LAST_PRECISION_MS:
+                increments.last[owner] = told[whose] = occurred_at
+        if not plan.is_simple or (event.experiments is not None and not increments.backfill):
+            increments.singles.append(self._single(increments, event, epoch, identity, (plan.change(event),)))
+            return True
+        key = (id(plan), epoch)
+        known = target.simple.get(key)
+        if known is None:
+            known = target.simple[key] = (plan, Simple(event.project, epoch, plan.counters))
+            increments.simple.append(known[1])
+        if identity is None:
+            known[1].without_id += 1
+        else:
+            known[1].hashes.append(identity)
+        return True
+
+    def _correct(self, tally: _Tally, event: Event, correction: _Correction, offset: int) -> None:
+        """Each once, in each counting, where the original was counted in it."""
+        for name, own in correction.backfills.items():
+            target = self._backfills.get(name)
+            if target is not None and own.has_parts and offset >= target.increments.expected:
+                _accounting(target, event)
+                self._take_back(target.increments, event, own)
+        if offset < tally.lowest:
             return
-        increments.singles.append(self._single(event, epoch, identity, (plan.change(event),)))
-
-    def _correct(self, tally: _Tally, event: Event, corrects: str, types: TypeIndex) -> None:
-        """Take a counted event back, and with `restated` count it again with its new properties; each once.
-
-        Counts only when the original was counted. What counted once per session or visitor, and unique subjects, stay:
-        the subject was there.
-        """
-        hash64 = self._rules.hash
-        changes: list[Change] = []
-        feeds = types.matching(event)
-        changes.append(self._folder.plan(feeds, event).reversal(event))
-        if event.restated is not None:
-            restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
-            feeds = types.matching(restated)
-            changes.append(self._folder.plan(feeds, restated).change(restated))
-        if not any(change.parts for change in changes):
+        if correction.has_parts:
+            self._take_back(tally.target.increments, event, correction)
+        else:
             tally.unmatched += 1
-            return
-        project = event.project
+
+    def _take_back(self, increments: Increments, event: Event, correction: _Correction) -> None:
+        hash64, project, corrects = self._rules.hash, event.project, correction.corrects
         kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
         once = hash64(project, "\0correction", corrects, *kind)
         epoch = event.received_at // self._rules.window_ms
-        original = hash64(project, corrects)
-        single = self._single(event, epoch, once, tuple(changes), requires=original)
-        self._increments[tally.stripe].singles.append(single)
+        changes, original = correction.changes(event), hash64(project, corrects)
+        increments.singles.append(self._single(increments, event, epoch, once, changes, requires=original))
 
     def _single(
-        self, event: Event, epoch: int, identity: int | None, changes: tuple[Change, ...], requires: int | None = None
+        self,
+        increments: Increments,
+        event: Event,
+        epoch: int,
+        identity: int | None,
+        changes: tuple[Change, ...],
+        requires: int | None = None,
     ) -> Single:
         hash64, project = self._rules.hash, event.project
         session = hash64(project, "\0session", event.session_id) if event.session_id else None
         subject = hash64(project, "\0subject", event.subject) if event.subject else None
-        assignments = () if event.experiments is None else tuple(event.experiments.items())
+        assignments = tuple(event.experiments.items()) if event.experiments and not increments.backfill else ()
         return Single(project, epoch, identity, session, subject, changes, requires, assignments)
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.
         tally = self._tallies.get(error.project) or self._open(error.project) if error.project else None
-        stripe = tally.stripe if tally is not None else 0
-        increments = self._increments[stripe]
+        increments = tally.target.increments if tally is not None else self._increments[0]
         if record.offset < increments.expected:
             return
         fates = tally if tally is not None else increments.partition
@@ -296,7 +372,7 @@ class _Batch:
         for key, tally in self._tallies.items():
             if not tally.received:
                 continue
-            increments = self._increments[tally.stripe]
+            increments = tally.target.increments
             whole = increments.partition
             increments.projects[key] = Accounting(tally.received, tally.unmatched, tally.duplicate, tally.rejected)
             whole.received += tally.received
@@ -304,3 +380,10 @@ class _Batch:
             whole.duplicate += tally.duplicate
             for reason, number in tally.rejected.items():
                 whole.rejected[reason] = whole.rejected.get(reason, 0) + number
+
+
+def _accounting(target: _Target, event: Event) -> Accounting:
+    """A backfill's, whose events are of one project; one more was received."""
+    accounting = target.increments.projects.setdefault(event.project, target.increments.partition)
+    accounting.received += 1
+    return accounting

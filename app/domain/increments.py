@@ -130,6 +130,8 @@ class Increments:
     singles: list[Single] = field(default_factory=list)
     exposures: dict[Exposure, int] = field(default_factory=dict)
     """When each was seen, by the broker's clock, epoch ms."""
+    backfill: str = ""
+    """The backfill whose own counting this changes; empty for the counting of everything."""
     last: dict[str, int] = field(default_factory=dict)
     """Owner -> greatest occurred-at of the events that matched, epoch ms."""
 

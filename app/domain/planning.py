@@ -6,8 +6,9 @@ day or period ends, no goal starts or ends, no version of a goal takes over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app.domain import fields
 from app.domain.conversion_goal import ConversionGoal, Counting
@@ -32,6 +33,8 @@ class Plan:
     """Whether all that is needed is to add one to each of `counters`."""
     counters: tuple[Counter, ...]
     last_owners: tuple[str, ...]
+    backfills: tuple[tuple[str, Plan], ...] = ()
+    """By name, the plans of the backfills that the matched conversion goals feed."""
 
     def fits(self, occurred_at: int, received_at: int) -> bool:
         return self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
@@ -52,6 +55,10 @@ class Plan:
         return Change(parts, tuple(value for _, value in kept), sign=-1)
 
 
+NO_PLAN: Final = Plan((), (), (0, 0), (0, 0), is_simple=True, counters=(), last_owners=())
+"""Moves nothing."""
+
+
 class _Stretch:
     """A stretch of time around a moment, narrowed by each boundary."""
 
@@ -69,12 +76,8 @@ class _Stretch:
             self.cut(boundary)
 
 
-def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted_since: int = 0) -> Plan:
-    """The plan for events that matched `feeds`, valid around these two moments.
-
-    A goal with `backfill` that existed before `counted_since`, when this counting began at the log's start, reaches
-    back to the start of the log; one that was created later is filled by a backfill of its own.
-    """
+def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan:
+    """The plan for events that matched `feeds`, valid around these two moments."""
     hour = occurred_at // fields.HOUR_MS * fields.HOUR_MS
     occurred = _Stretch(occurred_at, hour, hour + fields.HOUR_MS)
     received = _Stretch(received_at, -(2**62), 2**62)
@@ -91,7 +94,7 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
             own = valued if definition.value_property else counted
             own.extend(_conversion_goal_counters(definition, occurred_at))
         for goal in feed.goals:
-            if not _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
+            if not _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 continue
             owners.append(fields.goal_owner(goal.id))
             counters = _goal_counters(goal, occurred_at, occurred, "n")
@@ -103,12 +106,16 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
             else:
                 counted.extend(counters)
         for goal in feed.denominators:
-            if _goal_counts(goal, occurred, received, (occurred_at, received_at), counted_since):
+            if _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
         if feed.counts_itself or counted or valued or uniques:
             ident = definition.id if feed.counts_itself else ""
             parts.append(Part(tuple(counted), tuple(valued), _guard(definition), tuple(uniques), ident))
             value_paths.append(definition.value_property)
+    backfills = _backfill_plans(feeds, occurred_at, received_at)
+    for _, plan in backfills:
+        occurred.cut_all(plan.occurred)
+        received.cut_all(plan.received)
     return Plan(
         parts=tuple(parts),
         value_paths=tuple(value_paths),
@@ -117,7 +124,16 @@ def make_plan(feeds: Iterable[Feed], occurred_at: int, received_at: int, counted
         is_simple=not any(part.guard or part.uniques for part in parts) and not any(value_paths),
         counters=tuple(counter for part in parts for counter in (*part.counted, *part.valued)),
         last_owners=tuple(owners),
+        backfills=backfills,
     )
+
+
+def _backfill_plans(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> tuple[tuple[str, Plan], ...]:
+    fed: dict[str, list[Feed]] = {}
+    for feed in feeds:
+        for name, own in feed.backfills.items():
+            fed.setdefault(name, []).append(own)
+    return tuple((name, make_plan(own, occurred_at, received_at)) for name, own in fed.items())
 
 
 def _guard(definition: ConversionGoal) -> tuple[str, Whose] | None:
@@ -127,12 +143,10 @@ def _guard(definition: ConversionGoal) -> tuple[str, Whose] | None:
     return (f"o:{definition.id}", whose)
 
 
-def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, at: tuple[int, int], counted_since: int) -> bool:
+def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, at: tuple[int, int]) -> bool:
     occurred_at, received_at = at
-    reaches_back = goal.backfill and goal.effective_from == goal.created_at <= counted_since
-    since = 0 if reaches_back else goal.effective_from
-    received.cut_all((since, goal.effective_until))
-    if not since <= received_at < goal.effective_until:
+    received.cut_all((goal.effective_from, goal.effective_until))
+    if not goal.effective_from <= received_at < goal.effective_until:
         return False
     occurred.cut_all((goal.starts_at, goal.ends_at + 1))
     return goal.starts_at <= occurred_at <= goal.ends_at

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.domain.conversion_goal import ConversionGoal, Counting
@@ -32,8 +32,9 @@ class Feed:
     denominators: tuple[Goal, ...]
     """Rate goals whose denominator it feeds."""
     counts_itself: bool = True
-    """False where the definition reaches back before its creation for the sake of goals with `backfill`: then only
-    these goals are moved, not the conversion goal's own counters."""
+    """Whether the conversion goal's own counters move."""
+    backfills: Mapping[str, Feed] = field(default_factory=dict)
+    """By the name of a backfill, what the conversions count for in it."""
 
 
 NO_FEEDS: Final[tuple[Feed, ...]] = ()

@@ -149,7 +149,8 @@ _MOST_ORIGINS: Final = 10_000
 
 def _is_plain_origin(origin: str) -> bool:
     """Whether `path_of` is certain about urls of this origin; remembers those of which it is."""
-    if path_of(origin + "/") != "/":
+    # A slash may stand in the query or the fragment of a url without a path.
+    if "?" in origin or "#" in origin or path_of(origin + "/") != "/":
         return False
     if len(_PLAIN_ORIGINS) >= _MOST_ORIGINS:
         _PLAIN_ORIGINS.clear()

@@ -12,6 +12,7 @@ Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, s
   g: h: c: k: x: y:       counters, see app/domain/fields.py
   l:<book>, l:<book>:<i>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
   s:<set>, s:<set>:<i>    a seen set: its size and number of buckets; its buckets
+  f:<backfill>:<key>      the same keys of a backfill, see app/domain/backfill.py; `state` says how far it is
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
 """
 
@@ -123,7 +124,6 @@ class Generations:
             secret=bytes.fromhex(spec[b"secret"].decode()),
             window_ms=fixed["window_ms"],
             stripes=fixed["stripes"],
-            counted_since=int(spec[b"created_at"]),
         )
         return Generation(number, rules, int(spec[b"created_at"]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from app.domain.fields import in_backfill
 from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
 from app.ports import Reading
 from app.stores.memory_experiments import MemoryExperiments
@@ -118,6 +119,8 @@ class MemoryCounters:
 
     def __init__(self, stripes: int = 1, *, generation: int = 1) -> None:
         self._stripes = [_Stripe() for _ in range(stripes)]
+        self._backfills: dict[str, _Stripe] = defaultdict(_Stripe)
+        self._backfill_states: dict[str, dict[str, int]] = defaultdict(dict)
         self._generation = generation
         self.fresh_as_of: int | None = None
         self.rebuilding = False
@@ -130,7 +133,25 @@ class MemoryCounters:
         return [[stripe.checkpoints.get(position.name, 0) for stripe in self._stripes] for position in positions]
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
-        return [self._stripes[increments.stripe].apply(increments) for increments in batch]
+        return [
+            (self._backfills[increments.backfill] if increments.backfill else self._stripes[increments.stripe]).apply(
+                increments
+            )
+            for increments in batch
+        ]
+
+    async def open_backfills(
+        self, stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        return {
+            name: [self._backfills[name].checkpoints.get(position.name, 0) for position in positions]
+            for name in stripes
+        }
+
+    async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
+        del stripe
+        self._backfill_states[name].update(state)
+        return dict(self._backfill_states[name])
 
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
         owners = [
@@ -145,7 +166,10 @@ class MemoryCounters:
             stripe.experiments.keep_to(known, project)
 
     def owner(self, owner: str) -> Mapping[str, int]:
-        """All fields of one owner, from whichever stripe holds it."""
+        """All fields of one owner, from whichever stripe or backfill holds it."""
+        if owner.startswith("f:"):
+            _, name, inner = owner.split(":", 2)
+            return dict(self._backfill_states[name] if inner == "state" else self._backfills[name].counters[inner])
         return next((dict(stripe.counters[owner]) for stripe in self._stripes if owner in stripe.counters), {})
 
     def owners(self) -> Mapping[str, Mapping[str, int]]:
@@ -154,6 +178,9 @@ class MemoryCounters:
         for stripe in self._stripes:
             for owner, own in stripe.counters.items():
                 merged[owner] = {field: number for field, number in own.items() if number}
+        for name, backfill in self._backfills.items():
+            for owner, own in backfill.counters.items():
+                merged[in_backfill(name, owner)] = {field: number for field, number in own.items() if number}
         return merged
 
     def accounting(self) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:

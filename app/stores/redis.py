@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
+from app.domain import fields
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
 from app.ports import Reading
@@ -73,7 +74,7 @@ class RedisCounters:
         return await asyncio.gather(*(self._apply(increments) for increments in batch))
 
     async def _apply(self, increments: Increments) -> Applied:
-        record = self.generation.prefix(increments.stripe) + "gen"
+        record = self._prefix(increments.stripe, increments.backfill) + "gen"
         identity, packed = self.generation.identity, pack(increments)
         with as_store_errors():
             try:
@@ -81,6 +82,65 @@ class RedisCounters:
             except NoScriptError:
                 answer = await self._client.eval(_SCRIPT, 1, record, identity, packed)
         return _applied(answer, self.generation.number)
+
+    def _prefix(self, stripe: int, backfill: str = "") -> str:
+        prefix = self.generation.prefix(stripe)
+        return prefix + fields.in_backfill(backfill, "") if backfill else prefix
+
+    async def open_backfills(
+        self, stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        names = [position.name for position in positions]
+        if not stripes or not names:
+            return dict.fromkeys(stripes, ())
+        with as_store_errors():
+            async with self._client.pipeline(transaction=False) as pipe:
+                for backfill, stripe in stripes.items():
+                    pipe.set(self._prefix(stripe, backfill) + "gen", self.generation.identity, nx=True)
+                    pipe.hmget(self._prefix(stripe, backfill) + "cp", names)
+                answers = await pipe.execute()
+        found = dict(zip(stripes, answers[1::2], strict=True))
+        return {backfill: [int(offset or 0) for offset in offsets] for backfill, offsets in found.items()}
+
+    async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
+        key = self._prefix(stripe, name) + fields.STATE
+        with as_store_errors():
+            if state:
+                await self._client.hset(key, mapping=dict(state))
+            raw = await self._client.hgetall(key)
+        return {field.decode(): int(number) for field, number in raw.items()}
+
+    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Mapping[str, Mapping[str, int]]:
+        """A backfill's counters, checkpoints and state as they were at one moment."""
+        owners = (fields.goal_owner(goal), fields.goal_history_owner(goal), "cp", fields.STATE)
+        with as_store_errors():
+            async with self._client.pipeline(transaction=True) as pipe:
+                for owner in owners:
+                    pipe.hgetall(self._prefix(stripe, name) + owner)
+                answers = await pipe.execute()
+        return {
+            owner: {field.decode(): int(number) for field, number in own.items()}
+            for owner, own in zip(owners, answers, strict=True)
+        }
+
+    async def backfill_names(self) -> set[str]:
+        """Of all that have keys."""
+        found = set()
+        with as_store_errors():
+            for stripe in range(self.stripes):
+                prefix = self.generation.prefix(stripe) + "f:"
+                async for key in self._client.scan_iter(match=_escape(prefix) + "*", count=1000):
+                    found.add(key.decode()[len(prefix) :].partition(":")[0])
+        return found
+
+    async def drop_backfill(self, name: str) -> None:
+        """Delete every key of it."""
+        with as_store_errors():
+            for stripe in range(self.stripes):
+                match = _escape(self._prefix(stripe, name)) + "*"
+                keys = [key async for key in self._client.scan_iter(match=match, count=1000)]
+                for first in range(0, len(keys), 500):
+                    await self._client.unlink(*keys[first : first + 500])
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
         """Per position: complete up to this broker time, and the log's end offset as the consumer saw it.
@@ -151,8 +211,7 @@ class RedisCounters:
         newest_needed = moment // self.generation.rules.window_ms - 1
         dropped = 0
         with as_store_errors():
-            for stripe in range(self.stripes):
-                prefix = self.generation.prefix(stripe) + "s:d:"
+            for prefix in await self._memory_prefixes():
                 for epoch in range(newest_needed - _FORGOTTEN_EPOCHS, newest_needed):
                     buckets = await self._client.hget(f"{prefix}{epoch}", "b")
                     if buckets is None:
@@ -163,6 +222,14 @@ class RedisCounters:
                     await self._client.unlink(f"{prefix}{epoch}")
                     dropped += 1
         return dropped
+
+    async def _memory_prefixes(self) -> list[str]:
+        """What the names of the sets of event ids begin with: of each stripe, and of each backfill that is filled (one
+        that is not still reads what is old)."""
+        stripes = range(self.stripes)
+        beside = [self._prefix(stripe, name) for name in await self.backfill_names() for stripe in stripes]
+        filled = [p for p in beside if await self._client.hget(p + fields.STATE, fields.FILLED)]
+        return [prefix + "s:d:" for prefix in (*map(self._prefix, stripes), *filled)]
 
     async def snapshot(self, only: Sequence[str] | None = None) -> list[dict[str, dict[str, int]]]:
         """Per stripe, every hash of counters, checkpoints and accounting, as they were at one moment of the stripe.

@@ -68,6 +68,13 @@ class SqlDefinitions:
         with self._database.read() as connection:
             return _get(connection, project, kind, ident)
 
+    def all_versions(self, project: str, kind: str, ident: str) -> Sequence[DefinitionVersion]:
+        """Every version of one definition, oldest first; none of one that is not there."""
+        mine = (versions.c.project == project) & (versions.c.kind == kind) & (versions.c.id == ident)
+        with self._database.read() as connection:
+            rows = connection.execute(select(versions).where(mine).order_by(versions.c.revision)).all()
+            return [_version(row) for row in rows]
+
     def audit(self, project: str, *, before: int | None = None, limit: int = 100) -> Sequence[Mapping[str, Any]]:
         """The newest entries, newest first; `before` is an entry's id, for the next page."""
         query = select(audit).where(audit.c.project == project).order_by(audit.c.id.desc()).limit(limit)

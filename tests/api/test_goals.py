@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
+from app.domain.moments import rfc3339
 from tests.api.conftest import World
 
 GOAL = {"metric": "signups", "target": 500, "deadline": "2030-12-31", "description": "Q4", "unit": "signups"}
@@ -195,3 +196,36 @@ async def test_paths_and_methods_that_are_not_there_answer_as_problems(
     response = await world.call(method, path)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_goal_with_backfill_shows_no_number_before_it_is_filled(world: World) -> None:
+    goal = await create(world, {**GOAL, "startsAt": "2026-01-01", "backfill": True})
+    assert (goal["current"], goal["status"], goal["backfilling"], goal["backfillProgress"]) == (None, None, True, 0)
+    name = f"{goal['id']}~{goal['revision']}"
+    await world.counters.note_backfill(name, 0, {"done a": 30, "total a": 40, "done b": 0, "total b": 80})
+    (listed,) = (await world.call("GET", "/api/goals")).json()
+    assert (listed["current"], listed["backfillProgress"]) == (None, 0.25)
+    position = Position("events", 0)
+    increments = Increments(position, 0, 0, 7, world.now, backfill=name)
+    increments.simple = [Simple("shop", 0, ((goal_owner(goal["id"]), "n"),), without_id=7)]
+    await world.counters.apply([increments])
+    since = 1_790_000_000_000
+    await world.counters.note_backfill(name, 0, {"filled": 1, "since a": since - 5, "since b": since})
+    (listed,) = (await world.call("GET", "/api/goals")).json()
+    assert (listed["current"], listed.get("backfilling")) == (7, None)
+    assert listed["backfilledFrom"] == rfc3339(since)
+
+
+async def test_an_edit_that_turns_backfill_on_again_fills_again_and_others_do_not(world: World) -> None:
+    goal = await create(world, {**GOAL, "startsAt": "2026-01-01", "backfill": True})
+    await world.counters.note_backfill(f"{goal['id']}~{goal['revision']}", 0, {"filled": 1})
+
+    async def edited(**changes: object) -> dict[str, Any]:
+        response = await world.call("PATCH", "/api/goals", json={"id": goal["id"], **changes})
+        found: dict[str, Any] = response.json()
+        return found
+
+    assert (await edited(target=5))["current"] == 0
+    assert (await edited(backfill=False))["current"] == 0
+    assert (await edited(backfill=True))["backfilling"]
+    assert (await edited(startsAt="2026-02-01"))["backfilling"]

@@ -99,3 +99,10 @@ def test_a_short_path_is_found_once_by_its_prefix() -> None:
     index = TypeIndex([Feed(one, (), ()) for one in compiled])
     event = Event(type="t", project="p", id=None, occurred_at=0, received_at=0, url="https://a.example/")
     assert [feed.definition.id for feed in index.matching(event)] == ["d0"]
+
+
+def test_a_slash_in_the_query_of_a_url_without_a_path_is_no_path() -> None:
+    index = TypeIndex([Feed(definition(0, "/blog", None, "every_event"), (), ())])
+    for tail in ("?q=/blog", "#/blog", "?q=/blog#x"):
+        event = Event("t", "p", None, 0, 0, "https://a.example" + tail, None, None, None, b"{}")
+        assert not index.matching(event)

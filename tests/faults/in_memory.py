@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.catalog import Catalog
@@ -93,6 +93,14 @@ class FlakyCounters:
         if self.before_checkpoints is not None:
             await self.before_checkpoints()
         return await self.inner.checkpoints(positions)
+
+    async def open_backfills(
+        self, stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        return await self.inner.open_backfills(stripes, positions)
+
+    async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
+        return await self.inner.note_backfill(name, stripe, state)
 
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
         fault = next(self.faults, "")

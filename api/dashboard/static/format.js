@@ -58,6 +58,7 @@ export function moment(at, now = Date.now()) {
 export function outlook(goal, now = Date.now()) {
   if (goal.problem) return "its definition cannot be read";
   if (goal.rebuilding) return "being counted again from the log";
+  if (goal.backfilling) return `counting what came before, ${percent(goal.backfillProgress)} read`;
   if (isNone(goal.current)) return "waiting for the first event";
   const ends = Date.parse(goal.periodEndsAt ?? goal.endsAt);
   if (Date.parse(goal.startsAt) > now) return `starts ${moment(goal.startsAt, now)}`;
