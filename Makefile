@@ -7,7 +7,7 @@ CODE := app agents api config tests
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test test-cluster install check format bench soak proof screenshots lock clean
+.PHONY: help run test test-cluster install check format bench soak proof screenshots docs audit lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ soak: $(VENV)/.development ## Random faults for ten minutes, then every goal com
 
 proof: $(VENV)/.development ## Hundreds of faults over two million messages, and a table of what differs (ARGS="--scale 0.05")
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+docs: $(VENV)/.development ## Build the documentation, strictly, into build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
+
+audit: $(VENV)/.development ## Known vulnerabilities, licences of all dependencies, and a bill of materials (build/sbom.json)
+	@scripts/audit
 
 screenshots: $(VENV)/.development ## Pictures of the dashboard's views
 	@$(BIN)/python -m tests.screenshots $(ARGS)

@@ -8,7 +8,8 @@ ScorekeeperError
 ├── NotFound                HTTP 404
 ├── Conflict                HTTP 409 or 412; read again and decide
 ├── StoreUnavailable        do not acknowledge and try again; HTTP 503
-│   └── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
+│   ├── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
+│   └── OtherScheme         the counters were laid out by another version: do not start; rebuild beside them
 └── EmbeddedUnavailable     the embedded part cannot run here: say what to install or to set
 """
 
@@ -107,6 +108,19 @@ class GenerationMissing(StoreUnavailable):
             "redis", "the counters are missing" if generation is None else f"generation {generation} is missing"
         )
         self.generation = generation
+
+
+class OtherScheme(StoreUnavailable):
+    """The generation's keys are laid out as another version does it: this one neither reads nor writes them."""
+
+    def __init__(self, generation: int, scheme: int, ours: int) -> None:
+        super().__init__(
+            "redis",
+            f"generation {generation} has the key scheme {scheme}, this version reads {ours}: run `scorekeeper "
+            "rebuild` of this version while workers of the other one count on; it is shown when it is complete",
+        )
+        self.generation = generation
+        self.scheme = scheme
 
 
 class EmbeddedUnavailable(ScorekeeperError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,6 +14,7 @@ import typer
 from app.cli.asking import with_parts
 from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.cli.topics import DAY_MS, missing
+from app.domain.conversion_goal import FOREVER
 from app.errors import ScorekeeperError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ async def examine(parts: Parts) -> list[Finding]:
     groups: tuple[tuple[str, Callable[[Parts], Awaitable[list[Finding]]], str], ...] = (
         ("database", _database, "Start it, or correct SCOREKEEPER_DATABASE."),
         ("Redis", _redis, "Start it, or correct SCOREKEEPER_REDIS."),
-        ("Kafka", _kafka, "Start it, or correct SCOREKEEPER_KAFKA."),
+        ("Kafka", _kafka, "Start it, or correct SCOREKEEPER_KAFKA, SCOREKEEPER_KAFKA_SASL_USERNAME and _PASSWORD."),
         ("workers", _workers, "Look at the workers' logs."),
     )
     found: list[Finding] = []
@@ -125,6 +127,7 @@ async def _kafka(parts: Parts) -> list[Finding]:
 
 def _topics(parts: Parts) -> Iterator[Finding]:
     settings = parts.settings
+    oldest = _oldest_definition(parts)
     absent = missing(parts.topics, [*settings.topics, settings.dead_letters])
     for name in (*settings.topics, settings.dead_letters):
         if name in absent:
@@ -133,7 +136,37 @@ def _topics(parts: Parts) -> Iterator[Finding]:
         description = parts.topics.describe([name])[0]
         yield Finding(f"topic {name}", "good", f"{description.partitions} partition(s)")
         if name in settings.topics:
-            yield from judge_topic(parts, name, dict(parts.topics.config(name)))
+            config = dict(parts.topics.config(name))
+            yield from judge_topic(parts, name, config)
+            yield from judge_replay(name, config, oldest, int(time.time() * 1000))
+
+
+def _oldest_definition(parts: Parts) -> int | None:
+    """Since when something is counted; None when nothing is, or the database does not tell (it is a finding itself)."""
+    with suppress(ScorekeeperError):
+        present = [version for version in parts.definitions.history().versions if version.effective_until == FOREVER]
+        return min((version.created_at for version in present), default=None)
+    return None
+
+
+def judge_replay(name: str, config: dict[str, str], oldest: int | None, now: int) -> Iterator[Finding]:
+    """Whether a rebuild could give back all that is shown; what the broker does not tell is left out."""
+    subject = f"topic {name}: what a rebuild gives back"
+    if config.get("cleanup.policy", "delete") != "delete":
+        remedy = "Set cleanup.policy=delete: compaction removes events that were counted."
+        yield Finding(subject, "bad", f"cleanup.policy is {config['cleanup.policy']}", remedy)
+    if int(config.get("retention.bytes", -1)) >= 0:
+        remedy = "Set retention.bytes=-1: a busy day would delete what a rebuild needs."
+        yield Finding(subject, "warning", f"the log is cut at {config['retention.bytes']} bytes", remedy)
+    retention_ms = int(config.get("retention.ms", -1))
+    if oldest is None or retention_ms < 0:
+        return
+    if oldest < now - retention_ms:
+        remedy = "Run `scorekeeper snapshot save` regularly, more often than the retention, and keep the files."
+        said = f"the last {retention_ms / DAY_MS:g} days of {(now - oldest) / DAY_MS:.0f} that goals show"
+        yield Finding(subject, "warning", said, remedy)
+    else:
+        yield Finding(subject, "good", "everything since the oldest definition")
 
 
 def judge_topic(parts: Parts, name: str, config: dict[str, str]) -> Iterator[Finding]:

@@ -25,10 +25,11 @@ from app.cli.projects import keys, projects
 from app.cli.proof import generations, rebuild, verify
 from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
+from app.cli.snapshots import snapshot
 from app.cli.status import status
 from app.cli.topics import topics
 from app.cli.up import up
-from app.errors import InvalidDefinition, InvalidSettings, ScorekeeperError, StoreUnavailable
+from app.errors import InvalidDefinition, InvalidSettings, OtherScheme, ScorekeeperError, StoreUnavailable
 from config.loading import SettingsError
 from config.settings import CONFIG_VARIABLE, Settings, variable_of
 
@@ -59,6 +60,7 @@ app.add_typer(topics, name="topics")
 app.command("verify")(verify)
 app.command("rebuild")(rebuild)
 app.add_typer(generations, name="generations")
+app.add_typer(snapshot, name="snapshot")
 app.add_typer(dead_letters, name="dead-letters")
 app.command("export")(export)
 app.command("apply")(apply)
@@ -92,6 +94,8 @@ def run() -> int:
         return end.code if isinstance(end.code, int) else 0
     except (SettingsError, InvalidSettings, InvalidDefinition) as error:
         return _say(error, 2)
+    except OtherScheme as error:
+        return _say(error, 1)
     except StoreUnavailable as error:
         variable = VARIABLES.get(error.store)
         return _say(f"{error}; is it running, and is {variable} right?" if variable else error, 1)

@@ -31,6 +31,7 @@ def worker(
     async def check(parts: Parts) -> list[str]:
         await asyncio.to_thread(parts.require_schema)
         await _require_kept_counters(parts)
+        await _require_our_scheme(parts)
         if create_topics:
             await asyncio.to_thread(create_missing, parts.topics, parts.settings)
             return []
@@ -54,7 +55,12 @@ def api(
     if port is not None:
         os.environ["SCOREKEEPER_PORT"] = str(port)
     load_settings()
-    with_parts(lambda parts: asyncio.to_thread(parts.require_schema))
+
+    async def check(parts: Parts) -> None:
+        await asyncio.to_thread(parts.require_schema)
+        await _require_our_scheme(parts)
+
+    with_parts(check)
     _become("api")
 
 
@@ -93,6 +99,19 @@ async def _require_kept_counters(parts: Parts) -> None:
             f"Redis evicts keys when it is full (maxmemory-policy {policy}), and counts would be lost: "
             "set it to noeviction"
         )
+
+
+async def _require_our_scheme(parts: Parts) -> None:
+    """Raises OtherScheme when what is shown was counted by a version that lays out its keys in another way."""
+    from app.errors import EmbeddedUnavailable, OtherScheme, StoreUnavailable
+
+    try:
+        await parts.generations.active()
+    except OtherScheme:
+        raise
+    except (StoreUnavailable, EmbeddedUnavailable):
+        # Not there yet, or empty: that is waited for by what runs.
+        return
 
 
 def _become(module: str) -> None:

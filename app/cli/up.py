@@ -90,7 +90,7 @@ class House:
         self._put_long_logs_aside()
         self._start_servers()
         async with Parts(self._settings, "up") as parts:
-            await asyncio.to_thread(parts.require_schema)
+            await asyncio.to_thread(self._migrate, parts)
             self._write_record()
             await self._create_topics(parts)
             self._start_ours()
@@ -139,6 +139,13 @@ class House:
         self._addresses["SCOREKEEPER_PORT"] = str(port)
         self._addresses["SCOREKEEPER_DATA_DIR"] = str(home)
         self._settings = settings.__class__(**{**settings.model_dump(exclude_unset=True), **found})
+
+    def _migrate(self, parts: Parts) -> None:
+        """Bring the schema of a server to this version's: whoever says `up` wants it to run."""
+        if self._settings.database is not None and parts.database.pending_migrations() > 0:
+            tell("bringing the database's schema to this version's")
+            parts.database.migrate()
+        parts.require_schema()
 
     async def _create_topics(self, parts: Parts) -> None:
         if "SCOREKEEPER_KAFKA" not in self._addresses:

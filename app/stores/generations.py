@@ -27,7 +27,7 @@ from typing import Final
 
 from app.domain.folding import FoldingRules
 from app.domain.parsing import ParsingRules
-from app.errors import GenerationMissing, StoreUnavailable
+from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors
 
 SCHEME = 1
@@ -110,14 +110,13 @@ class Generations:
         return await self.get(number)
 
     async def get(self, number: int) -> Generation:
-        """Raises GenerationMissing."""
+        """Raises GenerationMissing, OtherScheme."""
         with as_store_errors():
             spec = await self._client.hgetall(spec_key(number))
         if not spec:
             raise GenerationMissing(number)
         if int(spec[b"scheme"]) != SCHEME:
-            problem = f"generation {number} has the key scheme {int(spec[b'scheme'])}, this version reads {SCHEME}"
-            raise StoreUnavailable("redis", problem + "; run `scorekeeper rebuild`")
+            raise OtherScheme(number, int(spec[b"scheme"]), SCHEME)
         fixed = json.loads(spec[b"rules"])
         rules = FoldingRules(
             parsing=ParsingRules(**fixed["parsing"]),
@@ -155,6 +154,10 @@ class Generations:
                     break
         await self.restore_records(generation)
         return generation
+
+    async def claim_number(self) -> int:
+        """A number for a generation that is filled before it has a specification."""
+        return await self._new_number()
 
     async def _new_number(self) -> int:
         """A number that no key is left of. A shard that was lost may have taken the counter and left other keys."""
@@ -214,7 +217,11 @@ class Generations:
             with as_store_errors():
                 finished = await self._client.hget(spec_key(number), "finished")
             if finished is None and number != active:
-                generation = await self.get(number)
+                try:
+                    generation = await self.get(number)
+                except OtherScheme:
+                    # Another version's rebuild; that version goes on with it.
+                    continue
                 await self.restore_records(generation)
                 return generation
         return None

@@ -18,6 +18,8 @@ from app.domain.increments import Position
 from app.errors import StoreUnavailable
 
 PREFIX = "scorekeeper-"
+FORMAT = 1
+"""The version of our headers; a reader refuses a greater one."""
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
@@ -30,6 +32,7 @@ def identity(letter: DeadLetter, position: Position) -> str:
 def headers_of(letter: DeadLetter, position: Position, *, by_reference: bool) -> list[tuple[str, bytes]]:
     """The original headers, then ours."""
     ours = {
+        "format": str(FORMAT),
         "id": identity(letter, position),
         "topic": position.topic,
         "partition": str(position.partition),

@@ -8,9 +8,9 @@ from typing import Any
 
 from app.domain.folding import Record
 from app.domain.moments import rfc3339
-from app.errors import NotFound
+from app.errors import NotFound, ScorekeeperError
 from app.ports import Which
-from app.streams.dead_letters import PREFIX
+from app.streams.dead_letters import FORMAT, PREFIX
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
@@ -21,12 +21,15 @@ LOOKED_AT = 2_000
 
 
 class Letter:
-    """A dead letter as it lies in its topic."""
+    """A dead letter as it lies in its topic. Raises ScorekeeperError when a newer version wrote it."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
         # Ours stand after the original's, and win over what a message brought under our names.
         self.ours = {k[len(PREFIX) :]: v.decode(errors="replace") for k, v in record.headers if k.startswith(PREFIX)}
+        if self.ours.get("format", "1") not in {str(number) for number in range(1, FORMAT + 1)}:
+            told = f"a dead letter has format {self.ours['format']}, this version reads up to {FORMAT}"
+            raise ScorekeeperError(f"{told}: use the version that wrote it, or a newer one")
         self.original = [(k, v) for k, v in record.headers if not k.startswith(PREFIX)]
 
     @property

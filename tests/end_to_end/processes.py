@@ -76,6 +76,19 @@ class Deployment:
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def refused(self, *arguments: str) -> str:
+        """The command's error output; it must end with another code than 0."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
     def create_project(self, name: str) -> None:
         """And use its key from now on."""
         self.key = json.loads(self.run("projects", "create", name, "--json"))["apiKey"]
