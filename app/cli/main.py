@@ -25,6 +25,7 @@ from app.cli.projects import keys, projects
 from app.cli.proof import generations, rebuild, verify
 from app.cli.publishing import publish, wait
 from app.cli.settings import show_settings
+from app.cli.sizing import plan
 from app.cli.snapshots import snapshot
 from app.cli.status import status
 from app.cli.topics import topics
@@ -67,6 +68,7 @@ app.command("apply")(apply)
 app.command("match")(match)
 app.command("check-cases")(check_cases)
 app.command("settings")(show_settings)
+app.command("plan")(plan)
 app.command("doctor")(doctor)
 
 
