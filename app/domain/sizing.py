@@ -72,8 +72,8 @@ class Need:
         found = []
         if self.redis_gib / self.shards > LARGE_SHARD_GIB:
             found.append(
-                f"{self.redis_gib / self.shards:.0f} GiB a shard is much to copy at a fail-over: take more shards, or a "
-                "shorter deduplication window (most of the memory is event ids)"
+                f"{self.redis_gib / self.shards:.0f} GiB a shard is much to copy at a fail-over: take more shards, or "
+                "a shorter deduplication window (most of the memory is event ids)"
             )
         if self.shards > 1:
             found.append(
