@@ -25,6 +25,7 @@ class GoalIn(BaseModel):
     denominatorMetric: str | None = Field(None, description="With rate: what the metric is divided by.")  # noqa: N815
     period: str | None = Field(None, description="day, week, month, quarter or year: current restarts with each.")
     direction: str | None = Field(None, description="at_least (default) or at_most.")
+    pace: str | None = Field(None, description="linear (default), or seasonal: learned from your hours of the week.")
     startsAt: str | None = Field(None, description="From when conversions count; default: now.")  # noqa: N815
     startValue: float | None = Field(None, description="The baseline.")  # noqa: N815
     backfill: bool | None = Field(None, description="Count at once what the log still holds since startsAt.")

@@ -32,6 +32,7 @@ from app.domain.progress import (
 )
 from app.domain.status_changes import StatusChange, sentence
 from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
+from app.pacing import Chosen, Paces
 from app.patience import within
 from app.ports import CounterReader, DefinitionStore, Reading
 
@@ -84,6 +85,7 @@ class Reporter:
         self._thresholds = thresholds
         self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
         self._backfills: dict[tuple[str, int], str | None] = {}
+        self._paces = Paces(definitions, counters)
 
     async def list_goals(self, project: str, now: int) -> Report:
         """The project's goals, oldest first."""
@@ -123,6 +125,7 @@ class Reporter:
         if only is not None:
             versions = [await asyncio.to_thread(self._definitions.get, project, "goal", only)]
         goals = [(version, _compile(version, owner)) for version in versions]
+        paces = await self._paces.choose(project, [goal for _, goal in goals if goal is not None], now)
         backfills = {version.id: await self._backfill(version) for version in versions}
         asked = _Asked()
         this_hour = now // HOUR_MS
@@ -146,7 +149,7 @@ class Reporter:
             if reading is not None and backfills[goal.id] is not None and not state.get(fields.FILLED):
                 items.append(_being_filled(version, goal, state))
                 continue
-            item = self._item(version, goal, counters, now, reading)
+            item = self._item(version, goal, counters, now, reading, paces.get(goal.id, Chosen()))
             since = max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0)
             if since > goal.starts_at:
                 item["backfilledFrom"] = rfc3339(since)
@@ -202,14 +205,17 @@ class Reporter:
         counters: Mapping[str, int],
         now: int,
         reading: Reading | None,
+        chosen: Chosen,
     ) -> dict[str, Any]:
         item = _definition(version)
         if reading is None:
             rebuilt = {"current": None, "status": goal.status_override, "rebuilding": True, "freshAsOf": None}
             return {**item, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
         counts = read_counts(counters, shown_period(goal, now))
-        progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds)
+        progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds, chosen.pace)
         item.update(_progress(goal, progress))
+        if chosen.reason:
+            item["paceReason"] = chosen.reason
         item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))
         item["freshAsOf"] = rfc3339(reading.fresh_as_of)
         if reading.incomplete_since is not None and goal.starts_at <= reading.incomplete_since:
@@ -262,6 +268,7 @@ def _definition(version: DefinitionVersion) -> dict[str, Any]:
         item.setdefault("unit", "")
         item.setdefault("aggregation", "count")
         item.setdefault("direction", "at_least")
+        item.setdefault("pace", "linear")
         item.setdefault("backfill", False)
     else:
         item.setdefault("urlPattern", None)
@@ -279,6 +286,7 @@ def _progress(goal: Goal, progress: Progress) -> dict[str, Any]:
         "status": str(progress.status),
         "statusSource": progress.status_source,
         "expected": number(progress.expected),
+        "paceUsed": progress.pace,
         "projected": number(progress.projected) if progress.projected is not None else None,
         "projectedAt": rfc3339(progress.projected_at),
         "progress": number(progress.progress),

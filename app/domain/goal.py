@@ -24,6 +24,13 @@ class Direction(StrEnum):
     AT_MOST = "at_most"
 
 
+class PaceKind(StrEnum):
+    """What the target is expected to grow like."""
+
+    LINEAR = "linear"
+    SEASONAL = "seasonal"
+
+
 class Period(StrEnum):
     DAY = "day"
     WEEK = "week"
@@ -62,6 +69,7 @@ class Goal:
     aggregation: Aggregation = Aggregation.COUNT
     period: Period | None = None
     direction: Direction = Direction.AT_LEAST
+    pace: PaceKind = PaceKind.LINEAR
     time_zone: str = "UTC"
     start_value: Decimal = Decimal(0)
     backfill: bool = False

@@ -16,7 +16,7 @@ import msgspec
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.definition_fields import Fields
-from app.domain.goal import Aggregation, Direction, Goal, Period, Status
+from app.domain.goal import Aggregation, Direction, Goal, PaceKind, Period, Status
 from app.domain.periods import day_bounds
 
 FIELDS: Final = (
@@ -29,6 +29,7 @@ FIELDS: Final = (
     "denominatorMetric",
     "period",
     "direction",
+    "pace",
     "startsAt",
     "startValue",
     "backfill",
@@ -84,6 +85,7 @@ def compile_goal(
         aggregation=fields.choice("aggregation", Aggregation, Aggregation.COUNT),
         period=fields.optional_choice("period", Period),
         direction=fields.choice("direction", Direction, Direction.AT_LEAST),
+        pace=fields.choice("pace", PaceKind, PaceKind.LINEAR),
         time_zone=time_zone,
         start_value=fields.number("startValue") or Decimal(0),
         backfill=fields.flag("backfill"),
@@ -118,6 +120,8 @@ def _check_together(fields: Fields, goal: Goal) -> None:
         fields.problem("denominatorMetric", "a rate needs it.", "Name the metric that is 100 %, like visits.")
     if not is_rate and goal.denominator_metric is not None:
         fields.problem("denominatorMetric", "only a rate has one.", "Leave it out, or set aggregation to 'rate'.")
+    if is_rate and goal.pace is not PaceKind.LINEAR:
+        fields.problem("pace", "a rate is expected to be at its target at any time.", "Leave it out.")
     if goal.start_value and is_rate:
         fields.problem("startValue", "a rate has no baseline.", "Leave it out.")
     if goal.start_value and goal.period is not None:

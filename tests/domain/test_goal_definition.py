@@ -55,6 +55,7 @@ def test_every_field_is_compiled() -> None:
         direction="at_most",
         startsAt="2026-04-01",
         backfill=True,
+        pace="linear",
         conversionGoalIds=["a", "b", "a"],
         status="at_risk",
     )
@@ -157,6 +158,8 @@ def test_a_limit_of_nothing_is_a_target() -> None:
         ({"period": "weekly"}, "/period", "Did you mean 'week'?"),
         ({"direction": "at-most"}, "/direction", "Did you mean 'at_most'?"),
         ({"backfill": "yes"}, "/backfill", "not true or false"),
+        ({"pace": "wavy"}, "/pace", "seasonal"),
+        ({"aggregation": "rate", "denominatorMetric": "m", "pace": "seasonal"}, "/pace", "a rate is expected"),
         ({"status": "done"}, "/status", "'done'"),
         ({"conversionGoalIds": []}, "/conversionGoalIds", "empty"),
         ({"conversionGoalIds": "a"}, "/conversionGoalIds", "not an array"),
