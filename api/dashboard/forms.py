@@ -78,3 +78,9 @@ async def writer(request: Request) -> Key:
     if not key.may("write"):
         raise Problem(403, "Your API key may read only; sign in with one that may write.", code="missing_scope")
     return key
+
+
+def revision_of(form: Form) -> int | None:
+    """The revision that the form was filled in for, so that nobody's change is overwritten unseen."""
+    text = form.text("revision")
+    return int(text) if text.isdecimal() and len(text) < 19 else None

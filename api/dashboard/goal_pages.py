@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.auth import limit, services_of
 from api.bodies import changing
 from api.dashboard import goal_form
-from api.dashboard.forms import Faults, Form, read_form, writer
+from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.problems import Problem
 from api.services import Key, Services
@@ -72,7 +72,7 @@ async def show_edit_goal(request: Request, goal_id: str, key: VISITOR) -> Respon
 @pages.post("/goals/{goal_id}/edit")
 async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
-    revision = _revision(form)
+    revision = revision_of(form)
     body = goal_form.to_body(form, faults)
     changes = {name: body.get(name) for name in goal_form.FIELDS}
     await limit(request, key, "writes", 1)
@@ -144,8 +144,3 @@ async def _form(
 async def _conversion_goals(services: Services, project: str) -> list[dict[str, Any]]:
     _, versions = await asyncio.to_thread(services.definitions.current, project, "conversion_goal")
     return [{"id": version.id, **version.body} for version in versions]
-
-
-def _revision(form: Form) -> int | None:
-    text = form.text("revision")
-    return int(text) if text.isdecimal() and len(text) < 19 else None

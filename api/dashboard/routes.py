@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
 from api.auth import READ, doorkeeper_of
-from api.dashboard import goal_pages, reference, signing_in
+from api.dashboard import conversion_goal_pages, explain_page, goal_pages, reference, signing_in
 from api.dashboard.hub import Hub
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.dashboard.reasons import REASONS
@@ -38,7 +38,8 @@ def mount(app: FastAPI) -> None:
         return await services.reporter.list_goals(project, services.now())
 
     app.state.hub = Hub(read)
-    for part in (router, pages, goal_pages.pages, signing_in.router, signing_in.pages, reference.router):
+    views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, signing_in.pages)
+    for part in (router, *views, signing_in.router, reference.router):
         app.include_router(part)
 
 

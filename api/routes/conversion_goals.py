@@ -25,7 +25,8 @@ from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain
 from app.domain.moments import rfc3339
 from app.domain.parsing import parse_message
-from app.domain.preview import Preview, describe, discover, preview
+from app.domain.preview import Preview, discover, preview
+from app.domain.wording import describe, describe_clause, describe_found
 from app.errors import InvalidEvent, StoreUnavailable
 from app.patience import ask_sql
 
@@ -94,36 +95,44 @@ async def delete_conversion_goal(
 async def preview_conversion_goal(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """How many of the newest events it would count, with samples and near misses. With `id`, also what an edit of
     that conversion goal would gain and lose."""
-    services = services_of(request)
     body = await read_object(request)
     ident = body.pop("id", None)
+    return answer(request, await try_definition(services_of(request), key.project, body, ident))
+
+
+async def try_definition(services: Services, project: str, body: Mapping[str, Any], ident: object) -> dict[str, Any]:
+    """The preview's answer. Raises InvalidDefinition, NotFound, StoreUnavailable."""
     before: ConversionGoal | None = None
     if ident is not None:
-        version = await _get(services, key.project, str(ident))
-        before = compile_conversion_goal(version, project=key.project)
+        version = await _get(services, project, str(ident))
+        before = compile_conversion_goal(version, project=project)
         body = {name: value for name, value in {**version, **body}.items() if value is not None}
-    definition = compile_conversion_goal(body, project=key.project)
-    events = await services.recent.recent(key.project, RECENT)
-    return answer(request, _preview(preview(events, definition, before), edited=before is not None))
+    definition = compile_conversion_goal(body, project=project)
+    events = await services.recent.recent(project, RECENT)
+    return _preview(preview(events, definition, before), edited=before is not None)
 
 
 @router.post("/api/conversion-goals/explain", operation_id="explainEvent", summary="Why an event counts, or not")
 async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict."""
-    services = services_of(request)
     body = await read_object(request)
-    event = _one_event(body.get("event"), key.project, services)
+    return answer(request, await explain_body(services_of(request), key.project, body))
+
+
+async def explain_body(services: Services, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The explanation's answer. Raises InvalidEvent, InvalidDefinition, NotFound, Problem, StoreUnavailable."""
+    event = _one_event(body.get("event"), project, services)
     if isinstance(body.get("definition"), dict):
         named: Mapping[str, Mapping[str, Any]] = {"": {"name": "unsaved", **body["definition"]}}
     elif body.get("id") is not None:
-        named = {str(body["id"]): await _get(services, key.project, str(body["id"]))}
+        named = {str(body["id"]): await _get(services, project, str(body["id"]))}
     else:
-        named = await _all(services, key.project)
+        named = await _all(services, project)
     verdicts = []
     for ident, definition in named.items():
-        compiled = compile_conversion_goal(definition, ident=ident, project=key.project)
+        compiled = compile_conversion_goal(definition, ident=ident, project=project)
         verdicts.append(_verdict(compiled, explain(event, compiled)))
-    return answer(request, {"event": show_event(event), "verdicts": verdicts})
+    return {"event": show_event(event), "verdicts": verdicts}
 
 
 @router.get("/api/event-types", operation_id="listEventTypes", summary="What was seen lately")
@@ -217,6 +226,7 @@ def _verdict(definition: ConversionGoal, explanation: Explanation) -> dict[str, 
     return {
         "id": definition.id or None,
         "name": definition.name,
+        "status": str(definition.status),
         "matches": explanation.matches,
         "why": "every clause holds" if failure is None else describe(failure),
         "clauses": [_clause(clause) for clause in explanation.clauses],
@@ -228,6 +238,8 @@ def _clause(clause: Clause) -> dict[str, Any]:
     shown["found"] = None if clause.found is MISSING else clause.found
     shown["isMissing"] = clause.found is MISSING
     shown["text"] = describe(clause)
+    shown["asked"] = describe_clause(clause.path, clause.operator, clause.wanted)
+    shown["answer"] = describe_found(clause)
     shown["clauses"] = [_clause(member) for member in clause.clauses]
     return shown
 
@@ -243,7 +255,10 @@ def _preview(found: Preview, *, edited: bool) -> dict[str, Any]:
             {"event": show_event(event), "why": describe(failure) if (failure := e.first_failure()) else ""}
             for event, e in found.missed
         ],
-        "clauses": [asdict(count) for count in found.clauses],
+        "clauses": [
+            {**asdict(count), "text": describe_clause(count.path, count.operator, count.wanted)}
+            for count in found.clauses
+        ],
         "warnings": found.warnings,
     }
     if edited:

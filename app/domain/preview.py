@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.domain.clause import MISSING, Clause
 from app.domain.conversion_goal import ConversionGoal
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain, matches
+from app.domain.wording import describe_clause
 
 MAX_SAMPLES = 5
 MAX_TYPES, MAX_PATHS, MAX_PROPERTIES, MAX_EXAMPLES = 200, 50, 100, 5
@@ -42,7 +42,7 @@ class Preview:
     """Hour since the epoch -> matches."""
     matching: list[Event] = field(default_factory=list)
     missed: list[tuple[Event, Explanation]] = field(default_factory=list)
-    """Events of the type that do not match, with the reason."""
+    """The nearest misses: events of the type that fail the fewest clauses, the newest first, with the reason."""
     clauses: list[ClauseCount] = field(default_factory=list)
     gained: int = 0
     lost: int = 0
@@ -73,8 +73,8 @@ def preview(events: Sequence[Event], definition: ConversionGoal, before: Convers
             hour = event.occurred_at // HOUR_MS
             result.per_hour[hour] = result.per_hour.get(hour, 0) + 1
             _keep(result.matching, event)
-        elif len(result.missed) < MAX_SAMPLES:
-            result.missed.append((event, explanation))
+        else:
+            _keep_nearest(result.missed, event, explanation)
     result.clauses = list(counts.values())
     result.warnings = _warnings(events, definition, result)
     return result
@@ -94,6 +94,18 @@ def _compare(result: Preview, event: Event, now: bool, then: bool) -> None:
 def _keep(samples: list[Event], event: Event) -> None:
     if len(samples) < MAX_SAMPLES:
         samples.append(event)
+
+
+def _keep_nearest(missed: list[tuple[Event, Explanation]], event: Event, explanation: Explanation) -> None:
+    """`event` is older than those that are kept, and has to fail fewer clauses to replace one."""
+    if len(missed) < MAX_SAMPLES or _failed(explanation) < _failed(missed[-1][1]):
+        missed.append((event, explanation))
+        missed.sort(key=lambda one: _failed(one[1]))
+        del missed[MAX_SAMPLES:]
+
+
+def _failed(explanation: Explanation) -> int:
+    return sum(not clause.holds for clause in explanation.clauses)
 
 
 def _warnings(events: Sequence[Event], definition: ConversionGoal, result: Preview) -> list[str]:
@@ -138,21 +150,6 @@ def _nearest(wanted: str, known: Iterable[str]) -> str | None:
         return folded[key]
     close = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.7)
     return close[0] if close else None
-
-
-def describe_clause(path: str, operator: str, wanted: object) -> str:
-    """A clause in words: `plan equals "pro"`."""
-    shown = f'"{wanted}"' if isinstance(wanted, str) else str(wanted)
-    return f"{path} {operator} {shown}".strip()
-
-
-def describe(clause: Clause) -> str:
-    """A verdict in words: `plan equals "pro": found "free"`."""
-    if clause.found is MISSING or clause.found is None:
-        found = "nothing there"
-    else:
-        found = f'found "{clause.found}"' if isinstance(clause.found, str) else f"found {clause.found}"
-    return f"{describe_clause(clause.path, clause.operator, clause.wanted)}: {'yes' if clause.holds else 'no'}, {found}"
 
 
 @dataclass(slots=True)

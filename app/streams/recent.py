@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.event import Event
@@ -16,8 +17,13 @@ from app.streams.topics import Topics
 
 MOST_MESSAGES = 20_000
 """How far back is looked, over all partitions: a busy neighbour must not make a preview slow."""
-
-
+_PART = 2_000
+"""Messages that are read in one go, over all partitions, the newest first."""
+_SECONDS = 1.0
+"""After this, what was read so far is the answer; the next one reaches further back."""
+_YIELD_EVERY = 100
+_POSITIONS_SECONDS = 5.0
+"""How long the topics' partitions are believed: to ask for them costs a connection."""
 _KEPT = 4
 
 
@@ -25,7 +31,8 @@ _KEPT = 4
 class _Known:
     """What was read already, so that a preview at each keystroke reads only what came in between."""
 
-    until: dict[Position, int] = field(default_factory=dict)
+    spans: dict[Position, tuple[int, int]] = field(default_factory=dict)
+    """Position -> the first offset that was read, and the one after the last."""
     events: list[Event] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -39,6 +46,8 @@ class RecentEvents:
         self._names = names
         self._rules = rules
         self._known: OrderedDict[tuple[str, int], _Known] = OrderedDict()
+        self._positions: list[Position] = []
+        self._positions_at = -_POSITIONS_SECONDS
 
     async def recent(self, project: str, limit: int) -> list[Event]:
         """At most `limit` of the newest valid events, oldest first by when they were received."""
@@ -46,35 +55,76 @@ class RecentEvents:
         self._known.move_to_end((project, limit))
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
+        begun = time.monotonic()
         async with known.lock:
             ends = await asyncio.to_thread(self._ends)
             share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
-            found = await asyncio.gather(
-                *(
-                    self._read(position, max(first, end - share, known.until.get(position, 0)), end, project)
-                    for position, (first, end) in ends.items()
-                    if end > max(first, known.until.get(position, 0))
-                )
-            )
-            events = known.events + [event for some in found for event in some]
-            events.sort(key=lambda event: event.received_at)
-            known.events = events[-limit:]
-            known.until = {position: end for position, (_, end) in ends.items()}
+            part = max(1, _PART // max(1, len(ends)))
+            floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
+            await self._extend(known, project, limit, _newer(known.spans, floors, ends, part))
+            while len(known.events) < limit and time.monotonic() - begun < _SECONDS:
+                older = _older(known.spans, floors, part)
+                if not older:
+                    break
+                await self._extend(known, project, limit, older)
             return list(known.events)
 
+    async def _extend(
+        self, known: _Known, project: str, limit: int, wanted: Mapping[Position, tuple[int, int]]
+    ) -> None:
+        """Read what is wanted; all of it is known afterwards, or nothing."""
+        found = await asyncio.gather(*(self._read(position, *span, project) for position, span in wanted.items()))
+        events = known.events + [event for some in found for event in some]
+        events.sort(key=lambda event: event.received_at)
+        known.events = events[-limit:]
+        for position, (start, end) in wanted.items():
+            low, high = known.spans.get(position, (start, start))
+            # A gap was skipped: nobody asked while more came than is looked at.
+            known.spans[position] = (start, end) if start > high else (min(low, start), max(high, end))
+
     def _ends(self) -> dict[Position, tuple[int, int]]:
-        positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
-        return dict(self._topics.ends(positions))
+        if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
+            self._positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
+            self._positions_at = time.monotonic()
+        return dict(self._topics.ends(self._positions))
 
     async def _read(self, position: Position, start: int, end: int, project: str) -> list[Event]:
         events: list[Event] = []
         async for batch in self._log.read(position, start, end):
-            for record in batch.records:
+            for number, record in enumerate(batch.records):
+                if number % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # other requests are answered meanwhile
                 try:
                     parsed = parse_message(record.value, record.timestamp, record.headers, self._rules)
                 except InvalidEvent:
                     continue
                 found = parsed if isinstance(parsed, list) else [parsed]
                 events.extend(event for event in found if isinstance(event, Event) and event.project == project)
-            await asyncio.sleep(0)
         return events
+
+
+def _newer(
+    spans: Mapping[Position, tuple[int, int]],
+    floors: Mapping[Position, int],
+    ends: Mapping[Position, tuple[int, int]],
+    part: int,
+) -> dict[Position, tuple[int, int]]:
+    """What came since; of a position that was never read, the newest part."""
+    wanted = {}
+    for position, (_, end) in ends.items():
+        known = spans.get(position)
+        start = max(floors[position], end - part if known is None else known[1])
+        if start < end:
+            wanted[position] = (start, end)
+    return wanted
+
+
+def _older(
+    spans: Mapping[Position, tuple[int, int]], floors: Mapping[Position, int], part: int
+) -> dict[Position, tuple[int, int]]:
+    """The next part further back of each position."""
+    return {
+        position: (max(floor, spans[position][0] - part), spans[position][0])
+        for position, floor in floors.items()
+        if position in spans and spans[position][0] > floor
+    }
