@@ -18,7 +18,7 @@ BODY = {
     "metric": "buy",
     "target": 700,
     "startsAt": "2027-01-18T00:00:00Z",
-    "deadline": "2027-01-24",
+    "deadline": "2027-01-24T23:59:59.999Z",
     "pace": "seasonal",
 }
 
