@@ -32,7 +32,8 @@ def test_there_is_a_diagram_of_the_parts_and_one_of_the_way_of_an_event() -> Non
 
 def test_the_diagram_of_the_parts_has_the_layers_of_the_import_contract() -> None:
     drawn = [[name.strip() for name in label.split("|")] for label in re.findall(r"\[\"([^\"]+)\"\]", DIAGRAMS[0])]
-    assert drawn == LAYERS
+    expected = "\n".join(f'L{depth}["{" | ".join(row)}"]' for depth, row in enumerate(LAYERS))
+    assert drawn == LAYERS, f"the layers of pyproject.toml as nodes of the diagram:\n{expected}"
 
 
 def test_the_arrows_of_the_parts_point_down() -> None:
