@@ -112,13 +112,17 @@ class Worker:
         """Tell Redis up to when each partition is complete, and that this worker lives. Raises StoreUnavailable."""
         now = int(time.time() * 1000)
         fresh: dict[Position, tuple[int, int]] = {}
+        shown: dict[Position, tuple[int, int, int]] = {}
         for tp, (checkpoint, end) in self.lag().items():
             position = self.partitions.positions[tp]
             heard_at = self.consumer.heard_at(tp)
-            if checkpoint >= end and heard_at is not None:
-                fresh[position] = (heard_at, end)
-            elif self.tracker.watermark(position):
-                fresh[position] = (self.tracker.watermark(position), end)
+            complete_up_to = (
+                heard_at if checkpoint >= end and heard_at is not None else self.tracker.watermark(position)
+            )
+            if complete_up_to:
+                fresh[position] = (complete_up_to, end)
+            shown[position] = (checkpoint, end, complete_up_to)
+        self.parts.show(shown, is_waiting=self.tracker.is_waiting or self.partitions.is_waiting)
         if fresh:
             await self.store.report_freshness(fresh, now)
         await self.report_alive()

@@ -8,13 +8,16 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api import pipeline_metrics
 from api.auth import ADMIN, services_of
 from api.bodies import answer
 from api.schemas import PROBLEMS
 from api.services import Key
-from app.metrics import REGISTRY
+from app.errors import StoreUnavailable
+from app.metrics import API
 from app.patience import ask_sql
 
+PIPELINE_SECONDS = 1.5
 router = APIRouter(tags=["operations"])
 
 
@@ -34,9 +37,14 @@ async def is_ready(request: Request) -> Response:
 
 
 @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
-async def metrics() -> Response:
-    """In Prometheus' text format; no label holds a project or an id."""
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    """In Prometheus' text format, with the whole deployment's state; no label holds a project or an id."""
+    try:
+        async with asyncio.timeout(PIPELINE_SECONDS):
+            pipeline_metrics.show(await services_of(request).pipeline())
+    except (StoreUnavailable, TimeoutError):
+        pipeline_metrics.show(None)
+    return Response(generate_latest(API), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/api/audit", operation_id="listAudit", summary="Who changed what", responses=PROBLEMS)

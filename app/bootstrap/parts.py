@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
+from app.bootstrap.observing import TimedReader, observe_sql
 from app.defining import Defining
 from app.domain.folding import FoldingRules
 from app.domain.parsing import ParsingRules
@@ -73,7 +74,9 @@ class Parts:
         """Its schema is as it is found."""
         if self.settings.database is None:
             make_private_directory(self.settings.data_dir)
-        return Database(database_url(self.settings), patience_seconds=self._patience_seconds)
+        database = Database(database_url(self.settings), patience_seconds=self._patience_seconds)
+        observe_sql(database.engine)
+        return database
 
     def require_schema(self) -> None:
         """Blocking. SQLite of ours is migrated here; a server's schema must have been migrated.
@@ -120,7 +123,7 @@ class Parts:
 
     @cached_property
     def reader(self) -> RedisReader:
-        return RedisReader(self.redis)
+        return TimedReader(self.redis)
 
     async def counters(self) -> RedisCounters:
         """Of the generation that is shown. Raises GenerationMissing, StoreUnavailable."""

@@ -10,6 +10,7 @@ from prometheus_client import start_http_server
 
 from app import metrics
 from app.bootstrap.addresses import load_settings
+from app.bootstrap.observing import StepClock, TimedCounters
 from app.bootstrap.parts import Parts, folding_rules
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
@@ -30,7 +31,7 @@ class WorkerParts:
     def __init__(self, settings: Settings, hook: Hook = no_hook) -> None:
         self._settings = settings
         self._parts = Parts(settings, "worker")
-        self.hook = hook
+        self.hook = StepClock(hook)
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
@@ -48,14 +49,14 @@ class WorkerParts:
         port = self._settings.metrics_port
         if port:
             try:
-                start_http_server(port, self._settings.host, metrics.REGISTRY)
+                start_http_server(port, self._settings.host, metrics.WORKER)
             except OSError as error:
                 raise InvalidSettings(f"SCOREKEEPER_METRICS_PORT: port {port} cannot be used: {error}") from error
 
     async def open_store(self, now: int) -> RedisCounters:
         """The counters of the active generation, which is created when there is none."""
         generation = await self._parts.generations.ensure_active(folding_rules(self._settings), now)
-        return RedisCounters(self._parts.redis, generation)
+        return TimedCounters(self._parts.redis, generation)
 
     async def shown_generation(self) -> int | None:
         """The number of the active generation; None when Redis was emptied."""
@@ -78,7 +79,6 @@ class WorkerParts:
     def observe(self, position: Position, outcome: Outcome) -> None:
         """Count what a batch came to."""
         del position
-        metrics.BATCHES.inc()
         metrics.BATCH_EVENTS.observe(outcome.received)
         for fate, number in (
             ("counted", outcome.counted),
@@ -90,7 +90,18 @@ class WorkerParts:
             metrics.EVENTS.labels("rejected").inc(number)
             metrics.REJECTED.labels(reason).inc(number)
         if outcome.seek_to is not None:
-            metrics.RESEEKS.inc()
+            metrics.REREADS.inc()
+
+    def show(self, positions: Mapping[Position, tuple[int, int, int]], *, is_waiting: bool) -> None:
+        """Tell where the assigned positions are: (checkpoint, end of the log, complete up to in epoch ms)."""
+        rows = {(position.topic, position.partition): row for position, row in positions.items()}
+        metrics.show_only(
+            metrics.LAG, {where: max(0, end - checkpoint) for where, (checkpoint, end, _) in rows.items()}
+        )
+        metrics.show_only(metrics.CHECKPOINT, {where: checkpoint for where, (checkpoint, _, _) in rows.items()})
+        metrics.show_only(metrics.FRESH, {where: fresh / 1000 for where, (_, _, fresh) in rows.items()})
+        metrics.WAITING.set(is_waiting)
+        metrics.CATALOG_CHECKED.set(self.catalog.known_at / 1000)
 
     async def close(self) -> None:
         await self._letters.close()
@@ -110,6 +121,7 @@ class _CountedLetters:
 
 def _show_catalog(catalog: Catalog) -> None:
     metrics.CATALOG_REVISION.set(catalog.revision)
+    metrics.LEFT_OUT.set(len(catalog.left_out))
 
 
 def worker_parts() -> WorkerParts:
