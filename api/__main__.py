@@ -106,7 +106,7 @@ def serve(settings: Settings) -> int:
     """Block until it is asked to end; the exit code."""
     parts = Parts(settings, "api", patience_seconds=PATIENCE_SECONDS)
     app = create_app(build_services(parts))
-    server = make_server(app, settings, app.state.hub.closing)
+    server = make_server(app, settings, app.state.hub.close_soon)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ DRAIN_SECONDS = 3
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 32 * 1024
 MAX_CONNECTIONS = 5_000
+WRITE_BUFFER_BYTES = 32 * 1024
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -33,6 +34,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself has it
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        # What a client has not taken yet is kept here, for each of them.
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        # For event streams, which may have to cut off a client that takes nothing.
+        self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self._end(Problem(503, "Too many connections; try again in a moment."))
@@ -95,17 +100,17 @@ class LimitedProtocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Ends event streams as soon as it is asked to end; uvicorn alone would wait for their clients."""
 
-    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._on_exit = on_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.set()
+        self._on_exit()
         super().handle_exit(sig, frame)
 
 
-def make_server(app: Any, settings: Settings, closing: asyncio.Event) -> uvicorn.Server:
-    """The server, not started. `closing` is set when it is asked to end."""
+def make_server(app: Any, settings: Settings, on_exit: Callable[[], None]) -> uvicorn.Server:
+    """The server, not started. `on_exit` is called, from a signal handler, when it is asked to end."""
     proxies = [one.strip() for one in settings.trusted_proxies.split(",") if one.strip()]
     config = uvicorn.Config(
         app,
@@ -128,4 +133,4 @@ def make_server(app: Any, settings: Settings, closing: asyncio.Event) -> uvicorn
     config.load()
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return _Server(config, closing)
+    return _Server(config, on_exit)

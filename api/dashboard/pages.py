@@ -21,7 +21,7 @@ from app.errors import InvalidApiKey, ScorekeeperError
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
+    "worker-src 'self'; require-trusted-types-for 'script'; trusted-types scorekeeper-stream"
 )
 NAVIGATION = (
     ("/", "Goals"),

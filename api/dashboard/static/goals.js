@@ -2,7 +2,7 @@
 import { attribute, byId, element, set } from "./dom.js";
 import { STATUSES, byNeed, fullTime, statusShape, statusWord } from "./format.js";
 import { makeRow, showRow, showTimes } from "./goal_row.js";
-import { follow, setFreshAsOf } from "./live.js";
+import { completeUpTo, follow } from "./live.js";
 
 const goals = new Map();
 const rows = new Map();
@@ -88,8 +88,7 @@ function receive({ order, goals: changed }) {
     rows.delete(id);
   }
   showAll();
-  const fresh = [...goals.values()].map((goal) => goal.freshAsOf).filter(Boolean).sort()[0] ?? null;
-  setFreshAsOf(fresh);
+  const fresh = completeUpTo();
   set(byId("fresh"), fresh ? `Complete up to ${fullTime(fresh)}: every event until then is counted.` : "");
 }
 

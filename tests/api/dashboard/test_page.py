@@ -148,7 +148,7 @@ async def test_watchers_are_told_when_the_counters_do_not_answer() -> None:
     async with Hub(goals.read).watch("shop") as watch:
         await received(watch)
         goals.is_away = True
-        assert (await received(watch))["state"] == {"stale": True}
+        assert (await received(watch))["state"] == {"stale": True, "freshAsOf": None}
 
 
 async def test_nothing_is_read_when_nobody_watches() -> None:
