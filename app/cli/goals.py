@@ -17,7 +17,7 @@ from app.cli.table import GoalTable
 from app.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from app.bootstrap import Parts
+    from app.bootstrap import Parts, PipelineReader
 
 
 def goals(
@@ -79,6 +79,8 @@ async def list_goals(parts: Parts, project: str | None) -> list[dict[str, Any]]:
 
 async def show_live(parts: Parts, project: str | None, interval_seconds: float) -> None:
     """A table that moves; plain lines where stdout is no terminal. Ends only with the process."""
+    from app.bootstrap import PipelineReader
+
     console = Console(highlight=False)
     table = GoalTable(console.width)
     if not console.is_terminal:
@@ -86,10 +88,21 @@ async def show_live(parts: Parts, project: str | None, interval_seconds: float) 
             for line in table.lines(await _look(parts, project)):
                 print_line(line)
             await asyncio.sleep(max(interval_seconds, 5.0))
+    reader = PipelineReader(parts)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            live.update(table.render(await _look(parts, project)), refresh=True)
+            # The terminal may have been made wider or narrower.
+            table.width, table.height = console.width, console.height
+            found = await _look(parts, project)
+            live.update(table.render(found, await _pipeline(reader)), refresh=True)
             await asyncio.sleep(interval_seconds)
+
+
+async def _pipeline(reader: PipelineReader) -> dict[str, Any] | None:
+    try:
+        return await reader.read()
+    except StoreUnavailable:
+        return None
 
 
 async def _look(parts: Parts, project: str | None) -> list[dict[str, Any]] | str:

@@ -1,64 +1,86 @@
-"""The table of goals: bar with the pace's marker, current, target, status, rate, freshness. It asks nobody."""
+"""The table of goals: bar with the pace's marker, current, target, status, rate, freshness. It asks nobody.
+
+The most in need stand first. What does not fit is left out by its worth: on a narrow terminal a goal is its status,
+name, bar and value; on a wide one also the gap to the pace and where it leads.
+"""
 
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 BAR_WIDTH = 24
-SHORT_BAR_WIDTH = 10
 RATE_SECONDS = 30.0
 SHORTEST_SECONDS = 0.5
+LONGEST_NAME = 200
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
+SIGNS = {"completed": "✓", "on_track": "●", "at_risk": "▲", "behind": "▼"}
+NEED = ("behind", "at_risk", "on_track", "completed")
 
 Goals = Sequence[dict[str, Any]]
 
 
-class GoalTable:
-    """Draws looks at the goals; remembers earlier looks, for the rates. `width` is the terminal's, in columns."""
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    from_width: int
+    """Shown on terminals of at least so many columns."""
+    cell: Callable[[_Row], Text]
+    justify: Literal["left", "right"] = "right"
+    takes_rest: bool = False
 
-    def __init__(self, width: int = 120) -> None:
-        self._bar_width = BAR_WIDTH if width >= 110 else SHORT_BAR_WIDTH
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    goal: dict[str, Any]
+    bar_width: int
+    rate: float | None
+    now: datetime
+
+
+class GoalTable:
+    """Draws looks at the goals; remembers earlier looks, for the rates. `width`, `height`: the terminal's."""
+
+    def __init__(self, width: int = 120, height: int | None = None) -> None:
+        self.width = width
+        self.height = height
         self._looks: deque[tuple[float, dict[str, float]]] = deque()
 
-    def render(self, goals: Goals | str) -> RenderableType:
-        """One look as a table; a string is shown as it is."""
+    def render(self, goals: Goals | str, pipeline: Mapping[str, Any] | None = None) -> RenderableType:
+        """One look as a table, below a line on the pipeline's state; a string is shown as it is."""
         if isinstance(goals, str):
             return Text(goals, style="yellow")
         rates = self._rates(goals)
         several = len({goal["projectKey"] for goal in goals}) > 1
-        table = Table(box=None, header_style="dim", pad_edge=False)
-        for name, justify in (
-            *([("project", "left")] if several else []),
-            ("goal", "left"),
-            ("progress", "left"),
-            ("current", "right"),
-            ("target", "right"),
-            ("status", "left"),
-            ("rate", "right"),
-            ("fresh", "right"),
-        ):
-            table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-        for goal in goals:
-            status = _status(goal)
-            table.add_row(
-                *([Text(str(goal["projectKey"]))] if several else []),
-                Text(name_of(goal)),
-                bar(goal, self._bar_width),
-                Text(amount(goal.get("current"))),
-                Text(f"{amount(goal.get('target'))} {goal.get('unit') or ''}".rstrip()),
-                Text(status.replace("_", " "), style=COLOURS.get(status, "dim")),
-                Text(_rate(rates.get(goal["id"]))),
-                Text(freshness(goal.get("freshAsOf"))),
-            )
-        return table
+        table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
+        columns = [column for column in COLUMNS if self.width >= column.from_width]
+        if several:
+            table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=16)
+        for column in columns:
+            # Only the name gives way; a figure that is cut off would be another figure.
+            limits: dict[str, Any] = {"ratio": 1, "min_width": 8} if column.takes_rest else {}
+            table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis", **limits)
+        ordered = sorted(goals, key=need)
+        most = len(ordered) if self.height is None else max(1, self.height - 4)
+        now = datetime.now(UTC)
+        for goal in ordered[:most]:
+            row = _Row(goal, self._bar_width(), rates.get(goal["id"]), now)
+            project = [Text(plain(str(goal["projectKey"])))] if several else []
+            table.add_row(*project, *(column.cell(row) for column in columns))
+        parts: list[RenderableType] = [] if pipeline is None else [summary(pipeline)]
+        parts.append(table if goals else Text("There is no goal yet: POST /api/goals, or the dashboard, creates one"))
+        if len(ordered) > most:
+            parts.append(Text(f"… and {len(ordered) - most} more, less in need", style="dim"))
+        return Group(*parts)
 
     def lines(self, goals: Goals | str) -> list[str]:
         """One look as plain lines."""
@@ -66,11 +88,13 @@ class GoalTable:
             return [goals]
         rates = self._rates(goals)
         return [
-            f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} "
-            f"{goal.get('unit') or ''}".rstrip()
-            + f", {_status(goal).replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
+            f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} {_unit(goal)}".rstrip()
+            + f", {_status_of(goal).replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
             for goal in goals
         ]
+
+    def _bar_width(self) -> int:
+        return 10 if self.width < 80 else 14 if self.width < 110 else BAR_WIDTH if self.width < 180 else 40
 
     def _rates(self, goals: Goals) -> dict[str, float]:
         """Per goal, its growth a second since the first look of the last half minute that knew it."""
@@ -91,9 +115,37 @@ class GoalTable:
         return rates
 
 
-def name_of(goal: dict[str, Any]) -> str:
+def need(goal: Mapping[str, Any]) -> tuple[int, str, str]:
+    """Sorts the goals that need somebody most to the front; among equals the one that ends first."""
+    status = goal.get("status")
+    return NEED.index(status) if status in NEED else len(NEED), str(goal.get("endsAt") or ""), str(goal["id"])
+
+
+def summary(pipeline: Mapping[str, Any]) -> Text:
+    """The pipeline's state in a line: how fresh, how far behind, who counts."""
+    alive = sum(1 for worker in pipeline["workers"] if worker["alive"])
+    rate = sum(worker.get("rate") or 0 for worker in pipeline["workers"] if worker["alive"])
+    text = Text()
+    fresh = pipeline["freshAsOf"]
+    text.append(f"complete up to {_clock(fresh)} ({freshness(fresh)} ago)" if fresh else "nothing was read yet")
+    text.append(f" · lag {pipeline['lag']:,}", style="yellow" if pipeline["lag"] > 1_000 else "")
+    workers = f"{alive} worker{'' if alive == 1 else 's'}, {rate:,.0f}/s" if alive else "no worker counts"
+    text.append(f" · {workers}", style="" if alive else "bold red")
+    if pipeline["rebuilding"]:
+        text.append(" · counting the log again", style="yellow")
+    if pipeline["losses"]:
+        text.append(f" · {sum(loss['number'] for loss in pipeline['losses']):,} messages lost", style="bold red")
+    return text
+
+
+def plain(text: str) -> str:
+    """The text without what would move a terminal's cursor, colour it, or turn its direction."""
+    return "".join("·" if unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else one for one in text)
+
+
+def name_of(goal: Mapping[str, Any]) -> str:
     """What a person calls the goal."""
-    return str(goal.get("description") or goal["metric"])[:40]
+    return plain(str(goal.get("description") or goal["metric"])[:LONGEST_NAME])
 
 
 def bar(goal: dict[str, Any], width: int = BAR_WIDTH) -> Text:
@@ -102,11 +154,14 @@ def bar(goal: dict[str, Any], width: int = BAR_WIDTH) -> Text:
     expected = _expected_share(goal)
     filled = round(done * width)
     cells = ["█" if index < filled else "░" for index in range(width)]
-    text = Text("".join(cells), style=COLOURS.get(str(goal.get("status")), "dim"))
+    colour = COLOURS.get(str(goal.get("status")), "dim")
+    text = Text("".join(cells), style=colour)
     if expected is not None:
         place = min(width - 1, int(expected * width))
         text.plain = text.plain[:place] + "│" + text.plain[place + 1 :]
-        text.stylize("bold white", place, place + 1)
+        # On the fill's colour where it lies over the fill: a gap in the bar would read as its end.
+        ground = colour.removeprefix("bold ")
+        text.stylize(f"bold white on {ground}" if place < filled and ground != "dim" else "bold", place, place + 1)
     text.append(f" {done * 100:4.0f}%")
     return text
 
@@ -118,26 +173,67 @@ def amount(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
-def freshness(moment: str | None) -> str:
+def freshness(moment: str | None, now: datetime | None = None) -> str:
     """How long ago the figure was complete."""
     if not moment:
         return "–"
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
     if seconds < 90:
         return f"{max(0.0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
+def outlook(goal: Mapping[str, Any], now: datetime) -> str:
+    """Where the goal leads, in words."""
+    if goal.get("current") is None:
+        if goal.get("backfilling"):
+            return "what the log holds is being counted"
+        return "being counted again" if goal.get("rebuilding") else "waiting for the first event"
+    ends = datetime.fromisoformat(str(goal["endsAt"])) if goal.get("endsAt") else None
+    if ends is not None and ends < now:
+        return (
+            "ended"
+            if goal.get("status") == "completed"
+            else f"missed by {amount(abs(goal['target'] - goal['current']))}"
+        )
+    if goal.get("projectedAt") and ends is not None and goal.get("direction") != "at_most":
+        at = datetime.fromisoformat(str(goal["projectedAt"]))
+        days = (ends - at).total_seconds() / 86_400
+        away = f", {abs(days):.0f} days {'early' if days > 0 else 'late'}" if abs(days) >= 1 else ""
+        return f"reaches it on {at.day} {at:%b}{away}"
+    if goal.get("projected") is not None:
+        return f"heads for {amount(goal['projected'])}"
+    return "" if goal.get("lastConversionAt") else "waiting for the first event"
 
 
 def _share(value: float | None) -> float:
     return min(1.0, max(0.0, float(value or 0)))
 
 
-def _expected_share(goal: dict[str, Any]) -> float | None:
+def _expected_share(goal: Mapping[str, Any]) -> float | None:
     expected, target = goal.get("expected"), goal.get("target")
     if expected is None or not target:
         return None
     start = float(goal.get("startValue") or 0)
     return _share((float(expected) - start) / (float(target) - start)) if target != start else None
+
+
+def _gap(goal: Mapping[str, Any]) -> str:
+    start = float(goal.get("startValue") or 0) if goal.get("aggregation") != "rate" else 0.0
+    wanted = float(goal.get("expected") or 0) - start
+    if goal.get("current") is None or not wanted or (_expected_share(goal) or 0) < 0.05:
+        return "–"
+    return f"{((float(goal['current']) - start) / wanted - 1) * 100:+.0f}%".replace("-", "−")
+
+
+def _unit(goal: Mapping[str, Any]) -> str:
+    return plain(str(goal.get("unit") or ""))[:20]
+
+
+def _clock(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
 
 
 def _rate(per_second: float | None) -> str:
@@ -146,5 +242,26 @@ def _rate(per_second: float | None) -> str:
     return f"{per_second:,.1f}/s" if abs(per_second) >= 0.1 or not per_second else f"{per_second * 60:,.1f}/min"
 
 
-def _status(goal: Mapping[str, Any]) -> str:
+def _status_of(goal: Mapping[str, Any]) -> str:
     return str(goal.get("status") or ("backfilling" if goal.get("backfilling") else "rebuilding"))
+
+
+def _status(goal: Mapping[str, Any], *, word: bool) -> Text:
+    status = _status_of(goal)
+    said = status.replace("_", " ") + ("*" if goal.get("statusSource") == "manual" else "")
+    return Text(said if word else SIGNS.get(status, "◌"), style=COLOURS.get(status, "dim"))
+
+
+COLUMNS = (
+    _Column("", 0, lambda row: _status(row.goal, word=False), "left"),
+    _Column("goal", 0, lambda row: Text(name_of(row.goal)), "left", takes_rest=True),
+    _Column("progress", 0, lambda row: bar(row.goal, row.bar_width), "left"),
+    _Column("current", 0, lambda row: Text(amount(row.goal.get("current")))),
+    _Column("target", 76, lambda row: Text(f"{amount(row.goal.get('target'))} {_unit(row.goal)}".rstrip())),
+    _Column("status", 96, lambda row: _status(row.goal, word=True), "left"),
+    _Column("to pace", 130, lambda row: Text(_gap(row.goal))),
+    _Column("rate", 90, lambda row: Text(_rate(row.rate))),
+    _Column("last", 150, lambda row: Text(freshness(row.goal.get("lastConversionAt"), row.now))),
+    _Column("fresh", 110, lambda row: Text(freshness(row.goal.get("freshAsOf"), row.now))),
+    _Column("outlook", 140, lambda row: Text(outlook(row.goal, row.now)), "left"),
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from app.cli.table import GoalTable, amount, bar
+from app.cli.table import GoalTable, amount, bar, outlook, summary
 
 
 def _goal(**fields: Any) -> dict[str, Any]:
@@ -59,3 +60,66 @@ def test_a_look_has_all_a_person_asks_for() -> None:
 def test_a_goal_that_is_counted_again_shows_no_zero() -> None:
     (line,) = GoalTable().lines([_goal(current=None, status=None)])
     assert line == "sign_ups: – of 200, rebuilding, –"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140, 200])
+def test_a_look_fits_its_terminal_and_cuts_no_figure(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    goals = [_goal(description="A name that is as long as people write them", current=1234567.89, unit="EUR")]
+    console.print(GoalTable(width).render(goals, PIPELINE))
+    text = console.export_text()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "1,234,567.89" in text
+    assert "│" in text
+
+
+PIPELINE = {
+    "workers": [{"alive": True, "rate": 12.0}, {"alive": False, "rate": 99.0}],
+    "freshAsOf": "2026-01-01T00:00:00Z",
+    "lag": 4_321,
+    "rebuilding": False,
+    "losses": [{"number": 7}],
+}
+
+
+def test_the_line_above_says_what_the_pipeline_is_worth() -> None:
+    text = summary(PIPELINE).plain
+    for part in ("complete up to", "lag 4,321", "1 worker, 12/s", "7 messages lost"):
+        assert part in text
+    assert "no worker counts" in summary({**PIPELINE, "workers": []}).plain
+
+
+def test_the_most_in_need_stand_first_and_what_does_not_fit_is_told() -> None:
+    statuses = ("completed", "on_track", "behind", "at_risk", None)
+    goals = [_goal(id=f"g{n}", description=f"<{status}>", status=status) for n, status in enumerate(statuses)]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(GoalTable(100, height=7).render(goals))
+    text = console.export_text()
+    assert text.index("<behind>") < text.index("<at_risk>") < text.index("<on_track>")
+    assert "… and 2 more" in text
+    assert "<completed>" not in text
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;owned\x07", "\u202egnp.exe", "a\nb", "\ud800"])
+def test_a_name_cannot_reach_the_terminal(name: str) -> None:
+    console = Console(width=100, record=True, file=io.StringIO(), color_system=None)
+    console.print(GoalTable(100).render([_goal(description=name)]))
+    text = console.export_text(styles=False)
+    assert not set(text) & set("\x1b\x07\u202e\ud800")
+    assert len(text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"projectedAt": "2027-03-12T00:00:00Z", "endsAt": "2027-03-31T00:00:00Z"},
+            "reaches it on 12 Mar, 19 days early",
+        ),
+        ({"projected": 70, "endsAt": "2027-03-31T00:00:00Z"}, "heads for 70"),
+        ({"current": 60, "endsAt": "2026-03-31T00:00:00Z", "status": "behind"}, "missed by 140"),
+        ({"current": None}, "waiting for the first event"),
+    ],
+)
+def test_where_a_goal_leads_is_said_in_words(fields: dict[str, Any], words: str) -> None:
+    assert outlook(_goal(**fields), datetime(2027, 1, 1, tzinfo=UTC)) == words
