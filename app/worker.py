@@ -74,7 +74,7 @@ class Worker:
     # -- counting
 
     async def _open_counting(self) -> Counting:
-        store = await self.parts.open_store(int(time.time() * 1000))
+        store = await self.parts.open_store(await self.parts.signals.now())
         self.store = store
         partitions = await self.parts.partitions_of(self.topics)
         await store.expect_positions(partitions)
@@ -110,19 +110,25 @@ class Worker:
 
     async def report(self) -> None:
         """Tell Redis up to when each partition is complete, and that this worker lives. Raises StoreUnavailable."""
-        now = int(time.time() * 1000)
-        fresh: dict[Position, tuple[int, int]] = {}
-        shown: dict[Position, tuple[int, int, int]] = {}
+        here = int(time.time() * 1000)
+        known: dict[Position, tuple[int, int, int]] = {}
+        quiet: dict[Position, int] = {}
         for tp, (checkpoint, end) in self.lag().items():
             position = self.partitions.positions[tp]
             heard_at = self.consumer.heard_at(tp)
-            complete_up_to = (
-                heard_at if checkpoint >= end and heard_at is not None else self.tracker.watermark(position)
-            )
-            if complete_up_to:
-                fresh[position] = (complete_up_to, end)
-            shown[position] = (checkpoint, end, complete_up_to)
-        self.parts.show(shown, is_waiting=self.tracker.is_waiting or self.partitions.is_waiting)
+            complete_up_to = self.tracker.watermark(position)
+            if checkpoint >= end and heard_at is not None:
+                complete_up_to = heard_at
+                quiet[position] = max(0, here - heard_at)
+            known[position] = (checkpoint, end, complete_up_to)
+        self.parts.show(known, is_waiting=self.tracker.is_waiting or self.partitions.is_waiting)
+        now = await self.parts.signals.now()
+        # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set.
+        fresh = {
+            position: (now - quiet[position] if position in quiet else complete_up_to, end)
+            for position, (_, end, complete_up_to) in known.items()
+            if complete_up_to
+        }
         if fresh:
             await self.store.report_freshness(fresh, now)
         await self.report_alive()

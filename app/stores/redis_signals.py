@@ -6,7 +6,6 @@ All of it may be lost: workers look for a new revision every second anyway, and 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -41,10 +40,18 @@ class RedisSignals:
         except REDIS_ERRORS:
             return
 
+    async def now(self) -> int:
+        """The clock of Redis, epoch ms: one for all processes, whatever their machines' clocks say."""
+        with as_store_errors():
+            # In a script with a key, so that of a cluster it is always the same shard's.
+            seconds, micros = await self._client.eval("return redis.call('TIME')", 1, WORKERS)
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def report_worker(self, ident: str, report: Mapping[str, Any]) -> None:
         """Say that the worker lives, which revision it runs, and how it does."""
+        text = json.dumps({**report, "at": await self.now()})
         with as_store_errors():
-            await self._client.hset(WORKERS, ident, json.dumps({**report, "at": int(time.time() * 1000)}))
+            await self._client.hset(WORKERS, ident, text)
 
     async def forget_worker(self, ident: str) -> None:
         with as_store_errors():
@@ -52,9 +59,9 @@ class RedisSignals:
 
     async def workers(self) -> Mapping[str, Mapping[str, Any]]:
         """Every worker that was heard of in the last ten minutes, with `alive` by whether in the last five seconds."""
+        now = await self.now()
         with as_store_errors():
             raw = await self._client.hgetall(WORKERS)
-            now = time.time() * 1000
             found: dict[str, Mapping[str, Any]] = {}
             for name, text in raw.items():
                 report = json.loads(text)

@@ -116,6 +116,12 @@ def no_doubt_about_a_topic() -> None:
     _set(BatchConsumer, "_is_of_another_topic", never)
 
 
+def no_log_limit() -> None:
+    from config.logging import RateLimit
+
+    _set(RateLimit, "filter", lambda *_: True)
+
+
 SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "compare-and-set": no_compare_and_set,
     "deduplication": no_deduplication,
@@ -124,6 +130,7 @@ SABOTAGES: Final[Mapping[str, Callable[[], None]]] = {
     "dead-letters-first": dead_letters_later,
     "undo": no_undo,
     "topic-doubt": no_doubt_about_a_topic,
+    "log-limit": no_log_limit,
     "lost-writes": no_look_for_lost_writes,
 }
 

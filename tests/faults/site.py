@@ -151,6 +151,10 @@ class Site:
         """Process id -> the partitions it counts, of those workers that report now."""
         return {report["pid"]: report["partitions"] for report in self._reports() if report["partitions"]}
 
+    def revisions(self) -> list[int]:
+        """The catalog revision of each worker that reports now."""
+        return [report["revision"] for report in self._reports()]
+
     def _reports(self) -> list[dict[str, Any]]:
         reports = [json.loads(text) for text in self.redis.hvals("sk:workers")]
         return [report for report in reports if now_ms() - report["at"] < 1_500]
@@ -195,6 +199,16 @@ class Site:
             loss = json.loads(text)
             found[loss["partition"]] = found.get(loss["partition"], 0) + loss["number"]
         return found
+
+    def redis_now_ms(self) -> int:
+        """The clock of Redis."""
+        seconds, micros = self.redis_server.shards[0].admin.time()
+        return int(seconds * 1000 + micros // 1000)
+
+    def fresh_as_of(self) -> int:
+        """Up to when every position that reports is complete."""
+        fresh = self.redis.hgetall(f"{{sk:{self.redis.get('sk:active')}:0}}:fresh")
+        return min((int(json.loads(text)[0]) for text in fresh.values()), default=0)
 
     # -- what became of it
 

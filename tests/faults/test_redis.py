@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -66,6 +70,15 @@ def become_a_replica(site: Site) -> None:
         shard.admin.replicaof("NO", "ONE")
 
 
+def load(site: Site) -> None:
+    """It is back, and refuses everything while it reads its dump for some seconds."""
+    for shard in site.redis_server.shards:
+        shard.admin.save()
+        shard.restart_slowly()
+    site.publish(300)
+    _wait_until_told(site, "BusyLoading")
+
+
 def freeze(site: Site) -> None:
     """It gets calls, and executes them long after nobody waits for the answer any more."""
     site.redis_server.pause()
@@ -114,6 +127,7 @@ not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cl
         forget_scripts,
         fill,
         pytest.param(become_a_replica, marks=not_on_a_cluster),
+        load,
         freeze,
         empty_with_a_kill,
         lose_a_stripe,
@@ -238,6 +252,40 @@ def test_a_rebalance_while_redis_is_away_for_long_leaves_no_partition_behind(mak
     site.wait_until_counted(20)
     assert site.differences() == []
     assert stays.exit_code() is None
+
+
+OUTAGE_SECONDS = 600.0 if os.environ.get("SCOREKEEPER_TEST_LONG") == "1" else 15.0
+LINES_A_MINUTE = 10
+GROWTH_BYTES = 30 << 20
+
+
+def _lines_by_minute_and_cause(log: Path) -> Counter[tuple[str, str]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    # A cause is what the message says before it becomes particular.
+    return Counter((line["time"][:16], line["logger"] + re.split(r"[:\d]", line["message"])[0]) for line in lines)
+
+
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_outage_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
+    site = make_site(seed=30, SCOREKEEPER_LOG_FORMAT="json")
+    (worker,) = site.start_workers(1)
+    site.publish(500)
+    site.wait_until_counted()
+    before = _resident_bytes(worker.pid)
+    site.redis_server.kill()
+    site.publish(500)
+    time.sleep(OUTAGE_SECONDS)
+    grown = _resident_bytes(worker.pid) - before
+    site.redis_server.start()
+    site.wait_until_counted()
+    told = _lines_by_minute_and_cause(worker.log)
+    # The limit is of any sixty seconds from a cause's first line: two of them may meet in one minute of the clock.
+    assert LINES_A_MINUTE <= max(told.values()) <= 2 * LINES_A_MINUTE, told.most_common(3)
+    assert grown < GROWTH_BYTES
+    assert site.differences() == []
 
 
 RETURN_SECONDS = 3.0

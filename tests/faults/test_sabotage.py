@@ -33,6 +33,7 @@ QUICK = [
     ("hole-check", TRACKING + "test_a_hole_is_not_counted_but_read_again"),
     ("dead-letters-first", TRACKING + "test_dead_letters_are_written_before_the_checkpoint_moves"),
     ("dead-letters-first", TRACKING + "test_while_dead_letters_cannot_be_written_the_partition_waits"),
+    ("log-limit", "tests/config/test_logging.py::test_ten_lines_a_minute_pass_per_cause_and_the_rest_are_counted"),
     ("lost-writes", TRACKING + "test_a_store_that_lost_writes_is_noticed_without_a_batch"),
     ("undo", REDIS + "test_a_key_of_another_type_stops_the_batch_before_anything_changes[s:o:cg]"),
 ]
@@ -43,6 +44,7 @@ LONG = [
     ("seek", "test_redis.py::test_after_redis_recovers_every_count_is_exact[go_back]"),
     ("hole-check", "test_redis.py::test_after_redis_recovers_every_count_is_exact[go_back]"),
     ("topic-doubt", "test_topics.py::test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets"),
+    ("log-limit", "test_redis.py::test_an_outage_is_told_ten_times_a_minute_and_takes_no_memory"),
     ("lost-writes", "test_redis.py::test_what_an_idle_log_lost_in_redis_is_counted_again_without_a_new_message"),
     ("dead-letters-first", "test_workers.py::test_a_crash_at_each_step_of_the_write_path_changes_no_count[applied]"),
 ]

@@ -79,6 +79,14 @@ class RedisServer:
         self._process = ChildProcess("redis-server", [self._binary, *arguments], self.home / "redis.log")
         self._process.wait_until(lambda: is_listening(self.port), 20)
 
+    def restart_slowly(self, microseconds_a_key: int = 10_000) -> None:
+        """Kill it and start it again so that reading its dump takes long; returns while it does."""
+        self.kill()
+        slow = {"key-load-delay": str(microseconds_a_key), "loading-process-events-interval-bytes": "1024"}
+        before, self._options = self._options, {**self._options, **slow}
+        self.start()
+        self._options = before
+
     def wait_until(self, is_so: Callable[[], bool], timeout_seconds: float) -> None:
         """Raises EmbeddedUnavailable when it is not so in time, or the server ended."""
         if self._process is not None:
