@@ -110,7 +110,7 @@ class Worker:
 
     async def report(self) -> None:
         """Tell Redis up to when each partition is complete, and that this worker lives. Raises StoreUnavailable."""
-        here = int(time.time() * 1000)
+        here, begun = int(time.time() * 1000), time.monotonic()
         known: dict[Position, tuple[int, int, int]] = {}
         quiet: dict[Position, int] = {}
         for tp, (checkpoint, end) in self.lag().items():
@@ -123,9 +123,10 @@ class Worker:
             known[position] = (checkpoint, end, complete_up_to)
         self.parts.show(known, is_waiting=self.tracker.is_waiting or self.partitions.is_waiting)
         now = await self.parts.signals.now()
+        then = now - int((time.monotonic() - begun) * 1000)
         # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set.
         fresh = {
-            position: (now - quiet[position] if position in quiet else complete_up_to, end)
+            position: (then - quiet[position] if position in quiet else complete_up_to, end)
             for position, (_, end, complete_up_to) in known.items()
             if complete_up_to
         }
