@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from tests.end_to_end.processes import eventually
+from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.poison import POISON
-from tests.faults.site import MakeSite, Site
+from tests.faults.site import MakeSite, Site, now_ms
+from tests.faults.traffic import CONVERSION_GOALS
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -175,6 +178,35 @@ def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: Make
     site.publish(200)
     site.wait_until_counted(60)
     assert site.differences(poison={**POISON, b"not JSON": "invalid_json"}) == []
+
+
+def scorekeeper(site: Site, *arguments: str) -> str:
+    """The command's standard output, on the site's parts."""
+    environment = {**os.environ, **site.environment}
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def test_a_message_too_large_for_the_dead_letter_topic_is_kept_by_reference_and_replayed_once(
+    make_site: MakeSite,
+) -> None:
+    site = make_site(seed=42, partitions=1)
+    set_topic(site, f"{site.topic}.dead-letters", max_message_bytes="20000")
+    site.start_workers(1)
+    event = {"type": "purchase", "projectKey": "later", "data": {"amount": 5, "note": "x" * 200_000}}
+    site.send([(0, b"k", json.dumps(event).encode())])
+    site.wait_until_counted()
+    (letter,) = json.loads(scorekeeper(site, "dead-letters", "list", "--json"))
+    assert (letter["reason"], letter["value"]) == ("unknown_project", None)
+    assert "by-reference" in letter
+    scorekeeper(site, "projects", "create", "later")
+    version = site.define("later", "conversion_goal", "later-cg", {**CONVERSION_GOALS[1]})
+    eventually(lambda: now_ms() > version.effective_from, 5, "the definition's beginning")
+    for _ in range(2):
+        assert "replayed 1" in scorekeeper(site, "dead-letters", "replay")
+        site.wait_until_counted()
+    assert {name: site.hashes()["c:later-cg"][name] for name in ("n", "v")} == {"n": 1, "v": 5}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
