@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.bootstrap import Parts
-from app.cli.doctor import judge_clock, judge_redis, judge_topic
+from app.cli.doctor import judge_clock, judge_redis, judge_replay, judge_topic
 from config.settings import Settings
 
 DAY = 86_400_000
@@ -49,6 +49,28 @@ def test_redis_must_keep_what_it_is_given(about: dict[str, Any], verdicts: list[
 )
 def test_a_topic_must_be_kept_and_stamped(parts: Parts, config: dict[str, str], verdicts: list[str]) -> None:
     found = list(judge_topic(parts, "events", config))
+    assert [one.verdict for one in found] == verdicts
+    assert all(one.remedy for one in found if one.verdict != "good")
+
+
+@pytest.mark.parametrize(
+    ("config", "oldest_days", "verdicts"),
+    [
+        ({"retention.ms": str(40 * DAY)}, 10, ["good"]),
+        ({"retention.ms": str(40 * DAY)}, 90, ["warning"]),
+        ({"retention.ms": "-1"}, 900, []),
+        ({"retention.ms": str(40 * DAY), "retention.bytes": "1000000"}, 10, ["warning", "good"]),
+        ({"cleanup.policy": "compact"}, 10, ["bad"]),
+        ({"retention.ms": str(40 * DAY)}, None, []),
+        ({}, 10, []),
+    ],
+)
+def test_what_a_rebuild_could_not_give_back_is_told(
+    config: dict[str, str], oldest_days: int | None, verdicts: list[str]
+) -> None:
+    now = 1_800_000_000_000
+    oldest = None if oldest_days is None else now - oldest_days * DAY
+    found = list(judge_replay("events", config, oldest, now))
     assert [one.verdict for one in found] == verdicts
     assert all(one.remedy for one in found if one.verdict != "good")
 
