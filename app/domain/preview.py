@@ -132,7 +132,9 @@ def _near_misses(events: Sequence[Event], definition: ConversionGoal) -> list[st
     pattern = definition.url_pattern
     if pattern is None or not pattern.source.startswith("/"):
         return []
-    paths = Counter(urlsplit(event.url).path for event in events if event.url and event.type == definition.event_type)
+    paths = Counter(
+        path for event in events if event.type == definition.event_type and (path := _path(event.url)) is not None
+    )
     wanted = pattern.source
     found = []
     for path, number in paths.items():
@@ -222,8 +224,15 @@ def _kind(value: object) -> str:
 
 def path_template(url: str) -> str:
     """The path with what looks like an id replaced: `/products/4711/reviews` -> `/products/:id/reviews`."""
-    try:
-        path = urlsplit(url).path or "/"
-    except ValueError:
+    path = _path(url)
+    if path is None:
         return "(not a URL)"
     return "/".join(":id" if _ID_SEGMENT.match(segment) else segment for segment in path.split("/"))[:200]
+
+
+def _path(url: str | None) -> str | None:
+    """None for what is no URL: anybody may send `http://[::1`."""
+    try:
+        return (urlsplit(url).path or "/") if url else None
+    except ValueError:
+        return None
