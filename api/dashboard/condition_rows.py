@@ -111,7 +111,7 @@ def show_value(value: object, *, in_list: bool = False) -> str:
     """The text that `read_value` reads as the value."""
     if not isinstance(value, str):
         return json.dumps(value)
-    needs_quotes = read_value(value) != value or (in_list and ("," in value or '"' in value))
+    needs_quotes = read_value(value) != value or (in_list and (not value or "," in value or '"' in value))
     return json.dumps(value, ensure_ascii=False) if needs_quotes else value
 
 

@@ -14,7 +14,10 @@ export function actual(goal, seen = [], now = Date.now()) {
   const watched = seen.filter(([at]) => at > start && at < asOf);
   const history = cumulative(goal, start, Math.min(asOf, watched[0]?.[0] ?? asOf));
   const points = thinned([...history, ...watched], MOST_POINTS);
-  if (goal.current !== null && goal.current !== undefined) points.push([asOf, goal.current]);
+  if (goal.current !== null && goal.current !== undefined) {
+    if (points.at(-1)?.[0] === asOf) points.pop();
+    points.push([asOf, goal.current]);
+  }
   return { start, end, asOf, points, isOver: now > end };
 }
 

@@ -47,7 +47,7 @@ export class Chart {
     this.times(line, left, right);
     this.lines(goal, line, projected);
     this.labels(labels, right);
-    this.expectedLabel(goal, line);
+    this.expectedLabel(goal, line, projected);
     this.rule = element("line", { class: "rule", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.dot = element("circle", { class: "read", r: 4.5, visibility: "hidden" });
     this.svg.append(this.rule, this.dot);
@@ -66,7 +66,7 @@ export class Chart {
   }
 
   times(line, left, right) {
-    const ticks = timeTicks(line.start, line.end, Math.max(3, Math.floor((right - left) / 75)));
+    const ticks = timeTicks(line.start, line.end, Math.floor((right - left) / (this.isNarrow ? 60 : 75)));
     for (const { at, kind } of ticks) {
       const x = this.x(at);
       const text = element("text", { x: x.toFixed(1), y: HEIGHT - 8, "text-anchor": "middle" }, timeLabel(at, kind));
@@ -103,18 +103,25 @@ export class Chart {
     }
   }
 
-  // Below the dotted line, where it is furthest from the others.
-  expectedLabel(goal, line) {
+  expectedLabel(goal, line, projected) {
     if (goal.aggregation === "rate" || this.isNarrow) return;
     const isRising = goal.target >= (goal.startValue ?? 0);
-    const at = line.start + (line.asOf - line.start > (line.end - line.start) / 2 ? 0.3 : 0.8) * (line.end - line.start);
+    const isEarlier = line.asOf - line.start > (line.end - line.start) / 2;
+    const at = line.start + (isEarlier ? 0.3 : 0.8) * (line.end - line.start);
+    // On the side of the dotted line where the other one is not.
+    const other = isEarlier || !projected ? valueAt(line.points, at) : projected.value;
+    const isBelow = other !== null && other > (isEarlier || !projected ? expectedAt(goal, line.start, line.end, at) : goal.target) === isRising;
     const y = this.y(expectedAt(goal, line.start, line.end, at));
-    this.svg.append(element("text", { class: "label", x: this.x(at) - 8, y: y - 6, "text-anchor": isRising ? "end" : "start" }, "Expected"));
+    const where = isBelow ? { x: this.x(at) + 8, y: y + 16, "text-anchor": isRising ? "start" : "end" } : { x: this.x(at) - 8, y: y - 6, "text-anchor": isRising ? "end" : "start" };
+    this.svg.append(element("text", { class: "label", ...where }, "Expected"));
   }
 
   labels(labels, right) {
     const wanted = labels.map((label) => this.y(label.value) - (this.isNarrow ? 10 : 0));
-    const places = spread(wanted, GAP, this.isNarrow ? 6 : TOP, HEIGHT - BOTTOM - 6);
+    // Above their lines, labels make room upwards only.
+    const places = this.isNarrow
+      ? spread(wanted.map((y) => -y), GAP, BOTTOM - HEIGHT, -6).map((y) => -y)
+      : spread(wanted, GAP, TOP, HEIGHT - BOTTOM - 6);
     const where = this.isNarrow ? { x: right, "text-anchor": "end" } : { x: right + 8 };
     labels.forEach((label, index) => {
       this.svg.append(element("text", { class: `label ${label.kind}`, ...where, y: places[index].toFixed(1), dy: "0.32em" }, label.text));
