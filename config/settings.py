@@ -131,6 +131,13 @@ class Settings(BaseSettings):
     status_grace_ratio: float = _setting(
         0.05, "In this first share of the time a goal is on track.", unit="ratio", ge=0, le=1
     )
+    invalid_share_warning: float = _setting(
+        0.05,
+        "Above this share of events that can never be counted a worker warns; 1 never does.",
+        unit="ratio",
+        ge=0,
+        le=1,
+    )
     events_per_minute: int = _setting(
         1_000, "Events that one project may publish over HTTP; 0 sets no limit.", unit="per minute", ge=0
     )

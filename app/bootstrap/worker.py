@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from app.bootstrap.parts import Parts, folding_rules
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
+from app.domain.invalid_share import InvalidShare
 from app.errors import InvalidSettings
 from app.refreshing import CatalogRefresher
 from app.stores.redis import RedisCounters
@@ -24,6 +27,8 @@ from app.tracking import Hook, Outcome, no_hook
 from config.logging import set_up
 from config.settings import Settings
 
+log = logging.getLogger(__name__)
+
 
 class WorkerParts:
     """What app/worker.py asks for. `close` ends all connections."""
@@ -32,6 +37,7 @@ class WorkerParts:
         self._settings = settings
         self._parts = Parts(settings, "worker")
         self.hook = StepClock(hook)
+        self._invalid_share = InvalidShare(settings.invalid_share_warning)
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
@@ -91,6 +97,9 @@ class WorkerParts:
             metrics.REJECTED.labels(reason).inc(number)
         if outcome.seek_to is not None:
             metrics.REREADS.inc()
+        warning = self._invalid_share.add(time.monotonic(), outcome.received, outcome.rejected or {})
+        if warning is not None:
+            log.warning("%s; see `scorekeeper dead-letters list`", warning)
 
     def show(self, positions: Mapping[Position, tuple[int, int, int]], *, is_waiting: bool) -> None:
         """Tell where the assigned positions are: (checkpoint, end of the log, complete up to in epoch ms)."""

@@ -217,6 +217,8 @@ def test_poison_harms_no_neighbour_and_no_worker(make_site: MakeSite, share: flo
     site.wait_until_counted()
     assert site.differences() == []
     assert [worker.exit_code() for worker in workers] == [None, None]
+    told = ["events cannot be counted" in worker.log.read_text() for worker in workers]
+    assert any(told) == (share > 0.05)
 
 
 def test_each_message_of_a_project_that_does_not_exist_is_rejected(make_site: MakeSite) -> None:
