@@ -110,7 +110,9 @@ class Load:
         headers = {"x-api-key": self._made.key}
         number = 0
         with httpx.Client(headers=headers, timeout=30) as session:
-            while not self._end.wait(CLIENTS / REQUESTS_PER_SECOND):
+            due = time.monotonic()
+            while not self._end.wait(max(0.0, due - time.monotonic())):
+                due += CLIENTS / REQUESTS_PER_SECOND
                 number += 1
                 with self._balancer.backend() as port:
                     url = f"http://127.0.0.1:{port}"
