@@ -9,6 +9,7 @@ const REFRESH_MS = 5000;
 const SEEN_EVERY_MS = 1000;
 const MOST_SEEN = 1800;
 const MOST_ROWS = 62;
+const MOST_CHANGES = 12;
 let goal = given("goal-data");
 let seen = [];
 let refreshedAt = 0;
@@ -79,7 +80,7 @@ function showPeriods() {
 }
 
 function showChanges() {
-  const changes = [...(goal.statusChanges ?? [])].reverse();
+  const changes = (goal.statusChanges ?? []).slice(-MOST_CHANGES).reverse();
   byId("no-changes").hidden = changes.length > 0;
   byId("status-changes").replaceChildren(
     ...changes.map((change) =>
