@@ -7,7 +7,7 @@ CODE := app agents api config tests
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test test-cluster install check format bench soak proof screenshots docs audit lock clean
+.PHONY: help run test test-cluster install check format bench soak proof load screenshots docs audit lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ docs: $(VENV)/.development ## Build the documentation, strictly, into build/docs
 
 audit: $(VENV)/.development ## Known vulnerabilities, licences of all dependencies, and a bill of materials (build/sbom.json)
 	@scripts/audit
+
+load: $(VENV)/.development ## 500 clients of the event stream for ten minutes, cut off again and again (ARGS="--clients N --seconds S")
+	@$(BIN)/python -m tests.stream_load $(ARGS)
 
 screenshots: $(VENV)/.development ## Pictures of the dashboard's views
 	@$(BIN)/python -m tests.screenshots $(ARGS)
