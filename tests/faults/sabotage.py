@@ -51,6 +51,12 @@ def no_seek() -> None:
     from app.streams.consumer import BatchConsumer
     from app.tracking import Tracker
 
+    assign_again = Tracker.assign_again
+
+    async def told_nothing(self: Tracker) -> Mapping[Any, int]:
+        await assign_again(self)
+        return {}
+
     async def seek_to_committed(self: Any) -> Mapping[TP, int]:
         starts: Mapping[Any, int] = await ThreadDelegateConsumer.seek_to_committed(self)
         await self.partitions.starts(list(starts))
@@ -59,6 +65,7 @@ def no_seek() -> None:
 
     _set(BatchConsumer, "seek_to_committed", seek_to_committed)
     _set(BatchConsumer, "rewind", lambda *_: None)
+    _set(Tracker, "assign_again", told_nothing)
     _after(Tracker, "track", lambda _, outcome: replace(outcome, seek_to=None, recount=False))
 
 
