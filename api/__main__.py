@@ -71,6 +71,7 @@ def build_services(parts: Parts) -> Services:
         generations=parts.generations,
         parsing=rules,
         cors_origins=settings.allowed_origins,
+        failed_keys_per_minute=settings.failed_keys_per_minute,
         write_seconds=settings.live_timeout_seconds,
         start=start,
         stop=stop,

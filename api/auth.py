@@ -28,7 +28,6 @@ BELIEVED_SECONDS = 300.0
 _LOOK_UP_SECONDS = 1.5
 _LOOK_UP_AGAIN_SECONDS = 0.5
 _REMEMBERED = 10_000
-_FAILURES_PER_MINUTE = 30
 _HOLD_SECONDS = 0.5
 _HELD = 1_000
 
@@ -42,6 +41,7 @@ class Doorkeeper:
 
     def __init__(self, services: Services, clock: Any = time.monotonic) -> None:
         self._keys = services.keys
+        self._most_failures = services.failed_keys_per_minute
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Key]] = {}
@@ -102,16 +102,18 @@ class Doorkeeper:
         return await asyncio.shield(asking)
 
     def _note_failure(self, address: str) -> None:
+        if not self._most_failures:
+            return
         failures = self._failures.setdefault(address, [])
         failures.append(self._clock())
-        del failures[:-_FAILURES_PER_MINUTE]
+        del failures[: -self._most_failures]
         self._failures.move_to_end(address)
         while len(self._failures) > _REMEMBERED:
             self._failures.popitem(last=False)
 
     async def _refuse_failing(self, address: str) -> None:
         failures = self._failures.get(address, [])
-        if len(failures) < _FAILURES_PER_MINUTE:
+        if not self._most_failures or len(failures) < self._most_failures:
             return
         wait = 60 - (self._clock() - failures[0])
         if wait <= 0:

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from api.auth import services_of
 from api.problems import Problem, respond, to_problem
 from api.services import Key
+from app.domain.definition_fields import Fields
 from app.errors import Conflict
 from app.patience import ask_sql
 
@@ -34,6 +35,11 @@ async def read_object(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(422, "The body has to be a JSON object.", errors=[{"pointer": "", "problem": "not an object"}])
     return found
+
+
+def refuse_unknown(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Raises InvalidDefinition for fields that are not among `names`."""
+    Fields(body, names).finish()
 
 
 async def read_json(request: Request) -> Any:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import problems
+from api import openapi, problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
@@ -41,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Scorekeeper", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.services = services
     app.state.doorkeeper = Doorkeeper(services)
     problems.install(app)

@@ -1,38 +1,68 @@
-"""The shapes of requests and answers, for the API's documentation. What is valid is decided by the domain."""
+"""The shapes of requests, for the API's documentation, and how they come into it.
+
+What is valid is decided by the domain, which names each wrong field; the shapes here say the same as far as a schema
+can. tests/api/test_openapi.py holds the two together.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SCHEMAS: dict[str, dict[str, Any]] = {}
+"""The document's components by name; filled where they are used."""
 
-class GoalIn(BaseModel):
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+_NOT_BLANK = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=_NOT_BLANK)]
+Text = Annotated[str, Field(max_length=200, pattern=_PRINTABLE)]
+Amount = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class GoalIn(_Strict):
     """A goal to reach."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"metric": "signups", "target": 500, "deadline": "2027-12-31", "unit": "signups"}]
+            "examples": [{"metric": "trial_signup", "target": 500, "deadline": "2099-12-31", "unit": "signups"}]
         }
     )
 
-    metric: str = Field(description="The metric that feeds the goal.")
-    target: float = Field(description="What is to be reached.")
-    deadline: str = Field(description="A date (to its end in the project's time zone) or an RFC 3339 date-time.")
-    description: str | None = None
-    unit: str | None = None
-    aggregation: str | None = Field(None, description="count (default), sum, unique or rate.")
-    denominatorMetric: str | None = Field(None, description="With rate: what the metric is divided by.")  # noqa: N815
-    period: str | None = Field(None, description="day, week, month, quarter or year: current restarts with each.")
-    direction: str | None = Field(None, description="at_least (default) or at_most.")
-    pace: str | None = Field(None, description="linear (default), or seasonal: learned from your hours of the week.")
-    startsAt: str | None = Field(None, description="From when conversions count; default: now.")  # noqa: N815
-    startValue: float | None = Field(None, description="The baseline.")  # noqa: N815
+    metric: Name = Field(description="The metric that feeds the goal.")
+    target: float = Field(ge=0, le=1e15, description="What is to be reached; at most six decimals.")
+    deadline: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="A date (to its end in the project's time zone) or an RFC 3339 date-time with its offset."
+    )
+    description: Annotated[str, Field(max_length=2000)] | None = None
+    unit: Text | None = None
+    aggregation: Literal["count", "sum", "unique", "rate"] | None = Field(None, description="Default: count.")
+    denominatorMetric: Text | None = Field(None, description="With rate: what the metric is divided by.")  # noqa: N815  # the API's name
+    period: Literal["day", "week", "month", "quarter", "year"] | None = Field(
+        None, description="`current` restarts with each, in the project's time zone."
+    )
+    direction: Literal["at_least", "at_most"] | None = Field(None, description="Default: at_least.")
+    pace: Literal["linear", "seasonal"] | None = Field(
+        None, description="linear (default), or seasonal: learned from your hours of the week."
+    )
+    startsAt: Annotated[str, Field(max_length=200)] | None = Field(  # noqa: N815  # the API's name
+        None, description="From when conversions count; default: now."
+    )
+    startValue: Amount | None = Field(None, description="The baseline.")  # noqa: N815  # the API's name
     backfill: bool | None = Field(None, description="Count at once what the log still holds since startsAt.")
-    conversionGoalIds: list[str] | None = Field(None, description="Instead of the metric's.")  # noqa: N815
+    conversionGoalIds: (  # noqa: N815  # the API's name
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)] | None
+    ) = Field(None, description="These conversion goals feed it, instead of the metric's.")
+    status: Literal["completed", "on_track", "at_risk", "behind"] | None = Field(
+        None, description="Overrides the status that is computed; null takes it back."
+    )
 
 
-class ConversionGoalIn(BaseModel):
+class ConversionGoalIn(_Strict):
     """What counts as a conversion. All that is given must hold."""
 
     model_config = ConfigDict(
@@ -48,18 +78,42 @@ class ConversionGoalIn(BaseModel):
         }
     )
 
-    name: str
-    eventType: str = Field(description="Equal to the event's type, case-sensitive.")  # noqa: N815
-    urlPattern: str | None = Field(None, description="A URL Pattern; with a leading / of the path.")  # noqa: N815
-    conditions: dict[str, Any] | None = Field(None, description="A MongoDB-style query over the event's data.")
-    metric: str | None = Field(None, description="What goals refer to; default: the name as a slug.")
-    counting: str | None = Field(None, description="every_event (default), once_per_session, once_per_visitor.")
-    valueProperty: str | None = Field(None, description="Dotted path of the number to sum.")  # noqa: N815
-    status: str | None = Field(None, description="active (default), paused or archived.")
+    name: Name
+    eventType: Name = Field(description="Equal to the event's type, case-sensitive.")  # noqa: N815  # the API's name
+    urlPattern: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(  # noqa: N815  # the API's name
+        None, description="A URL Pattern; with a leading / of the path."
+    )
+    conditions: dict[str, Any] | None = Field(
+        None, description="A MongoDB-style query over the event's data; at most 50 conditions, 16 levels."
+    )
+    metric: Name | None = Field(None, description="What goals refer to; default: the name as a slug.")
+    counting: Literal["every_event", "once_per_session", "once_per_visitor"] | None = Field(
+        None, description="Default: every_event."
+    )
+    valueProperty: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(  # noqa: N815  # the API's name
+        None, description="Dotted path of the number to sum: amount, order.total."
+    )
+    status: Literal["active", "paused", "archived"] | None = Field(None, description="Default: active.")
+
+
+class PreviewIn(_Strict):
+    """A definition to try out; with `id` an edit of that conversion goal, whose other fields it keeps."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Trial Signup", "eventType": "form_submit"}]})
+
+    id: str | None = None
+    name: Name | None = None
+    eventType: Name | None = None  # noqa: N815  # the API's name
+    urlPattern: str | None = None  # noqa: N815  # the API's name
+    conditions: dict[str, Any] | None = None
+    metric: str | None = None
+    counting: str | None = None
+    valueProperty: str | None = None  # noqa: N815  # the API's name
+    status: str | None = None
 
 
 class EventIn(BaseModel):
-    """One event in the native form."""
+    """One event in the native form; CloudEvents and Segment's track, page and screen are understood too."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -76,43 +130,124 @@ class EventIn(BaseModel):
         },
     )
 
-    type: str
+    type: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class EventBatchIn(BaseModel):
+    """Several events; fields beside `events` are defaults of each."""
+
+    model_config = ConfigDict(extra="allow")
+
+    events: Annotated[list[Any], Field(min_length=1, max_length=100)]
+
+
+class ExplainIn(_Strict):
+    """One event, and what to hold it against: an unsaved definition, a saved one by its id, or all of the project."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "event": {"type": "form_submit", "url": "/signup/complete", "data": {"plan": "free"}},
+                    "definition": {"name": "Trial", "eventType": "form_submit", "conditions": {"plan": "pro"}},
+                }
+            ]
+        }
+    )
+
+    event: dict[str, Any]
+    definition: dict[str, Any] | None = None
+    id: str | None = None
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def schema_of(model: type[BaseModel], name: str | None = None, *, partial: bool = False) -> dict[str, Any]:
+    """A reference to the model among the document's components; `partial` for an edit, where every field may be left
+    out or, where it is optional, be null."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    SCHEMAS.update(schema.pop("$defs", {}))
+    if partial:
+        schema["required"] = ["id"]
+        schema["properties"] = {"id": {"type": "string", "minLength": 1}, **schema["properties"]}
+        schema["description"] = "`id`, and the fields to change; null takes an optional one away."
+        schema["examples"] = [{"id": "…"}]
+    name = name or model.__name__
+    schema["title"] = name
+    SCHEMAS[name] = schema
+    return ref(name)
+
+
+def body_of(model: type[BaseModel], *, partial: bool = False) -> dict[str, Any]:
+    """The OpenAPI request body of a model."""
+    schema = schema_of(model, model.__name__.replace("In", "Edit") if partial else None, partial=partial)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def events_body() -> dict[str, Any]:
+    """One event, an array or a batch. Elements are not described: each is judged for itself."""
+    SCHEMAS["EventsIn"] = {
+        "title": "EventsIn",
+        "anyOf": [
+            schema_of(EventIn),
+            schema_of(EventBatchIn),
+            {"type": "array", "items": {}, "minItems": 1, "maxItems": 100},
+        ],
+        "examples": SCHEMAS["EventIn"]["examples"],
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": ref("EventsIn")}}}}
+
+
+class FaultOut(BaseModel):
+    """One thing that is wrong with the request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pointer: str = Field(description="Where, as a JSON pointer into the body; for a parameter /name.")
+    problem: str
+    remedy: str | None = None
 
 
 class ProblemOut(BaseModel):
     """RFC 9457, with `error` and `code` besides."""
 
-    type: str
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Where the problem is explained.")
     title: str
     status: int
     detail: str
-    error: str
+    error: str = Field(description="The same as `detail`.")
     code: str
+    errors: list[FaultOut] | None = Field(None, description="With 422: every wrong field.")
 
 
-def body_of(model: type[BaseModel], *, partial: bool = False) -> dict[str, Any]:
-    """The OpenAPI request body of a model; `partial` for a PATCH, where every field may be left out."""
-    schema = model.model_json_schema()
-    if partial:
-        schema["required"] = ["id"]
-        schema["properties"] = {"id": {"type": "string"}, **schema["properties"]}
-        schema["examples"] = [{"id": "…"}]
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}}
-    for status, text in {
-        400: "The request cannot be read.",
-        401: "No API key, or a wrong one.",
-        403: "The key lacks a scope.",
-        404: "Nothing of that kind has that id in your project.",
-        409: "A conflict with the present state.",
-        412: "It was changed meanwhile.",
-        413: "The request is too large.",
-        415: "The body is not JSON.",
-        422: "A field is wrong; `errors` names each by its JSON pointer.",
-        429: "Too many requests; see Retry-After.",
-        503: "A part is away; see Retry-After.",
-    }.items()
+_PROBLEMS = {
+    400: "The request cannot be read.",
+    401: "No API key, or a wrong one.",
+    403: "The key lacks a scope.",
+    404: "Nothing of that kind has that id in your project.",
+    405: "This path does not take this method; see Allow.",
+    408: "The request's body came too slowly.",
+    409: "A conflict with the present state.",
+    412: "It was changed meanwhile.",
+    413: "The request is too large.",
+    415: "The body is not JSON.",
+    422: "A field is wrong; `errors` names each by its JSON pointer.",
+    429: "Too many requests; see Retry-After.",
+    500: "A mistake of ours; it is logged under the request id.",
+    503: "A part is away; see Retry-After.",
 }
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of these errors."""
+    shape = schema_of(ProblemOut, "Problem")
+    return {
+        s: {"description": _PROBLEMS[s], "content": {"application/problem+json": {"schema": shape}}} for s in statuses
+    }
+
+
+PROBLEMS = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)

@@ -109,6 +109,7 @@ class Services:
     generations: Generations
     parsing: ParsingRules = field(default_factory=ParsingRules)
     cors_origins: tuple[str, ...] = ()
+    failed_keys_per_minute: int = 30
     write_seconds: float = 3.0
     """How long a write may wait for the workers."""
     start: Callable[[], Awaitable[None]] | None = None

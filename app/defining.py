@@ -77,7 +77,7 @@ class Defining:
 
     async def create_conversion_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
         compiled = compile_conversion_goal(body, project=project)
-        stored = {**body, "metric": compiled.metric}
+        stored = merged(body, {"metric": compiled.metric})
         ident = new_id("cg")
         return await self._do(lambda: self._store.create(project, CONVERSION_GOAL, ident, stored, actor))
 
@@ -105,7 +105,7 @@ class Defining:
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
         ident = new_id("goal")
-        done = await self._do(lambda: self._store.create(project, GOAL, ident, dict(body), actor))
+        done = await self._do(lambda: self._store.create(project, GOAL, ident, merged(body, {}), actor))
         return Defined(done.version, done.is_live, done.warnings + _unfed(body, present))
 
     async def edit_goal(

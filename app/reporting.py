@@ -259,6 +259,13 @@ def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
         return None
 
 
+def goal_without_counters(version: DefinitionVersion) -> dict[str, Any]:
+    """The goal as a list shows it, while nobody can say where it stands."""
+    override = version.body.get("status")
+    unknown = {"current": None, "status": override, "freshAsOf": None, "stale": True}
+    return {**_definition(version), **unknown, "statusSource": "manual" if override else "auto"}
+
+
 def _definition(version: DefinitionVersion) -> dict[str, Any]:
     body = dict(version.body)
     body.pop("status", None) if version.kind == "goal" else None

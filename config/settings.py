@@ -151,6 +151,12 @@ class Settings(BaseSettings):
         unit="per minute",
         ge=0,
     )
+    failed_keys_per_minute: int = _setting(
+        30,
+        "Wrong API keys from one address, after which it is refused for a while; 0 sets no limit.",
+        unit="per minute",
+        ge=0,
+    )
     tls_certificate: Path | None = _setting(
         None, "The certificate chain (PEM) of the HTTP API; with `tls_key` it speaks HTTPS.", unit="path"
     )

@@ -35,11 +35,21 @@ def operations(document: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
     for path, methods in document["paths"].items():
         for method, said in methods.items():
             tag = (said.get("tags") or ["other"])[0]
-            found.setdefault(tag, []).append(_operation(path, method.upper(), said))
+            operation = _operation(path, method.upper(), said, document["components"]["schemas"])
+            found.setdefault(tag, []).append(operation)
     return list(found.items())
 
 
-def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
+def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """What a reference stands for; of several shapes the first, with the examples of all."""
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return {**_resolved(schema["anyOf"][0], components), "examples": schema.get("examples", [])}
+    return schema
+
+
+def _operation(path: str, method: str, said: dict[str, Any], components: dict[str, Any]) -> Operation:
     parameters = [
         (p["name"], p["in"], p.get("description", ""))
         for p in said.get("parameters", [])
@@ -48,7 +58,7 @@ def _operation(path: str, method: str, said: dict[str, Any]) -> Operation:
     schema: dict[str, Any] = {}
     body = said.get("requestBody")
     if body is not None:
-        schema = body["content"]["application/json"]["schema"]
+        schema = _resolved(body["content"]["application/json"]["schema"], components)
         required = set(schema.get("required", ()))
         for name, meaning in schema.get("properties", {}).items():
             text = meaning.get("description", "")

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
-from api.bodies import answer, changing, once, read_object, tagged, wanted_revision
+from api.bodies import answer, changing, once, read_object, refuse_unknown, tagged, wanted_revision
 from api.problems import Problem
 from api.routes.goals import take_id
-from api.schemas import PROBLEMS, ConversionGoalIn, body_of
+from api.schemas import PROBLEMS, ConversionGoalIn, ExplainIn, PreviewIn, body_of
 from api.services import Key, Services
 from app.defining import Defined
 from app.domain.clause import MISSING, Clause
@@ -27,7 +27,7 @@ from app.domain.moments import rfc3339
 from app.domain.parsing import parse_message
 from app.domain.preview import Preview, discover, preview
 from app.domain.wording import describe, describe_clause, describe_found
-from app.errors import InvalidEvent, StoreUnavailable
+from app.errors import InvalidDefinition, InvalidEvent, StoreUnavailable
 from app.patience import ask_sql
 
 RECENT = 10_000
@@ -90,7 +90,7 @@ async def delete_conversion_goal(
     "/api/conversion-goals/preview",
     operation_id="previewConversionGoal",
     summary="Try a definition on recent events",
-    openapi_extra=body_of(ConversionGoalIn),
+    openapi_extra=body_of(PreviewIn),
 )
 async def preview_conversion_goal(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """How many of the newest events it would count, with samples and near misses. With `id`, also what an edit of
@@ -112,17 +112,25 @@ async def try_definition(services: Services, project: str, body: Mapping[str, An
     return _preview(preview(events, definition, before), edited=before is not None)
 
 
-@router.post("/api/conversion-goals/explain", operation_id="explainEvent", summary="Why an event counts, or not")
+@router.post(
+    "/api/conversion-goals/explain",
+    operation_id="explainEvent",
+    summary="Why an event counts, or not",
+    openapi_extra=body_of(ExplainIn),
+)
 async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict."""
     body = await read_object(request)
+    refuse_unknown(body, ("event", "definition", "id"))
     return answer(request, await explain_body(services_of(request), key.project, body))
 
 
 async def explain_body(services: Services, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The explanation's answer. Raises InvalidEvent, InvalidDefinition, NotFound, Problem, StoreUnavailable."""
     event = _one_event(body.get("event"), project, services)
-    if isinstance(body.get("definition"), dict):
+    if body.get("definition") is not None:
+        if not isinstance(body["definition"], dict):
+            raise InvalidDefinition("/definition", "it is not an object.", "Give a conversion goal's fields.")
         named: Mapping[str, Mapping[str, Any]] = {"": {"name": "unsaved", **body["definition"]}}
     elif body.get("id") is not None:
         named = {str(body["id"]): await _get(services, project, str(body["id"]))}

@@ -12,13 +12,13 @@ from api.auth import INGEST, limit, services_of
 from api.bodies import answer, once
 from api.event_bodies import Judged, judge, read_pieces
 from api.problems import Problem
-from api.schemas import PROBLEMS, EventIn, body_of
+from api.schemas import PROBLEMS, events_body
 from api.services import Key
 
 router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)
 
 
-@router.post("", operation_id="publishEvents", summary="Publish events", openapi_extra=body_of(EventIn))
+@router.post("", operation_id="publishEvents", summary="Publish events", openapi_extra=events_body())
 async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
     """One event, an array, or a batch `{"events": […]}`; native, CloudEvents or Segment; at most 100.
 
@@ -45,7 +45,7 @@ async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)])
     "/validate",
     operation_id="validateEvents",
     summary="Check events without publishing them",
-    openapi_extra=body_of(EventIn),
+    openapi_extra=events_body(),
 )
 async def validate_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
     """What would become of each event, without sending any."""

@@ -14,6 +14,7 @@ from api.schemas import PROBLEMS, GoalIn, body_of
 from api.services import Key, Services
 from app.defining import Defined
 from app.errors import StoreUnavailable
+from app.reporting import goal_without_counters
 
 router = APIRouter(prefix="/api/goals", tags=["goals"], responses=PROBLEMS)
 
@@ -84,5 +85,5 @@ async def shown(services: Services, done: Defined) -> dict[str, object]:
         report = await services.reporter.goal(version.project, version.id, services.now())
         item = {name: value for name, value in report.items[0].items() if name != "history"}
     except StoreUnavailable:
-        item = {"id": version.id, **version.body}
+        item = goal_without_counters(version)
     return {**item, "live": done.is_live, "warnings": list(done.warnings)}

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api import auth, middleware
 from api.main import create_app
 from api.services import Services
+from app import patience, reporting
 from app.defining import Defining
 from app.domain.event import Event
 from app.errors import StoreUnavailable
@@ -112,6 +114,15 @@ class _Limits:
         del project, kind
         self._world.allowed -= cost
         return self._world.allowed >= 0, 10, max(0, self._world.allowed), 3.2
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test machine may be busy for longer than users may wait. Tests of waiting set their own time."""
+    monkeypatch.setattr(auth, "_LOOK_UP_SECONDS", 30.0)
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(patience, "SQL_SECONDS", 30.0)
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 30.0)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import asyncio
 import json
 import logging
 import re
-import time
 from typing import Any
 
 import pytest
 
 from api import middleware
 from api.problems import CODES, TITLES
+from app import reporting
 from tests.api.conftest import World
 
 STREET = "/home/secret/path SELECT password FROM users"
@@ -41,15 +41,14 @@ async def test_a_defect_of_ours_tells_nothing_of_the_inside(
     assert STREET not in line.getMessage()
 
 
-async def test_a_store_that_hangs_is_answered_within_two_seconds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_hangs_is_a_store_that_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(*_: Any) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(type(world.counters), "read", hang)
-    begun = time.monotonic()
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 0.1)
     answer = await world.call("GET", "/api/goals")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert time.monotonic() - begun < 10, "it waited for the store"
 
 
 async def test_an_answer_that_does_not_begin_in_time_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

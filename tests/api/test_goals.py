@@ -9,6 +9,7 @@ import pytest
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
 from app.domain.moments import rfc3339
+from app.errors import StoreUnavailable
 from tests.api.conftest import World
 
 GOAL = {"metric": "signups", "target": 500, "deadline": "2030-12-31", "description": "Q4", "unit": "signups"}
@@ -229,3 +230,14 @@ async def test_an_edit_that_turns_backfill_on_again_fills_again_and_others_do_no
     assert (await edited(backfill=False))["current"] == 0
     assert (await edited(backfill=True))["backfilling"]
     assert (await edited(startsAt="2026-02-01"))["backfilling"]
+
+
+async def test_a_goal_that_is_set_while_redis_is_away_is_shown_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> Any:
+        raise StoreUnavailable("redis", "away")
+
+    monkeypatch.setattr(type(world.counters), "read", away)
+    goal = await create(world)
+    assert (goal["current"], goal["status"], goal["stale"], goal["aggregation"]) == (None, None, True, "count")
