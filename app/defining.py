@@ -89,8 +89,8 @@ class Defining:
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
             body = merged(before.body, changes)
-            compile_conversion_goal(body, ident=ident, project=project)
-            return body
+            compiled = compile_conversion_goal(body, ident=ident, project=project)
+            return merged(body, {"metric": compiled.metric})
 
         return await self._do(lambda: self._store.change(project, CONVERSION_GOAL, ident, change, actor))
 

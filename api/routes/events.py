@@ -12,7 +12,7 @@ from api.auth import INGEST, limit, services_of
 from api.bodies import answer, once
 from api.event_bodies import Judged, judge, read_pieces
 from api.problems import Problem
-from api.schemas import PROBLEMS, events_body
+from api.schemas import PROBLEMS, any_events_body, events_body
 from api.services import Key
 
 router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)
@@ -45,7 +45,7 @@ async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)])
     "/validate",
     operation_id="validateEvents",
     summary="Check events without publishing them",
-    openapi_extra=events_body(),
+    openapi_extra=any_events_body(),
 )
 async def validate_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
     """What would become of each event, without sending any."""

@@ -118,3 +118,9 @@ async def test_changes_are_in_the_audit_log(world: World) -> None:
     assert [entry["action"] for entry in entries] == ["delete", "create"]
     assert entries[0]["before"]["name"] == "Trial Signup"
     assert (await world.call("GET", "/api/audit", "other")).json()["entries"] == []
+
+
+async def test_a_metric_that_is_taken_away_is_the_names_again(world: World) -> None:
+    made = await create(world, {**SIGNUP, "metric": "other"})
+    edited = await world.call("PATCH", "/api/conversion-goals", json={"id": made["id"], "metric": None})
+    assert edited.json()["metric"] == "trial_signup"

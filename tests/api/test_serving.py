@@ -32,7 +32,7 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def serving_on(app: Any = hello, **settings: Any) -> AsyncIterator[int]:
     """The port."""
-    server = make_server(Edge(app), Settings(port=0, **settings), asyncio.Event())
+    server = make_server(Edge(app), Settings(port=0, **settings), lambda: None)
     task = asyncio.create_task(server.serve())
     try:
         while not server.started:  # uvicorn has a flag and no event
