@@ -18,6 +18,7 @@ from app.domain.history import Project as Project
 from app.domain.increments import Applied as Applied
 from app.domain.increments import Increments as Increments
 from app.domain.increments import Position as Position
+from app.domain.increments import Receipt as Receipt
 
 # ---------------------------------------------------------------- definitions
 
@@ -128,6 +129,15 @@ class CounterStore(Protocol):
     async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
         """Remember how far a backfill is; returns all that is remembered of it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeftReceipt:
+    """A receipt in a store's outbox: `entry` names it there."""
+
+    stripe: int
+    entry: str
+    receipt: Receipt
 
 
 # ---------------------------------------------------------------- counters: reading

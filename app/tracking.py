@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
@@ -19,7 +19,10 @@ from app.backfilling import Backfills, fold_backfills, is_worth_a_call
 from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
 from app.domain.increments import Accounting, Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
+from app.hooks import Hook as Hook
+from app.hooks import no_hook as no_hook
 from app.ports import CatalogKeeper, CounterStore
+from app.receipting import Outbox, ReceiptSender
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +42,6 @@ class DeadLetters(Protocol):
     async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
         """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
         ...
-
-
-class Hook(Protocol):
-    """Called before each step of the write path. Tests hand one in, to die there; production has none."""
-
-    def __call__(self, step: str) -> None: ...
-
-
-def no_hook(step: str) -> None:
-    """Production's hook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,10 @@ class Counting:
 
     store: CounterStore
     rules: FoldingRules
+    outbox: Outbox | None = None
+    """Where the store leaves receipts; None when nobody asks for any."""
+    receipts_from: Mapping[Position, int] = field(default_factory=dict)
+    """Conversions below these offsets have their receipts from another generation."""
 
 
 class Tracker:
@@ -102,12 +99,14 @@ class Tracker:
         catalog: CatalogKeeper,
         dead_letters: DeadLetters,
         *,
+        receipts: ReceiptSender | None = None,
         hook: Hook = no_hook,
         retry_wait_seconds: float = 0.5,
     ) -> None:
         self._open = open_counting
         self._catalog = catalog
         self._dead_letters = dead_letters
+        self._receipts = receipts
         self._hook = hook
         self._retry_wait_seconds = retry_wait_seconds
         self._counting: Counting | None = None
@@ -307,8 +306,9 @@ class Tracker:
         self._hook("fold")
         await self._meet_backfills(counting, batch.position, min(checkpoints))
         joined = self.backfills.joined(batch.position)
+        receipts_from = counting.receipts_from.get(batch.position, 0)
         increments, letters = self._fold_with(counting).fold(
-            batch.position, batch.records, checkpoints, batch.next_offset, watermark, joined
+            batch.position, batch.records, checkpoints, batch.next_offset, watermark, joined, receipts_from
         )
         increments = [part for part in increments if not part.backfill or is_worth_a_call(part)]
         if letters:
@@ -317,15 +317,22 @@ class Tracker:
         self._hook("apply")
         applied = await self._apply(counting.store, checkpoints, increments)
         self._hook("applied")
+        await self._send_receipts(counting, batch.position)
         if not all(answer.applied for answer in applied):
             return None
         self._watermarks[batch.position] = watermark
         return _outcome(min(checkpoints), increments[: len(applied)], [(a.counted, a.duplicate) for a in applied])
 
+    async def _send_receipts(self, counting: Counting, position: Position) -> None:
+        """Also those of a call whose answer was lost: it was done, and is refused now."""
+        sender, outbox = self._receipts, counting.outbox
+        if sender is not None and outbox is not None:
+            await self._persist(lambda: sender.send(outbox, position))
+
     def _fold_with(self, counting: Counting) -> Folder:
         catalog = self._catalog.current
         if self._folder is None or self._folder.catalog is not catalog:
-            self._folder = Folder(catalog, counting.rules)
+            self._folder = Folder(catalog, counting.rules, with_receipts=counting.outbox is not None)
         return self._folder
 
     async def _persist(

@@ -34,6 +34,8 @@ FILL_SECONDS = 0.25
 STUCK_SECONDS = 60.0
 STUCK_EXIT_CODE = 3
 CLEAN_UP_SECONDS = 3_600.0
+FOREIGN_RECEIPTS_MS = 30_000
+"""After this it is not another worker's business any more: partitions and topics come and go."""
 UNSTARTED = (-1, 0)
 """Checkpoint and end, to the watchdog, of a partition of which neither is known: it lags, and does not move."""
 
@@ -45,7 +47,9 @@ class Worker:
         self.parts = parts
         self.topics = parts.kafka.topics
         self.ident = f"{socket.gethostname()}:{os.getpid()}"
-        self.tracker = Tracker(self._open_counting, parts.catalog, parts.dead_letters, hook=parts.hook)
+        self.tracker = Tracker(
+            self._open_counting, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
+        )
         self.partitions = TrackedPartitions(self.tracker, parts.incarnation_of, self._report_loss)
         self.app = self._make_app()
         self.started_at = int(time.time() * 1000)
@@ -78,7 +82,7 @@ class Worker:
         self.store = store
         partitions = await self.parts.partitions_of(self.topics)
         await store.expect_positions(partitions)
-        return Counting(store, store.generation.rules)
+        return Counting(store, store.generation.rules, self.parts.outbox(store))
 
     async def _report_loss(self, loss: Mapping[str, object], is_lost: bool) -> None:
         await self.tracker.counting()
@@ -237,6 +241,20 @@ class Worker:
     async def _look_for_recreated_topics(self) -> None:
         if int(time.monotonic()) % 5 == 0 and await self.partitions.restarts(self.topics):
             self.rewind(list(self.partitions.positions))
+
+    async def keep_sending_receipts(self) -> None:
+        """Send what a worker that died left of our partitions, and what nobody else seems to send."""
+        sender = self.parts.receipts
+        while sender is not None and not self.app.should_stop:
+            own = {position.name for position in self.partitions.positions.values()}
+            try:
+                for outbox in await self.parts.outboxes():
+                    for name in await outbox.positions_with_receipts():
+                        if name in own or await outbox.oldest_age_ms(name) > FOREIGN_RECEIPTS_MS:
+                            await sender.send(outbox, name)
+            except StoreUnavailable as error:
+                log.warning("receipts wait: %s", error)
+            await asyncio.sleep(REPORT_SECONDS)
 
     # -- the catalog
 

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     dead_letter_topic: str | None = _setting(
         None, "Where messages go that can never be counted; by default `<first topic>.dead-letters`."
     )
+    receipt_topic: str | None = _setting(
+        None, "Where a receipt of each conversion is written, for example `conversions`; by default nowhere."
+    )
     group: str = _setting("scorekeeper", "The consumer group that workers join.", min_length=1)
     partitions: int = _setting(4, "Partitions of a topic that we create.", ge=1, le=10_000)
     replication: int = _setting(-1, "Replicas of a topic that we create; -1 leaves it to the broker.", ge=-1)
@@ -184,10 +187,19 @@ class Settings(BaseSettings):
         """The origins of other pages that may use the API."""
         return tuple(one.strip() for one in self.cors_origins.split(",") if one.strip())
 
+    @property
+    def own_topics(self) -> tuple[str, ...]:
+        """Those that we write to."""
+        return (self.dead_letters,) if self.receipt_topic is None else (self.dead_letters, self.receipt_topic)
+
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
         if not self.topics:
             raise ValueError("SCOREKEEPER_TOPIC names no topic; give at least one name")
+        if self.receipt_topic in (*self.topics, self.dead_letters):
+            raise ValueError(
+                "SCOREKEEPER_RECEIPT_TOPIC is another topic of ours; give it a name of its own, such as conversions"
+            )
         if self.dead_letters in self.topics:
             raise ValueError(
                 "SCOREKEEPER_DEAD_LETTER_TOPIC is also in SCOREKEEPER_TOPIC; dead letters would be counted again and "

@@ -19,9 +19,12 @@ from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
 from app.errors import InvalidSettings
+from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
 from app.stores.redis import RedisCounters
+from app.stores.redis_outbox import RedisOutbox
 from app.streams.dead_letters import LateDeadLetterTopic
+from app.streams.receipts import KafkaReceipts
 from app.streams.security import aiokafka_security
 from app.tracking import Hook, Outcome, no_hook
 from config.logging import set_up
@@ -50,6 +53,14 @@ class WorkerParts:
         self._letters = LateDeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
         self.dead_letters = _CountedLetters(self._letters)
 
+        self._receipts: KafkaReceipts | None = None
+        self.receipts: ReceiptSender | None = None
+        """None where nobody asks for receipts."""
+        if settings.receipt_topic is not None:
+            security = aiokafka_security(self.kafka)
+            self._receipts = KafkaReceipts(self.kafka.bootstrap, settings.receipt_topic, security)
+            self.receipts = ReceiptSender(self._receipts, hook)
+
     async def start(self) -> None:
         """Serve metrics, when a port for them is set. Raises InvalidSettings when it is taken."""
         port = self._settings.metrics_port
@@ -63,6 +74,16 @@ class WorkerParts:
         """The counters of the active generation, which is created when there is none."""
         generation = await self._parts.generations.ensure_active(folding_rules(self._settings), now)
         return TimedCounters(self._parts.redis, generation)
+
+    def outbox(self, store: RedisCounters) -> RedisOutbox | None:
+        """Where the store leaves receipts; None where nobody asks for any."""
+        return RedisOutbox(self._parts.redis, store.generation) if self.receipts is not None else None
+
+    async def outboxes(self) -> list[RedisOutbox]:
+        """Of every generation: one that is not shown any more may have some left, and so may one that will be."""
+        generations = self._parts.generations
+        found = [await generations.get(number) for number in await generations.numbers()]
+        return [RedisOutbox(self._parts.redis, generation) for generation in found]
 
     async def shown_generation(self) -> int | None:
         """The number of the active generation; None when Redis was emptied."""
@@ -114,6 +135,8 @@ class WorkerParts:
 
     async def close(self) -> None:
         await self._letters.close()
+        if self._receipts is not None:
+            await self._receipts.close()
         await self._parts.close()
 
 

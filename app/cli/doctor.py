@@ -128,8 +128,8 @@ async def _kafka(parts: Parts) -> list[Finding]:
 def _topics(parts: Parts) -> Iterator[Finding]:
     settings = parts.settings
     oldest = _oldest_definition(parts)
-    absent = missing(parts.topics, [*settings.topics, settings.dead_letters])
-    for name in (*settings.topics, settings.dead_letters):
+    absent = missing(parts.topics, [*settings.topics, *settings.own_topics])
+    for name in (*settings.topics, *settings.own_topics):
         if name in absent:
             yield Finding(f"topic {name}", "bad", "it does not exist", "Run `scorekeeper topics create`.")
             continue

@@ -35,7 +35,7 @@ def worker(
         if create_topics:
             await asyncio.to_thread(create_missing, parts.topics, parts.settings)
             return []
-        return await asyncio.to_thread(missing, parts.topics, [*parts.settings.topics, parts.settings.dead_letters])
+        return await asyncio.to_thread(missing, parts.topics, [*parts.settings.topics, *parts.settings.own_topics])
 
     absent = with_parts(check)
     if absent:

@@ -147,6 +147,7 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
     from app.recounting import NoDeadLetters, compare, recount
     from app.refreshing import CatalogRefresher
     from app.stores.redis import RedisCounters
+    from app.stores.redis_outbox import RedisOutbox
     from app.tracking import Counting, Tracker
 
     await schema_ready(parts)
@@ -154,9 +155,11 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
     if generation is None:
         generation = await parts.generations.create(folding_rules(parts.settings), int(time.time() * 1000))
     store = RedisCounters(parts.redis, generation)
+    outbox = RedisOutbox(parts.redis, generation) if parts.settings.receipt_topic is not None else None
+    receipts_from = await _counted_live(parts) if outbox is not None else {}
 
     async def open_counting() -> Counting:
-        return Counting(store, generation.rules)
+        return Counting(store, generation.rules, outbox, receipts_from)
 
     shown = _Shown(f"counted into generation {generation.number}")
 
@@ -198,6 +201,17 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
         "differences": len(comparison.differences),
         "shown": switch,
     }
+
+
+async def _counted_live(parts: Parts) -> dict[Position, int]:
+    """Up to where the generation that is shown has counted, and left receipts. What it counts from now on is not known
+    when the new one takes its place, so that the new one leaves receipts of that too: of one conversion the same."""
+    positions = list(await _ends(parts))
+    try:
+        found = await (await parts.counters()).checkpoints(positions)
+    except GenerationMissing:
+        return {}
+    return {position: min(own) for position, own in zip(positions, found, strict=True)}
 
 
 async def _fill_backfills(parts: Parts, tracker: Tracker, spans: Mapping[Position, tuple[int, int]]) -> None:

@@ -31,9 +31,11 @@ def create_missing(at: Topics, settings: Settings) -> list[str]:
     retention = {"retention.ms": str(int(settings.retention_days * DAY_MS))}
     wanted = {name: {**retention, "message.timestamp.type": "LogAppendTime"} for name in settings.topics}
     wanted[settings.dead_letters] = {**retention, "max.message.bytes": str(DEAD_LETTER_BYTES)}
+    if settings.receipt_topic is not None:
+        wanted[settings.receipt_topic] = retention
     created = []
     for name in missing(at, list(wanted)):
-        partitions = settings.partitions if name in settings.topics else 1
+        partitions = 1 if name == settings.dead_letters else settings.partitions
         if at.create(name, partitions, replication=settings.replication, config=wanted[name]):
             created.append(name)
     return created
@@ -84,9 +86,10 @@ def create_topics(as_json: AsJson = False) -> None:
 
 def _describe(at: Topics, settings: Settings) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    absent = missing(at, [*settings.topics, settings.dead_letters])
-    for name in (*settings.topics, settings.dead_letters):
+    absent = missing(at, [*settings.topics, *settings.own_topics])
+    for name in (*settings.topics, *settings.own_topics):
         purpose = "events" if name in settings.topics else "dead letters"
+        purpose = "receipts" if name == settings.receipt_topic else purpose
         if name in absent:
             found.append({"topic": name, "for": purpose, "partitions": 0, "messages": 0, "stamp": "it does not exist"})
             continue

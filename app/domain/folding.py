@@ -10,15 +10,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, Protocol, Self, cast
-
-import msgspec
+from typing import Final, Protocol, cast
 
 from app.domain.catalog import Catalog
+from app.domain.correcting import Correction
 from app.domain.event import Event
 from app.domain.increments import Accounting, Change, Exposure, Increments, Position, Simple, Single
 from app.domain.parsing import ParsingRules, parse_message
-from app.domain.planning import NO_PLAN, Plan, make_plan
+from app.domain.planning import Plan, make_plan
+from app.domain.receipts import Place, with_receipts
 from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
@@ -98,53 +98,12 @@ class _Tally:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Correction:
-    """A counted event is taken back, and with `restated` counted again with its new properties.
-
-    What counted once per session or visitor, and unique subjects, stay: the subject was there.
-    """
-
-    corrects: str
-    taken_back: Plan
-    restated: tuple[Plan, Event] | None
-
-    @classmethod
-    def of(cls, event: Event, corrects: str, types: TypeIndex, folder: Folder) -> Self:
-        before = folder.plan(types.matching(event), event)
-        if event.restated is None:
-            return cls(corrects, before, None)
-        restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
-        return cls(corrects, before, (folder.plan(types.matching(restated), restated), restated))
-
-    @property
-    def has_parts(self) -> bool:
-        return bool(self.taken_back.parts) or (self.restated is not None and bool(self.restated[0].parts))
-
-    @property
-    def backfills(self) -> Mapping[str, _Correction]:
-        """By name, what the correction is to each backfill."""
-        before = dict(self.taken_back.backfills)
-        after = dict(self.restated[0].backfills) if self.restated is not None else {}
-        return {
-            name: _Correction(
-                self.corrects,
-                before.get(name, NO_PLAN),
-                (after.get(name, NO_PLAN), self.restated[1]) if self.restated is not None else None,
-            )
-            for name in (*before, *after)
-        }
-
-    def changes(self, event: Event) -> tuple[Change, ...]:
-        taken_back = self.taken_back.reversal(event)
-        return (taken_back,) if self.restated is None else (taken_back, self.restated[0].change(self.restated[1]))
-
-
 class Folder:
     """Folds batches with one catalog. Keeps plans (which counters matched definitions move) between batches."""
 
-    def __init__(self, catalog: Catalog, rules: FoldingRules) -> None:
+    def __init__(self, catalog: Catalog, rules: FoldingRules, *, with_receipts: bool = False) -> None:
         self.catalog = catalog
+        self._with_receipts = with_receipts
         self._rules = rules
         self._plans: dict[tuple[int, ...], Plan] = {}
         self.last: dict[str, int] = {}
@@ -158,11 +117,13 @@ class Folder:
         next_offset: int,
         watermark: int,
         backfills: Mapping[str, int] = NO_BACKFILLS,
+        receipts_from: int = 0,
     ) -> tuple[list[Increments], list[DeadLetter]]:
         """The increments of each stripe and the dead letters of the records at or beyond the stripe's checkpoint.
 
         `checkpoints` has one entry a stripe. `backfills`: the checkpoints of those that are to be folded too; their
-        increments follow those of the stripes. Raises nothing because of what a record holds.
+        increments follow those of the stripes. `receipts_from`: the offset from which on there are receipts, where any
+        are asked for. Raises nothing because of what a record holds.
         """
         increments = [
             Increments(position, stripe, expected, max(expected, next_offset), watermark)
@@ -175,6 +136,7 @@ class Folder:
             for name, expected in backfills.items()
         }
         batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())))
+        batch.receipts_from = receipts_from if self._with_receipts else None
         batch.add_all(records)
         batch.close()
         return [*increments, *own.values()], batch.dead_letters
@@ -209,6 +171,7 @@ class _Batch:
         self._projects = folder.catalog.projects
         self._increments = increments
         self._lowest = lowest
+        self.receipts_from: int | None = None
         self._tallies: dict[str, _Tally] = {}
         self._backfills = {name: _Target(own) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
@@ -251,7 +214,7 @@ class _Batch:
             tally.unmatched += is_new
             return
         if event.corrects is not None:
-            self._correct(tally, event, _Correction.of(event, event.corrects, types, self._folder), record.offset)
+            self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.plan), record, index)
             return
         feeds = types.matching(event)
         if not feeds:
@@ -264,7 +227,14 @@ class _Batch:
                 accounting = _accounting(target, event)
                 accounting.duplicate += not self._grow(target, own, event)
         if is_new:
-            self._count(tally, event, plan)
+            self._count(tally, event, plan, self._place(record, event, index))
+
+    def _place(self, record: Record, event: Event, index: int | None) -> Place | None:
+        """Where the event lies, for its receipts; None where there are none."""
+        if self.receipts_from is None or record.offset < self.receipts_from:
+            return None
+        epoch = event.received_at // self._rules.window_ms
+        return Place(self._increments[0].position, record.offset, index, epoch)
 
     def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
         """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
@@ -284,13 +254,13 @@ class _Batch:
         self._tallies[project] = tally
         return tally
 
-    def _count(self, tally: _Tally, event: Event, plan: Plan) -> None:
+    def _count(self, tally: _Tally, event: Event, plan: Plan, place: Place | None) -> None:
         if not plan.parts:
             tally.unmatched += 1
-        elif not self._grow(tally.target, plan, event):
+        elif not self._grow(tally.target, plan, event, place):
             tally.duplicate += 1
 
-    def _grow(self, target: _Target, plan: Plan, event: Event) -> bool:
+    def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
         """Whether the event's id is new in this batch; what came before is left to the store."""
         epoch = event.received_at // self._rules.window_ms
         increments = target.increments
@@ -305,8 +275,10 @@ class _Batch:
             whose = increments.backfill + owner
             if occurred_at >= told.get(whose, 0) + LAST_PRECISION_MS:
                 increments.last[owner] = told[whose] = occurred_at
-        if not plan.is_simple or (event.experiments is not None and not increments.backfill):
-            increments.singles.append(self._single(increments, event, epoch, identity, (plan.change(event),)))
+        is_tested = event.experiments is not None and not increments.backfill
+        if is_tested or place is not None or not plan.is_simple:
+            change = with_receipts(event, plan.change(event), place)
+            increments.singles.append(self._single(increments, event, epoch, identity, (change,)))
             return True
         key = (id(plan), epoch)
         known = target.simple.get(key)
@@ -319,26 +291,26 @@ class _Batch:
             known[1].hashes.append(identity)
         return True
 
-    def _correct(self, tally: _Tally, event: Event, correction: _Correction, offset: int) -> None:
+    def _correct(self, tally: _Tally, event: Event, correction: Correction, record: Record, index: int | None) -> None:
         """Each once, in each counting, where the original was counted in it."""
         for name, own in correction.backfills.items():
             target = self._backfills.get(name)
-            if target is not None and own.has_parts and offset >= target.increments.expected:
+            if target is not None and own.has_parts and record.offset >= target.increments.expected:
                 _accounting(target, event)
-                self._take_back(target.increments, event, own)
-        if offset < tally.lowest:
+                self._take_back(target.increments, event, own, None)
+        if record.offset < tally.lowest:
             return
         if correction.has_parts:
-            self._take_back(tally.target.increments, event, correction)
+            self._take_back(tally.target.increments, event, correction, self._place(record, event, index))
         else:
             tally.unmatched += 1
 
-    def _take_back(self, increments: Increments, event: Event, correction: _Correction) -> None:
+    def _take_back(self, increments: Increments, event: Event, correction: Correction, place: Place | None) -> None:
         hash64, project, corrects = self._rules.hash, event.project, correction.corrects
         kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
         once = hash64(project, "\0correction", corrects, *kind)
         epoch = event.received_at // self._rules.window_ms
-        changes, original = correction.changes(event), hash64(project, corrects)
+        changes, original = correction.changes(event, place), hash64(project, corrects)
         increments.singles.append(self._single(increments, event, epoch, once, changes, requires=original))
 
     def _single(

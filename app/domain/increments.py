@@ -56,7 +56,21 @@ class Part:
     uniques: tuple[tuple[str, tuple[Counter, ...]], ...] = ()
     """(seen set, counters): where the part counts, these grow the first time that the subject is seen in the set."""
     conversion_goal: str = ""
-    """Where the part counts, it counts for the experiments of its event too, under this id; empty: it does not."""
+    """Where the part counts, it is a conversion of this conversion goal: it counts for the experiments of its event,
+    and has a receipt. Empty: it only moves counters."""
+    metric: str = ""
+    revision: int = 0
+    """The catalog revision that brought the conversion goal's version."""
+    goals: tuple[str, ...] = ()
+    """The goals that the conversion counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is written out where a part counts: its id, and the message's value."""
+
+    id: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,8 @@ class Change:
     parts: tuple[Part, ...]
     values: tuple[tuple[int, int] | None, ...]
     sign: int = 1
+    receipts: tuple[Receipt | None, ...] = ()
+    """One a part; none at all where nobody asks for receipts."""
 
 
 Assignment: TypeAlias = tuple[str, str]

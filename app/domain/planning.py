@@ -89,6 +89,7 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
         counted: list[Counter] = []
         valued: list[Counter] = []
         uniques: list[tuple[str, tuple[Counter, ...]]] = []
+        reached: list[str] = []
         if feed.counts_itself:
             owners.append(fields.conversion_goal_owner(definition.id))
             own = valued if definition.value_property else counted
@@ -97,6 +98,7 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
             if not _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 continue
             owners.append(fields.goal_owner(goal.id))
+            reached.append(goal.id)
             counters = _goal_counters(goal, occurred_at, occurred, "n")
             if goal.aggregation is Aggregation.UNIQUE:
                 suffix = counters[0][1][1:]
@@ -108,9 +110,21 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
         for goal in feed.denominators:
             if _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 counted.extend(_goal_counters(goal, occurred_at, occurred, "d"))
+                reached.append(goal.id)
+        for backfill in feed.backfills.values():
+            filled = (*backfill.goals, *backfill.denominators)
+            reached += [g.id for g in filled if _goal_counts(g, occurred, received, (occurred_at, received_at))]
         if feed.counts_itself or counted or valued or uniques:
             ident = definition.id if feed.counts_itself else ""
-            parts.append(Part(tuple(counted), tuple(valued), _guard(definition), tuple(uniques), ident))
+            parts.append(
+                Part(
+                    *(tuple(counted), tuple(valued), _guard(definition), tuple(uniques)),
+                    conversion_goal=ident,
+                    metric=definition.metric,
+                    revision=definition.revision,
+                    goals=tuple(dict.fromkeys(reached)),
+                )
+            )
             value_paths.append(definition.value_property)
     backfills = _backfill_plans(feeds, occurred_at, received_at)
     for _, plan in backfills:

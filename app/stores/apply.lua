@@ -40,6 +40,7 @@ local function check(name, kind)
   end
 end
 local sound, bad = pcall(function()
+  check('out:' .. checkpoint_field, 'stream'); check('outs', 'set')
   check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
   for i = 1, #counters do check(counters[i][1], 'hash') end
   for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
@@ -144,11 +145,15 @@ end
 
 --@experiments.lua
 
-local function change(sign, indexes, values, whose, assignments)
+-- An outbox of a position: what is to be told of conversions, taken out when it was sent.
+local outbox, told = prefix .. 'out:' .. checkpoint_field, {}
+
+local function change(sign, indexes, values, receipts, whose, assignments)
   for i = 1, #indexes do
     local counts, valued, guard, uniques, goal = unpack(parts[indexes[i]])
     if assignments and goal then count_for(assignments, sign, goal, guard, values[i], whose) end
     if not guard or (whose[guard[2]] and is_added(guard[1], whose[guard[2]])) then
+      if receipts and receipts[i] then told[#told + 1] = receipts[i] end
       for j = 1, #counts do
         local index = counts[j]
         grow[index] = (grow[index] or 0) + sign
@@ -200,7 +205,10 @@ local function count_all()
     if is_due and (not member or is_first(epoch, member)) then
       count_events(project, 1)
       local whose = {session, subject}
-      for j = 1, #changes do change(changes[j][1], changes[j][2], changes[j][3], whose, assignments) end
+      for j = 1, #changes do
+        local sign, indexes, values, receipts = unpack(changes[j])
+        change(sign, indexes, values, receipts, whose, assignments)
+      end
     else
       count_duplicates(project, 1)
     end
@@ -235,9 +243,11 @@ local function write_all()
     local key = prefix .. last[i][1]
     if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then newest[key] = last[i][2] end
   end
-  -- From here on nothing can be refused: the types are known, and these values are set, not grown.
+  -- From here on nothing can be refused: the types are known, and these values are set or added, not grown.
   for key, at in pairs(newest) do call('HSET', key, 'last', text(at)) end
   set_experiments(moments)
+  for i = 1, #told do call('XADD', outbox, '*', told[i][1], told[i][2]) end
+  if #told > 0 then call('SADD', prefix .. 'outs', checkpoint_field) end
   for _, set in pairs(sets) do
     if #set.added > 0 then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
   end

@@ -13,6 +13,7 @@ Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, s
   l:<book>, l:<book>:<i>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
   s:<set>, s:<set>:<i>    a seen set: its size and number of buckets; its buckets
   f:<backfill>:<key>      the same keys of a backfill, see app/domain/backfill.py; `state` says how far it is
+  out:<position>, outs    stream: receipts of conversions that are not sent yet; set: the positions that ever had some
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
 """
 

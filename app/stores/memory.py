@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.fields import in_backfill
 from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
-from app.ports import Reading
+from app.ports import LeftReceipt, Reading, Receipt
 from app.stores.memory_experiments import MemoryExperiments
 
 
@@ -25,6 +25,8 @@ class _Stripe:
         self.accounting: dict[str, int] = defaultdict(int)
         self.projects: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.experiments = MemoryExperiments(self.counters, self._is_added)
+        self.outboxes: dict[str, dict[str, Receipt]] = defaultdict(dict)
+        self._entries = 0
 
     def apply(self, increments: Increments) -> Applied:
         name = increments.position.name
@@ -48,7 +50,7 @@ class _Stripe:
                 continue
             counted[single.project] += 1
             for change in single.changes:
-                self._change(single, change)
+                self._change(single, change, self.outboxes[name])
         for owner, at in increments.last.items():
             self.counters[owner]["last"] = max(self.counters[owner]["last"], at)
         self._account(increments, counted, duplicate)
@@ -69,8 +71,8 @@ class _Stripe:
         members.add(member)
         return True
 
-    def _change(self, single: Single, change: Change) -> None:
-        for part, value in zip(change.parts, change.values, strict=True):
+    def _change(self, single: Single, change: Change, outbox: dict[str, Receipt]) -> None:
+        for place, (part, value) in enumerate(zip(change.parts, change.values, strict=True)):
             if part.conversion_goal:
                 self.experiments.count(single, part, value, change.sign)
             if part.guard is not None:
@@ -78,6 +80,10 @@ class _Stripe:
                 who = single.session if whose is Whose.SESSION else single.subject
                 if who is None or not self._is_added(seen_set, who):
                     continue
+            receipt = change.receipts[place] if change.receipts else None
+            if receipt is not None:
+                self._entries += 1
+                outbox[str(self._entries)] = receipt
             for owner, field in part.counted:
                 self.counters[owner][field] += change.sign
             for owner, field in part.valued:
@@ -152,6 +158,17 @@ class MemoryCounters:
         del stripe
         self._backfill_states[name].update(state)
         return dict(self._backfill_states[name])
+
+    async def left_receipts(self, position: str, limit: int) -> Sequence[LeftReceipt]:
+        return [
+            LeftReceipt(number, entry, receipt)
+            for number, stripe in enumerate(self._stripes)
+            for entry, receipt in list(stripe.outboxes[position].items())[:limit]
+        ]
+
+    async def forget_receipts(self, position: str, receipts: Sequence[LeftReceipt]) -> None:
+        for one in receipts:
+            self._stripes[one.stripe].outboxes[position].pop(one.entry, None)
 
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
         owners = [

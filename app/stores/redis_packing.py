@@ -9,7 +9,8 @@
  last [[owner, ms]…],
  experiments false | [[most experiments, most variants], [[id, key, project's key]…], [[experiment, variant]…],
    [[variant, subject|false, ms]…]]]
-change = [sign, [part…], [value…]]; a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
+change = [sign, [part…], [value…], [[receipt's id, its body]|false…]|false]
+a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
 
 Projects, counters, parts, experiments and variants are named by their index from 1; hashes are decimal text: a Lua
 number would lose bits.
@@ -23,7 +24,7 @@ import msgpack
 
 from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS
 from app.domain.fields import experiment_id
-from app.domain.increments import Counter, Exposure, Increments, Part, Whose
+from app.domain.increments import Change, Counter, Exposure, Increments, Part, Whose
 from app.stores.memory import accounting_fields
 
 
@@ -104,7 +105,7 @@ def pack(increments: Increments) -> bytes:
             _text(s.requires),
             _text(s.session),
             _text(s.subject),
-            [[c.sign, parts.of(c.parts), [value or False for value in c.values]] for c in s.changes],
+            [_change(c, parts) for c in s.changes],
             [experiments.of(s.project, *assignment) for assignment in s.assignments] or False,
         ]
         for s in increments.singles
@@ -126,6 +127,11 @@ def pack(increments: Increments) -> bytes:
         ]
     )
     return packed
+
+
+def _change(change: Change, parts: _Parts) -> list[object]:
+    receipts = [[one.id, one.body.decode()] if one is not None else False for one in change.receipts]
+    return [change.sign, parts.of(change.parts), [value or False for value in change.values], receipts or False]
 
 
 def _text(number: int | None) -> str | bool:

@@ -11,7 +11,9 @@ from app.domain.folding import DeadLetter
 from app.domain.history import DefinitionVersion
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
+from app.ports import LeftReceipt, Receipt
 from app.proving import FixedCatalog
+from app.receipting import ReceiptSender
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Hook, Tracker, no_hook
 from tests.builders import NOW, RULES, LogRecord, catalog, version
@@ -102,6 +104,12 @@ class FlakyCounters:
     async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
         return await self.inner.note_backfill(name, stripe, state)
 
+    async def left_receipts(self, position: str, limit: int) -> Sequence[LeftReceipt]:
+        return await self.inner.left_receipts(position, limit)
+
+    async def forget_receipts(self, position: str, receipts: Sequence[LeftReceipt]) -> None:
+        await self.inner.forget_receipts(position, receipts)
+
     async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
         fault = next(self.faults, "")
         if fault == "before":
@@ -144,12 +152,34 @@ class Letters:
         return [one for one in poison if one not in told]
 
 
-class World:
-    """A log, its counters and its dead letters; trackers come and go."""
+@dataclass(slots=True)
+class KeptReceipts:
+    """Implements ReceiptTopic. `failures`: how many sends fail first, half-way."""
 
-    def __init__(self, log: Log, faults: Sequence[str] = (), letters: Letters | None = None) -> None:
+    failures: int = 0
+    sent: list[Receipt] = field(default_factory=list)
+
+    async def send(self, receipts: Sequence[Receipt]) -> None:
+        if self.failures:
+            self.failures -= 1
+            self.sent += receipts[: len(receipts) // 2]
+            raise StoreUnavailable("the topic of receipts", "not writable")
+        self.sent += receipts
+
+
+class World:
+    """A log, its counters, its dead letters and, with `receipts`, those; trackers come and go."""
+
+    def __init__(
+        self,
+        log: Log,
+        faults: Sequence[str] = (),
+        letters: Letters | None = None,
+        receipts: KeptReceipts | None = None,
+    ) -> None:
         self.log = log
         self.letters = letters or Letters()
+        self.receipts = receipts
         self.store = FlakyCounters(MemoryCounters(), iter(faults))
         self._catalog = FixedCatalog(traffic_catalog())
 
@@ -158,7 +188,7 @@ class World:
         return self.store.inner
 
     async def _open(self) -> Counting:
-        return Counting(self.store, RULES)
+        return Counting(self.store, RULES, self.store if self.receipts is not None else None)
 
     async def _reopen(self) -> Counting:
         # What a worker does when its generation is missing: it begins a new one.
@@ -174,7 +204,14 @@ class World:
             opened += 1
             return await (self._open() if opened == 1 else self._reopen())
 
-        return Tracker(open_counting, self._catalog, self.letters, hook=hook, retry_wait_seconds=0.001)
+        sender = ReceiptSender(self.receipts, hook) if self.receipts is not None else None
+        return Tracker(open_counting, self._catalog, self.letters, receipts=sender, hook=hook, retry_wait_seconds=0.001)
+
+    async def send_what_is_left(self) -> None:
+        """What a worker does again and again, whatever comes."""
+        if self.receipts is not None:
+            for position in self.log:
+                await ReceiptSender(self.receipts).send(self.store, position)
 
     async def read(self, tracker: Tracker, size: int = 20) -> None:
         """Read the whole log in batches of `size`, as the consumer does: from the checkpoints, and where it is told."""

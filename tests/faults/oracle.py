@@ -50,6 +50,14 @@ class Figures:
     micros: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """`event` is the id of the event that counted, None where it has none."""
+
+    event: str | None
+    micros: int
+
+
 @dataclass(slots=True)
 class Tested:
     """What one experiment has to show, per variant."""
@@ -74,6 +82,8 @@ class Answer:
     """By reason, over all partitions."""
     received: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     """Per partition."""
+    conversions: dict[str, list[Conversion]] = field(default_factory=lambda: defaultdict(list))
+    """Each one, by conversion goal."""
     experiments: dict[tuple[str, str], Tested] = field(default_factory=lambda: defaultdict(Tested))
     """By (project, experiment)."""
 
@@ -212,6 +222,7 @@ def _count(
     own = answer.conversion_goals[definition.id]
     own.conversions += 1
     own.micros += micros
+    answer.conversions[definition.id].append(Conversion(event.get("id") or None, micros))
     for goal in goals:
         if goal.body["metric"] != definition.body["metric"] or not _is_in_time(event["timestamp"], goal):
             continue

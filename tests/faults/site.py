@@ -26,7 +26,7 @@ from app.stores.sql import SqlDefinitions
 from app.streams.topics import Topics
 from tests.end_to_end.processes import eventually
 from tests.faults.comparing import differences
-from tests.faults.oracle import Definition, Message, count
+from tests.faults.oracle import Answer, Definition, Message, count
 from tests.faults.poison import POISON
 from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
 from tests.servers.redises import RedisClusterServers, RedisServer
@@ -259,9 +259,16 @@ class Site:
 
     def log(self) -> list[Message]:
         """Everything that the log holds now."""
+        return self.read_all(self.topic, self.ends())
+
+    def read_all(self, topic: str, ends: dict[int, tuple[int, int]] | None = None) -> list[Message]:
+        """Everything that a topic holds now."""
+        if ends is None:
+            (found,) = self.topics.describe([topic])
+            ends = {position.partition: own for position, own in self.topics.ends(found.positions()).items()}
         consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
         try:
-            return _read(consumer, self.topic, self.ends())
+            return _read(consumer, topic, ends)
         finally:
             consumer.close()
 
@@ -289,20 +296,24 @@ class Site:
         self, log: Sequence[Message] | None = None, poison: Mapping[bytes | None, str] = POISON
     ) -> list[str]:
         """Between Redis and the raw log; and each poisoned message that has no dead letter."""
-        history = self.definitions.history()
-        versions = [
-            Definition(v.kind, v.id, v.project, v.effective_from, v.effective_until, v.created_at, v.body)
-            for v in history.versions
-        ]
         messages = self.log() if log is None else log
-        answer = count(messages, {one.key: one.created_at for one in history.projects}, versions, poison)
-        found = differences(self.hashes(), answer, {version.id: version.kind for version in versions})
+        kinds = {version.id: version.kind for version in self.definitions.history().versions}
+        found = differences(self.hashes(), self.answer(messages, poison), kinds)
         letters = self.dead_letter_offsets()
         for message in messages:
             reason = poison.get(message.value)
             if reason is not None and (message.partition, message.offset, reason) not in letters:
                 found.append(f"no dead letter for {message.partition}/{message.offset} ({reason})")
         return found
+
+    def answer(self, log: Sequence[Message], poison: Mapping[bytes | None, str] = POISON) -> Answer:
+        """What the oracle says of this log, with the definitions' history."""
+        history = self.definitions.history()
+        versions = [
+            Definition(v.kind, v.id, v.project, v.effective_from, v.effective_until, v.created_at, v.body)
+            for v in history.versions
+        ]
+        return count(log, {one.key: one.created_at for one in history.projects}, versions, poison)
 
     def stop(self) -> None:
         for worker in self.workers:

@@ -1,0 +1,60 @@
+"""Receipts on their way out: from the store's outbox to the topic, at least once, each with an id to tell repeats by.
+
+Which events are duplicates is known by the store alone, so it writes a receipt into its outbox in the same atomic step
+as the conversion. Here the outbox is sent, and only then emptied, entry by entry: whoever dies in between, the next one
+sends again what is left, and two that send at once lose nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.domain.increments import Position, Receipt
+from app.hooks import Hook, no_hook
+from app.ports import LeftReceipt
+
+SENT_AT_ONCE = 1_000
+
+
+class Outbox(Protocol):
+    """The store's side. Coroutines that may be repeated; raise StoreUnavailable."""
+
+    async def left_receipts(self, position: str, limit: int) -> Sequence[LeftReceipt]:
+        """The oldest that are not forgotten, at most `limit` of each stripe."""
+        ...
+
+    async def forget_receipts(self, position: str, receipts: Sequence[LeftReceipt]) -> None: ...
+
+
+class ReceiptTopic(Protocol):
+    async def send(self, receipts: Sequence[Receipt]) -> None:
+        """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
+        ...
+
+
+class ReceiptSender:
+    """Sends what outboxes hold, one position at a time."""
+
+    def __init__(self, topic: ReceiptTopic, hook: Hook = no_hook) -> None:
+        self._topic = topic
+        self._hook = hook
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def send(self, outbox: Outbox, position: Position | str) -> int:
+        """Send and forget all that the outbox holds of the position; returns how many. Raises StoreUnavailable, and
+        may be repeated then: what was sent before is forgotten."""
+        name = position.name if isinstance(position, Position) else position
+        sent = 0
+        async with self._locks[name]:
+            while left := await outbox.left_receipts(name, SENT_AT_ONCE):
+                self._hook("receipts")
+                await self._topic.send([one.receipt for one in left])
+                self._hook("receipts_sent")
+                await outbox.forget_receipts(name, left)
+                sent += len(left)
+                if len(left) < SENT_AT_ONCE:
+                    break
+        return sent

@@ -1,0 +1,78 @@
+"""Receipts on real parts: whatever dies, a reader who keeps one of each id sees every conversion exactly once."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+
+import pytest
+
+from tests.end_to_end.processes import eventually
+from tests.faults.receipts import receipt_differences
+from tests.faults.site import MakeSite, Site
+from tests.faults.traffic import CONVERSION_GOALS, PROJECTS
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+GUARDED = {
+    f"{project}-cg-{number}"
+    for project in PROJECTS
+    for number, body in enumerate(CONVERSION_GOALS)
+    if body.get("counting", "every_event") != "every_event"
+}
+
+
+def site_with_receipts(make_site: MakeSite, seed: int) -> tuple[Site, str]:
+    topic = f"receipts-{uuid.uuid4().hex[:12]}"
+    site = make_site(seed=seed, SCOREKEEPER_RECEIPT_TOPIC=topic)
+    site.topics.create(topic, 2)
+    return site, topic
+
+
+def wait_until_sent(site: Site) -> None:
+    site.wait_until_counted(60)
+
+    def is_empty() -> bool:
+        return not any(site.redis.xlen(key) for key in site.redis.scan_iter(match="{sk:*}:out:*", count=1000))
+
+    eventually(is_empty, 40, "empty outboxes")
+
+
+def test_kills_at_any_step_lose_no_receipt(make_site: MakeSite) -> None:
+    site, topic = site_with_receipts(make_site, 61)
+    site.publish(400)
+    for step, time in (("receipts", "0"), ("receipts_sent", "1"), ("applied", "2")):
+        crashing = site.start_worker("tests.faults.crashing_worker", step, time)
+        assert site.wait_until_ended(crashing) == -signal.SIGKILL
+    site.start_workers(2)
+    site.publish(300)
+    site.running()[0].kill()
+    site.start_worker()
+    site.publish(300)
+    wait_until_sent(site)
+    log = site.log()
+    bodies = [message.value or b"" for message in site.read_all(topic)]
+    assert receipt_differences(bodies, site.answer(log), GUARDED) == []
+    assert site.differences(log) == []
+
+
+def test_what_is_left_is_sent_although_nothing_more_is_published_and_counting_again_repeats_the_same(
+    make_site: MakeSite,
+) -> None:
+    site, topic = site_with_receipts(make_site, 62)
+    site.publish(300)
+    crashing = site.start_worker("tests.faults.crashing_worker", "receipts", "3")
+    assert site.wait_until_ended(crashing) == -signal.SIGKILL
+    left = sum(site.redis.xlen(key) for key in site.redis.scan_iter(match="{sk:*}:out:*", count=1000))
+    assert left > 0
+    site.start_worker()
+    wait_until_sent(site)
+    log = site.log()
+    once = [message.value or b"" for message in site.read_all(topic)]
+    assert receipt_differences(once, site.answer(log), GUARDED) == []
+
+    site.redis.flushall()
+    eventually(lambda: len(site.read_all(topic)) >= 2 * len(set(once)), 60, "all receipts again")
+    wait_until_sent(site)
+    again = [message.value or b"" for message in site.read_all(topic)]
+    assert receipt_differences(again, site.answer(log), GUARDED) == []
