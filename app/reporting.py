@@ -35,9 +35,11 @@ from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
 from app.pacing import Chosen, Paces
 from app.patience import within
 from app.ports import CounterReader, DefinitionStore, Reading
+from app.sharing import SharedLooks
 
 PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
+_KEPT_GOALS = 20_000
 _SPARK_HOURS = 24
 _SHOWN_CHANGES = 100
 
@@ -86,10 +88,13 @@ class Reporter:
         self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
         self._backfills: dict[tuple[str, int], str | None] = {}
         self._paces = Paces(definitions, counters)
+        self._looks: SharedLooks[Report] = SharedLooks()
+        self._compiled: dict[tuple[object, ...], Goal | None] = {}
 
     async def list_goals(self, project: str, now: int) -> Report:
         """The project's goals, oldest first."""
-        return await self._or_stale(("goals", project), lambda: self._list_goals(project, now, None))
+        key = ("goals", project)
+        return await self._looks.ask(project, lambda: self._or_stale(key, lambda: self._list_goals(project, now, None)))
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""
@@ -124,7 +129,7 @@ class Reporter:
         owner, versions = await asyncio.to_thread(self._definitions.current, project, "goal")
         if only is not None:
             versions = [await asyncio.to_thread(self._definitions.get, project, "goal", only)]
-        goals = [(version, _compile(version, owner)) for version in versions]
+        goals = [(version, self._goal_of(version, owner)) for version in versions]
         paces = await self._paces.choose(project, [goal for _, goal in goals if goal is not None], now)
         backfills = {version.id: await self._backfill(version) for version in versions}
         asked = _Asked()
@@ -159,6 +164,14 @@ class Reporter:
                 item["periods"] = _periods(counters, goal)
             items.append(item)
         return _report(items, reading)
+
+    def _goal_of(self, version: DefinitionVersion, project: Project) -> Goal | None:
+        key = (project.key, project.time_zone, version.id, version.revision, version.effective_from)
+        if key not in self._compiled:
+            if len(self._compiled) >= _KEPT_GOALS:
+                self._compiled.clear()
+            self._compiled[key] = _compile(version, project)
+        return self._compiled[key]
 
     async def _backfill(self, version: DefinitionVersion) -> str | None:
         """The name of the backfill that the goal is shown from."""

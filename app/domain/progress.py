@@ -96,14 +96,8 @@ def measure(
     watermark = starts_at if fresh_as_of is None else fresh_as_of
     moment = now if _is_budget(goal) else min(now, watermark)
     measured_at = min(max(moment, starts_at), ends_at + 1)
-    line = _Line(
-        start=_fraction(goal.start_value),
-        target=_fraction(goal.target),
-        current=_current(goal, counts),
-        share=pace.share(starts_at, measured_at, ends_at + 1),
-        elapsed=measured_at - starts_at,
-        length=ends_at + 1 - starts_at,
-    )
+    share = pace.share(starts_at, measured_at, ends_at + 1)
+    line = _line(goal, counts, share, elapsed=measured_at - starts_at, length=ends_at + 1 - starts_at)
     is_over = min(now, watermark) > goal.ends_at
     status = _status(goal, line, thresholds, is_over=is_over)
     is_early = line.elapsed < _fraction(thresholds.grace) * line.length
@@ -167,21 +161,29 @@ class _Line:
     """Of the way, expected by the moment of measurement."""
     elapsed: int
     length: int
+    way: Fraction
+    """From start to target."""
+    gained: Fraction
+    wanted: Fraction
+    """What should be gained by now."""
 
     @property
     def expected(self) -> Fraction:
-        return self.start + (self.target - self.start) * self.share
+        return self.start + self.wanted
 
-    @property
-    def gained(self) -> Fraction:
-        return self.current - self.start
+
+def _line(goal: Goal, counts: Counts, share: Fraction, *, elapsed: int, length: int) -> _Line:
+    start, target, current = _fraction(goal.start_value), _fraction(goal.target), _current(goal, counts)
+    way = target - start if start else target
+    gained = current - start if start else current
+    return _Line(start, target, current, share, elapsed, length, way, gained, way * share)
 
 
 def _current(goal: Goal, counts: Counts) -> Fraction:
     if goal.aggregation is Aggregation.RATE:
         return Fraction(100 * counts.count, counts.denominator) if counts.denominator else Fraction(0)
     counted = counts.value if goal.aggregation is Aggregation.SUM else counts.count
-    return _fraction(goal.start_value) + _fraction(counted)
+    return _fraction(goal.start_value) + _fraction(counted) if goal.start_value else _fraction(counted)
 
 
 def _is_budget(goal: Goal) -> bool:
@@ -219,7 +221,7 @@ def _pace_ratio(goal: Goal, line: _Line) -> tuple[Fraction, Fraction]:
     if goal.aggregation is Aggregation.RATE:
         have, wanted = line.current, line.target
     else:
-        have, wanted = line.gained, line.expected - line.start
+        have, wanted = line.gained, line.wanted
     if _is_budget(goal):
         return wanted, have
     return (have, wanted) if goal.direction is Direction.AT_LEAST else (-have, -wanted)
@@ -232,18 +234,17 @@ def _project(goal: Goal, line: _Line) -> tuple[Decimal | None, int | None]:
     if not line.share or not line.elapsed:
         return None, None
     projected = line.start + line.gained / line.share
-    way = line.target - line.start
-    if not line.gained or way / line.gained < 0:
+    ways = line.way / line.gained if line.gained else None
+    if ways is None or ways < 0:
         return _rounded(projected), None
-    after = int(way / line.gained * line.elapsed)
+    after = int(ways * line.elapsed)
     return _rounded(projected), after if after < _FURTHEST_MS else None
 
 
 def _share_of_way(goal: Goal, line: _Line) -> Decimal:
-    way = line.target - line.start
-    if not way:
+    if not line.way:
         return Decimal(1) if _is_reached(goal, line) else Decimal(0)
-    return max(_rounded(line.gained / way), Decimal(0))
+    return max(_rounded(line.gained / line.way), Decimal(0))
 
 
 def _period(goal: Goal, now: int) -> tuple[int, int]:
@@ -259,4 +260,6 @@ def _fraction(value: Decimal | int) -> Fraction:
 
 def _rounded(value: Fraction) -> Decimal:
     """To six decimals, half to even."""
+    if value.denominator == 1:
+        return Decimal(value.numerator)
     return Decimal(round(value * fields.MICRO)) / fields.MICRO

@@ -1,0 +1,43 @@
+"""Sharing: whoever asks while the same is being looked up gets the answer of the next look, never of an earlier one.
+
+So that an answer is never older than its question, and a crowd of readers costs no more than two at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SharedLooks(Generic[T]):
+    """One look at a time for each key. Lives in one event loop."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[T]] = {}
+        self._next: dict[str, asyncio.Task[T]] = {}
+
+    async def ask(self, key: str, look: Callable[[], Awaitable[T]]) -> T:
+        """The answer of a look that begins after this call; raises what it raises. Who is cancelled stops nobody."""
+        waiting = self._next.get(key)
+        if waiting is None:
+            waiting = self._next[key] = asyncio.create_task(self._look(key, look, self._running.get(key)))
+            waiting.add_done_callback(_retrieve)
+        return await asyncio.shield(waiting)
+
+    async def _look(self, key: str, look: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running[key] = self._next.pop(key)
+        try:
+            return await look()
+        finally:
+            del self._running[key]
+
+
+def _retrieve(look: asyncio.Task[T]) -> None:
+    # Nobody may be left who wants to know what went wrong.
+    if not look.cancelled():
+        look.exception()

@@ -1,0 +1,78 @@
+"""Readers share looks, and none gets an answer that is older than its question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.sharing import SharedLooks
+
+
+def gated() -> tuple[asyncio.Event, list[int], Callable[[], Awaitable[int]]]:
+    """A look that waits at a gate and answers its number."""
+    gate, begun = asyncio.Event(), list[int]()
+
+    async def look() -> int:
+        begun.append(len(begun))
+        number = begun[-1]
+        await gate.wait()
+        return number
+
+    return gate, begun, look
+
+
+async def settle() -> None:
+    """Let every task run up to where it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_who_asks_during_a_look_shares_the_next_one() -> None:
+    looks = SharedLooks[int]()
+    gate, begun, look = gated()
+    first = asyncio.create_task(looks.ask("p", look))
+    await settle()
+    others = [asyncio.create_task(looks.ask("p", look)) for _ in range(5)]
+    await settle()
+    gate.set()
+    assert await first == 0
+    assert await asyncio.gather(*others) == [1] * 5
+    assert begun == [0, 1]
+
+
+async def test_different_keys_do_not_wait_for_each_other() -> None:
+    looks = SharedLooks[int]()
+    gate, begun, look = gated()
+    tasks = [asyncio.create_task(looks.ask(key, look)) for key in "ab"]
+    await settle()
+    assert len(begun) == 2
+    gate.set()
+    assert sorted(await asyncio.gather(*tasks)) == [0, 1]
+
+
+async def test_an_error_is_everybodys_and_the_next_look_is_new() -> None:
+    looks = SharedLooks[int]()
+
+    async def fail() -> int:
+        raise ValueError("away")
+
+    async def answer() -> int:
+        return 7
+
+    tasks = [asyncio.create_task(looks.ask("p", fail)) for _ in range(2)]
+    assert [type(found) for found in await asyncio.gather(*tasks, return_exceptions=True)] == [ValueError] * 2
+    assert await looks.ask("p", answer) == 7
+
+
+async def test_who_is_cancelled_stops_nobody() -> None:
+    looks = SharedLooks[int]()
+    gate, _begun, look = gated()
+    gone, other = (asyncio.create_task(looks.ask("p", look)) for _ in range(2))
+    await settle()
+    gone.cancel()
+    gate.set()
+    assert await other == 0
+    with pytest.raises(asyncio.CancelledError):
+        await gone
