@@ -1,0 +1,109 @@
+"""Laws that hold for any events: an edit and its undo leave no trace, and a goal's points add up to what it shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.catalog import Catalog, build_catalog
+from app.domain.fields import exact_value
+from app.domain.history import DefinitionHistory, DefinitionVersion, Project
+from app.proving import FixedCatalog
+from app.stores.memory import MemoryCounters
+from app.tracking import Counting, Tracker
+from tests.builders import NOW, POSITION, RULES, LogRecord, batches, catalog, conversion_goal, event, goal
+from tests.faults.in_memory import Letters
+
+EDITED, UNDONE = NOW + 10, NOW + 20
+ZONE = "Europe/Berlin"
+WEEK_HOURS = 7 * 24
+
+
+async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> Mapping[str, Mapping[str, int]]:
+    """The counters that the log gives, counted in batches of `size`."""
+    store = MemoryCounters()
+
+    async def opened() -> Counting:
+        return Counting(store, RULES)
+
+    tracker = Tracker(opened, FixedCatalog(by), Letters())
+    await tracker.assign([POSITION])
+    for some in batches(log, size):
+        await tracker.track(some)
+    return store.owners()
+
+
+def edited_and_undone(between: Mapping[str, object]) -> list[DefinitionVersion]:
+    """One conversion goal that was another between EDITED and UNDONE."""
+    whole = {"name": "cg", "eventType": "purchase", "metric": "m"}
+    times = [(0, EDITED, whole), (EDITED, UNDONE, {**whole, **between}), (UNDONE, 2**62, whole)]
+    return [
+        DefinitionVersion("conversion_goal", "cg", "shop", number, since, until, 0, body=body)
+        for number, (since, until, body) in enumerate(times, 1)
+    ]
+
+
+@given(received=st.lists(st.integers(EDITED - 3, UNDONE + 3), min_size=1, max_size=40))
+async def test_an_edit_and_its_undo_change_nothing_but_what_came_between(received: list[int]) -> None:
+    log = [LogRecord(offset, event(str(offset)), at) for offset, at in enumerate(sorted(received))]
+    kept = [record for record in log if not EDITED <= record.timestamp < UNDONE]
+    kept = [LogRecord(offset, record.value, record.timestamp) for offset, record in enumerate(kept)]
+    edited = catalog(*edited_and_undone({"eventType": "refund"}), goal())
+    expected = await counters_of(kept, catalog(conversion_goal(), goal())) if kept else {}
+    assert await counters_of(log, edited) == expected
+
+
+GOALS = (
+    goal("count"),
+    goal("sum", aggregation="sum"),
+    goal("unique", aggregation="unique"),
+    goal("rate", aggregation="rate", denominatorMetric="visits"),
+    goal("weekly", period="week"),
+    goal("daily sum", aggregation="sum", period="day"),
+)
+
+purchases = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["purchase", "visit"]),
+        "timestamp": st.integers(0, WEEK_HOURS).map(lambda hour: NOW - hour * 3_600_000),
+        "userId": st.sampled_from("abc"),
+        "data": st.fixed_dictionaries({"amount": st.decimals(-1_000, 1_000, places=3).map(str)}),
+    }
+)
+
+
+def added_up(counters: Mapping[str, int], kind: str) -> tuple[int, Decimal, int]:
+    """Conversions, value and denominator over all fields of a kind: `.` hours, `/` days, `@` periods, or the total."""
+    sums: Counter[str] = Counter()
+    for name, number in counters.items():
+        if name != "last" and name[1:2] == kind:
+            sums[name[0]] += number
+    return sums["n"], exact_value(sums["v"], sums["u"]), sums["d"]
+
+
+@given(bodies=st.lists(purchases, min_size=1, max_size=30), taken_back=st.sets(st.integers(0, 29)))
+async def test_the_points_of_a_goal_add_up_to_what_it_shows(
+    bodies: list[dict[str, object]], taken_back: set[int]
+) -> None:
+    values = [event(str(number), **body) for number, body in enumerate(bodies)]  # type: ignore[arg-type]  # any fields
+    for number in sorted(taken_back & set(range(len(bodies)))):
+        body = {**bodies[number], "type": "$retract", "retracts": str(number), "eventType": bodies[number]["type"]}
+        values.append(event(f"back-{number}", **body))  # type: ignore[arg-type]  # any fields
+    log = [LogRecord(offset, value) for offset, value in enumerate(values)]
+    definitions = (
+        conversion_goal(valueProperty="amount"),
+        conversion_goal("visits", "visit", metric="visits"),
+        *GOALS,
+    )
+    by = build_catalog(DefinitionHistory(1, NOW, [Project("shop", "shop", ZONE, 0)], definitions))
+    counters = await counters_of(log, by)
+    for one in GOALS:
+        shown, points = counters.get(f"g:{one.id}", {}), counters.get(f"h:{one.id}", {})
+        whole = added_up(shown, "@" if one.body.get("period") else "")
+        assert added_up(points, ".") == added_up(points, "/") == whole
+    if any(body["type"] == "purchase" for body in bodies):
+        assert counters["h:unique"], "nothing was compared"
