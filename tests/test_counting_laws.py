@@ -39,8 +39,12 @@ async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> M
 
 def edited_and_undone(between: Mapping[str, object]) -> list[DefinitionVersion]:
     """One conversion goal that was another between EDITED and UNDONE."""
-    whole = {"name": "cg", "eventType": "purchase", "metric": "m"}
-    times = [(0, EDITED, whole), (EDITED, UNDONE, {**whole, **between}), (UNDONE, 2**62, whole)]
+    whole: dict[str, object] = {"name": "cg", "eventType": "purchase", "metric": "m"}
+    times: list[tuple[int, int, Mapping[str, object]]] = [
+        (0, EDITED, whole),
+        (EDITED, UNDONE, {**whole, **between}),
+        (UNDONE, 2**62, whole),
+    ]
     return [
         DefinitionVersion("conversion_goal", "cg", "shop", number, since, until, 0, body=body)
         for number, (since, until, body) in enumerate(times, 1)

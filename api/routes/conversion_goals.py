@@ -25,7 +25,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain
 from app.domain.moments import rfc3339
 from app.domain.parsing import parse_message
-from app.domain.preview import Preview, discover, preview
+from app.domain.preview import Preview, discover, impossible, preview
 from app.domain.wording import describe, describe_clause, describe_found
 from app.errors import InvalidDefinition, InvalidEvent, StoreUnavailable
 from app.patience import ask_sql
@@ -181,12 +181,13 @@ async def _get(services: Services, project: str, ident: str) -> dict[str, Any]:
 
 
 async def _warnings(services: Services, project: str, body: Mapping[str, object]) -> list[str]:
-    """What a preview would warn of; nothing when the log cannot be read now."""
+    """What a preview would warn of; only what is wrong in itself when the log cannot be read now, or is empty."""
+    definition = compile_conversion_goal(body, project=project)
     try:
         events = await services.recent.recent(project, 1_000)
     except StoreUnavailable:
-        return []
-    return preview(events, compile_conversion_goal(body, project=project)).warnings if events else []
+        events = []
+    return preview(events, definition).warnings if events else impossible(definition)
 
 
 def _one_event(found: object, project: str, services: Services) -> Event:

@@ -7,7 +7,7 @@ Everything is checked and compiled when a definition is saved or loaded; matchin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -30,10 +30,11 @@ from app.errors import InvalidDefinition
 __all__ = ["MAX_CONDITIONS", "MAX_DEPTH", "MISSING", "Clause", "Condition", "compile_condition"]
 
 MAX_CONDITIONS: Final = 50
+EQUALITY: Final = frozenset({"$eq", "equals"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaf:
+class Requirement:
     """One operator on one path."""
 
     path: str
@@ -59,7 +60,7 @@ class _Group:
         return Clause("", self.operator, self.wanted, MISSING, self.holds(data), inner)
 
 
-_Node = _Leaf | _Group
+_Node = Requirement | _Group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +86,15 @@ class Condition:
         An event whose value there is another scalar cannot match; a list or an object there decides nothing, since
         GrowthBook compares it as text. For an index over definitions.
         """
-        return tuple(_equality_keys(self._nodes))
+        return tuple(
+            (leaf.path, leaf.wanted)
+            for leaf in self.requirements()
+            if "." not in leaf.path and leaf.operator in EQUALITY and not isinstance(leaf.wanted, list | dict)
+        )
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What every match fulfils: the operators on paths that stand at the top or below `$and`."""
+        return tuple(_leaves(self._nodes))
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Condition) and self._canonical == other._canonical)
@@ -126,7 +135,7 @@ class _Compiler:
             else:
                 refuse_operator_as_path(key, below)
                 nodes.extend(
-                    _Leaf(key, operator, wanted, test_at(key, operator, wanted, test))
+                    Requirement(key, operator, wanted, test_at(key, operator, wanted, test))
                     for operator, wanted, test in self._value(value, below)
                 )
         return tuple(nodes)
@@ -252,15 +261,13 @@ def _as_one(nodes: tuple[_Node, ...], data: object) -> Clause:
     return Clause("", "$and", None, MISSING, all(clause.holds for clause in clauses), clauses)
 
 
-def _equality_keys(nodes: tuple[_Node, ...]) -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
+def _leaves(nodes: tuple[_Node, ...]) -> Iterator[Requirement]:
     for node in nodes:
-        if isinstance(node, _Group):
-            if node.operator == "$and":
-                found.extend(key for member in node.members for key in _equality_keys(member))
-        elif "." not in node.path and node.operator in {"$eq", "equals"} and not isinstance(node.wanted, list | dict):
-            found.append((node.path, node.wanted))
-    return found
+        if isinstance(node, Requirement):
+            yield node
+        elif node.operator == "$and":
+            for member in node.members:
+                yield from _leaves(member)
 
 
 def _canonical(source: object, *, is_fields: bool = True) -> object:

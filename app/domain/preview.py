@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from app.domain.contradiction import contradictions
 from app.domain.conversion_goal import ConversionGoal
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
@@ -108,7 +109,16 @@ def _failed(explanation: Explanation) -> int:
     return sum(not clause.holds for clause in explanation.clauses)
 
 
+def impossible(definition: ConversionGoal) -> list[str]:
+    """A warning for each property that can never be as the definition asks, whatever events come."""
+    found = contradictions(definition.condition) if definition.condition is not None else []
+    return [f"No event can ever count: {told}." for told in found]
+
+
 def _warnings(events: Sequence[Event], definition: ConversionGoal, result: Preview) -> list[str]:
+    never = impossible(definition)
+    if never:
+        return never
     if not events:
         return ["No recent events to compare with: the definition is saved as it is."]
     if not result.of_type:

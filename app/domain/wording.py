@@ -92,7 +92,7 @@ def describe(clause: Clause) -> str:
 
 def _wanted(operator: str, wanted: object) -> str:
     if operator in _LISTS and isinstance(wanted, list | tuple):
-        return ", ".join(_value(one) for one in wanted)[:_LONGEST]
+        return ", ".join(_value(one) for one in wanted)[:_LONGEST] or "nothing"
     return _value(wanted)
 
 

@@ -93,6 +93,14 @@ async def test_a_misspelt_type_is_told_when_it_is_saved(world: World) -> None:
     assert any('Did you mean "form_submit"' in warning for warning in made["warnings"])
 
 
+async def test_a_condition_that_nothing_can_fulfil_is_told_when_it_is_saved(world: World) -> None:
+    never = {**SIGNUP, "conditions": {"seats": {"$gt": 5, "$lt": 3}}}
+    told = ["No event can ever count: seats is more than 5 and less than 3."]
+    assert (await create(world, never))["warnings"] == told
+    previewed = await world.call("POST", "/api/conversion-goals/preview", json=never)
+    assert previewed.json()["warnings"] == told
+
+
 async def test_an_explanation_has_every_clause_with_its_verdict(world: World) -> None:
     await create(world)
     body = {"event": {"type": "form_submit", "url": "https://example.com/signup/complete", "data": {"plan": "free"}}}
