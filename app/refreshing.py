@@ -56,18 +56,31 @@ class CatalogRefresher:
     async def refresh(self) -> None:
         """Ask for the newest revision and load it when it is another. Raises StoreUnavailable."""
         async with self._lock:
-            try:
-                revision, as_of = await asyncio.to_thread(self._source.revision)
-                if revision != self._current.revision:
-                    history = await self._settled_history()
-                    catalog = await asyncio.to_thread(build_catalog, history)
-                    self._use(catalog)
-                    as_of = catalog.as_of
-            except StoreUnavailable:
-                self._failed_at = time.monotonic()
-                raise
-            self._known_at = as_of
-            self._failed_at = None
+            await self._ask()
+
+    async def _refresh_beyond(self, received_at: int) -> None:
+        """As `refresh`, but partitions that wait together ask once."""
+        async with self._lock:
+            if not self._is_known(received_at):
+                await self._ask()
+
+    async def _ask(self) -> None:
+        try:
+            revision, as_of = await asyncio.to_thread(self._source.revision)
+            if revision != self._current.revision:
+                history = await self._settled_history()
+                catalog = await asyncio.to_thread(build_catalog, history)
+                self._use(catalog)
+                as_of = catalog.as_of
+        except StoreUnavailable:
+            self._failed_at = time.monotonic()
+            raise
+        self._known_at = as_of
+        self._failed_at = None
+
+    def _is_known(self, received_at: int) -> bool:
+        """Whether all that acts on records received then is in the current catalog."""
+        return received_at < self._known_at + TRUSTED_MS
 
     async def _settled_history(self) -> DefinitionHistory:
         """A writer that was too late lets its version begin later, at once: look again before counting by it."""
@@ -84,11 +97,11 @@ class CatalogRefresher:
         self._on_change(catalog)
 
     async def reach(self, received_at: int) -> None:
-        if received_at < self._known_at + TRUSTED_MS:
+        if self._is_known(received_at):
             return
         while not self._has_just_failed():
             try:
-                await self.refresh()
+                await self._refresh_beyond(received_at)
             except StoreUnavailable as error:
                 log.warning("counting goes on with catalog revision %d: %s", self._current.revision, error)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,9 +22,11 @@ class Source:
     def __init__(self, histories: Sequence[DefinitionHistory]) -> None:
         self.histories = list(histories)
         self.reads = 0
+        self.asked = 0
         self.is_away = False
 
     def revision(self) -> tuple[int, int]:
+        self.asked += 1
         if self.is_away:
             raise StoreUnavailable("sql", "away")
         return self.histories[0].revision, self.histories[0].as_of
@@ -94,3 +97,12 @@ async def test_counting_goes_on_when_the_database_is_away() -> None:
     source.is_away = True
     await refresher.reach(NOW + 60_000)
     assert refresher.current.revision == 1
+
+
+async def test_partitions_that_wait_together_ask_once() -> None:
+    source = Source([history(starting_at(0))])
+    refresher = CatalogRefresher(source)
+    await asyncio.gather(*(refresher.reach(NOW) for _ in range(8)))
+    assert source.asked == 1
+    await refresher.reach(NOW)
+    assert source.asked == 1

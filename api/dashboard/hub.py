@@ -1,6 +1,6 @@
 """What changed among a project's goals, for everybody who watches: read once, whatever the number of watchers.
 
-While a project is watched, one task reads its goals four times a second and raises the revision of each goal that
+While a project is watched, one task reads its goals five times a second and raises the revision of each goal that
 changed. A watcher asks for what is newer than what he has: the latest wins, nothing queues up, and a frame is written
 once for all who have the same. What only time moves (the pace, the projection) counts as a change when it can be seen.
 """
@@ -22,7 +22,7 @@ from app.reporting import Report
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 0.25
+READ_SECONDS = 0.2
 KEPT_BOARDS = 200
 """Boards that nobody watches any more, for those who come back and name what they have."""
 PACE_STEPS = 400

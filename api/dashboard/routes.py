@@ -65,7 +65,7 @@ async def read_stream_worker() -> Response:
     responses={**PROBLEMS, 200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_goals(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
-    """Server-sent events: the whole state first, then what changed, at most four times a second.
+    """Server-sent events: the whole state first, then what changed, at most five times a second.
 
     `event: goals` has `{"project", "state": {"stale", "rebuilding", "freshAsOf"}, "order": [ids] or null, "goals":
     [changed goals]}`; `still-here` comes when there is nothing to say; `dropped` goes to a client that took nothing

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from app.embedded.process import ChildProcess
 from app.streams.topics import Topics
-from tests.benchmarks.harness import PARTITIONS
+from tests.benchmarks.harness import PARTITIONS, define
 from tests.end_to_end.processes import Deployment, eventually
 from tests.servers.brokers import start_any
 from tests.servers.redises import RedisServer
@@ -103,9 +103,9 @@ class _Field:
         topics.create(f"{self._topic}.dead-letters", 1)
 
     def __enter__(self) -> Self:
-        self._deployment = Deployment(
-            self._home / "sk", self._kafka, self._redis, f"sqlite:///{self._home / 'l.db'}", self._topic
-        )
+        database = f"sqlite:///{self._home / 'l.db'}"
+        define(database)  # or all the other events would be dead letters, of unknown projects
+        self._deployment = Deployment(self._home / "sk", self._kafka, self._redis, database, self._topic)
         self._deployment.create_project("probe")
         self._deployment.start_api()
         self._deployment.start_worker()
