@@ -72,10 +72,17 @@ async def replay_dead_letters(request: Request, key: Annotated[Key, Depends(WRIT
 
 @router.post("/generations/{number}/show", operation_id="showGeneration", summary="Show another counting of the log")
 async def show_generation(request: Request, number: int, key: Annotated[Key, Depends(ADMIN)]) -> Response:
-    """For every project at once. One that a rebuild has not finished is refused: its figures are too low."""
+    """For every project at once, so where there are several it is refused: use `scorekeeper generations switch`.
+
+    A generation that a rebuild has not finished is refused too: its figures are too low.
+    """
 
     async def act() -> Response:
-        generations = services_of(request).generations
+        services = services_of(request)
+        if not await _is_alone(services):
+            detail = "It would change what every project shows: run `scorekeeper generations switch` on a server."
+            raise Problem(403, detail, code="concerns_all_projects")
+        generations = services.generations
         found = {state.number: state for state in await generations.states()}
         if number not in found:
             raise NotFound("generation", str(number))
@@ -90,9 +97,13 @@ async def show_generation(request: Request, number: int, key: Annotated[Key, Dep
     return await once(request, key, act)
 
 
+async def _is_alone(services: Services) -> bool:
+    """Whether there is one project: then what belongs to the whole deployment is its own."""
+    return len(await ask_sql(services.definitions.projects)) == 1
+
+
 async def _own(services: Services, key: Key) -> frozenset[str]:
-    projects = await ask_sql(services.definitions.projects)
-    return frozenset({key.project, *([""] if len(projects) == 1 else [])})
+    return frozenset({key.project, *([""] if await _is_alone(services) else [])})
 
 
 def _known(reason: Any) -> str | None:

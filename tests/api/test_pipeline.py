@@ -66,7 +66,16 @@ async def test_a_key_that_lacks_the_scope_changes_nothing(world: World, scope: s
     assert (world.asked, world.shown_generation) == (None, 1)
 
 
-async def test_only_a_finished_counting_is_shown(world: World) -> None:
+async def test_what_all_projects_show_is_changed_by_none_of_them(world: World) -> None:
+    world.generations = [GenerationState(2, 0, True, 1)]
+    refused = await world.call("POST", "/api/generations/2/show")
+    assert (refused.status_code, refused.json()["code"]) == (403, "concerns_all_projects")
+    assert world.shown_generation == 1
+
+
+async def test_only_a_finished_counting_is_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop, *_) = world.definitions.projects()
+    monkeypatch.setattr(world.definitions, "projects", lambda: [shop])
     world.generations = [GenerationState(1, 0, True, None), GenerationState(2, 0, False, 1)]
     assert (await world.call("POST", "/api/generations/2/show")).json()["code"] == "unfinished"
     assert (await world.call("POST", "/api/generations/3/show")).status_code == 404
