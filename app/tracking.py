@@ -339,7 +339,15 @@ class Tracker:
         self, call: Callable[[], Awaitable[T]], repeat_if: Callable[[BaseException], bool] = _is_silent
     ) -> T:
         """Repeat the same call until the store answers. GenerationMissing is an answer, if nothing else is said."""
-        waiting = False
+        try:
+            # Nearly always this is all. What repeats is a circle of objects, and would keep each batch in memory until
+            # the collector comes by.
+            return await call()
+        except StoreUnavailable as error:
+            if not repeat_if(error):
+                raise
+            log.warning("waiting: %s", error)
+        self._waiting += 1
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(repeat_if),
@@ -347,13 +355,10 @@ class Tracker:
                 before_sleep=_log_waiting,
                 reraise=True,
             ):
-                if attempt.retry_state.attempt_number > 1 and not waiting:
-                    waiting = True
-                    self._waiting += 1
                 with attempt:
                     return await call()
         finally:
-            self._waiting -= waiting
+            self._waiting -= 1
         raise AssertionError
 
 

@@ -38,6 +38,8 @@ class _Run:
     def __init__(self, result: Any) -> None:
         self._result = result
         self._records = result._partition_records
+        # Its own way to read, which is not taken here: a circle that would keep the broker's whole answer in memory.
+        self._records._records_iterator = None
         self._wanted = self._reached = self._records.next_fetch_offset
         self._rest: list[Any] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,6 +96,20 @@ def test_a_broken_batch_is_refused() -> None:
     with pytest.raises(CorruptRecordException):
         own.getall(None)
     assert state.position == 0
+
+
+@pytest.mark.parametrize("most", [2, None])
+def test_an_answer_that_was_read_is_freed_without_the_collector(most: int | None) -> None:
+    own, _ = result(kafka_batches(2, 2))
+    answer = weakref.ref(own._partition_records)
+    read_runs(SimpleNamespace(_records={TP: own}))
+    gc.disable()
+    try:
+        while own.has_more():
+            own.getall(most)
+        assert answer() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_read_later_gives_runs_too() -> None:
