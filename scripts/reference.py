@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from api.dashboard.reference import Operation, operations
+from api.main import create_app
 from api.problems import CODES, TITLES
 from api.schemas import ConversionGoalIn, GoalIn
 from app.cli.main import app as commands
@@ -178,6 +181,57 @@ def errors_page() -> str:
     )
 
 
+class _Unwired:
+    """In place of the API's services: its document needs none that works."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def api_page() -> str:
+    document = create_app(cast(Any, _Unwired())).openapi()
+    lines = [
+        "# API calls",
+        "",
+        "Each call three times: with curl, from Python (`httpx`) and from JavaScript. `URL` is where the API is, "
+        "`KEY` an API key. A typed client comes from the document at `/openapi.json`, for example by `openapi-python-client`.",
+    ]
+    for tag, group in operations(document):
+        lines += ["", f"## {tag.capitalize()}"]
+        for one in group:
+            lines += ["", f"### {one.summary}", "", f"`{one.method} {one.path}`", "", one.description, ""]
+            if one.parameters:
+                lines += [*table(("name", "where", "meaning"), [(f"`{n}`", w, m) for n, w, m in one.parameters]), ""]
+            for language, code in examples(one).items():
+                lines += [f"```{language}", code, "```", ""]
+    return "\n".join(lines)
+
+
+def examples(one: Operation) -> dict[str, str]:
+    """The call by language. Where a path has a parameter, a name stands for it."""
+    body = one.example.partition("-d '")[2].removesuffix("'")
+    headers = {"x-api-key": "KEY"} if one.path.startswith("/api/") else {}
+    return {"sh": one.example, "python": _python(one, headers, body), "javascript": _javascript(one, headers, body)}
+
+
+def _python(one: Operation, headers: dict[str, str], body: str) -> str:
+    given = ", ".join(f'"{name}": {value}' for name, value in headers.items())
+    parts = [f'"{one.method}"', f'URL + "{one.path}"', f"headers={{{given}}}" if given else ""]
+    parts.append(f"json={json.loads(body)!r}" if body else "")
+    call = f"httpx.request({', '.join(part for part in parts if part)})"
+    return f"import httpx\n\nanswer = {call}\nprint(answer.status_code, answer.text)"
+
+
+def _javascript(one: Operation, headers: dict[str, str], body: str) -> str:
+    given = [f'"{name}": {value}' for name, value in headers.items()]
+    given += ['"content-type": "application/json"'] if body else []
+    parts = [f'method: "{one.method}"', f"headers: {{ {', '.join(given)} }}" if given else ""]
+    parts.append(f"body: JSON.stringify({body})" if body else "")
+    options = ", ".join(part for part in parts if part)
+    call = f'const answer = await fetch(URL + "{one.path}", {{ {options} }});'
+    return f"{call}\nconsole.log(answer.status, await answer.text());"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
@@ -204,4 +258,5 @@ PAGES: dict[str, Callable[[], str]] = {
     "definitions": definitions_page,
     "events": events_page,
     "errors": errors_page,
+    "api": api_page,
 }

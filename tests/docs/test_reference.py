@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import httpx
 import pytest
 
+from api.main import create_app
 from app.errors import Reason
 from config.settings import Settings, variable_of
 from tests.docs.pages import ROOT
@@ -46,6 +48,25 @@ def test_every_setting_command_reason_and_field_has_its_place(site: Path, refere
         assert f"scorekeeper {name}" in commands
     assert "--prune" in commands
     assert reference.undescribed_event_fields() == set()
+
+
+def test_every_call_is_shown_three_times_and_its_python_makes_that_call(
+    reference: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def request(method: str, url: str, **_: object) -> httpx.Response:
+        made.append((method, url))
+        return httpx.Response(200)
+
+    monkeypatch.setattr(httpx, "request", request)
+    page = reference.api_page()
+    document = create_app(reference._Unwired()).openapi()
+    called = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, {"URL": "", "KEY": "k"})
+    assert sorted(made) == sorted(called)
+    assert page.count("```sh") == page.count("```javascript") == len(called)
 
 
 def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
