@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,19 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 30.0)
 
 
+PROJECTS = ("shop", "other")
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    database = Database(f"sqlite:///{tmp_path / 'api.db'}")
+    async with surrounded(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS) -> AsyncIterator[World]:
+    """The API over a database of its own in `folder`."""
+    database = Database(f"sqlite:///{folder / 'api.db'}")
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
     changes = SqlStatusChanges(database)
@@ -152,7 +163,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         dead_letters=_DeadLetters(made),
         generations=_Generations(made),
     )
-    for project in ("shop", "other"):
+    for project in projects:
         definitions.create_project(project, project, "Europe/Berlin")
         made.project_keys[project] = keys.create(project)[1]
     await made.client.aclose()

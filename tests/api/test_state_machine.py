@@ -1,0 +1,149 @@
+"""Any sequence of calls by three projects leaves what a plain model says, and no byte of one is shown to another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import httpx
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from tests.api.conftest import surrounded
+
+T = TypeVar("T")
+PROJECTS = ("alpha", "beta", "gamma")
+IS_LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
+
+projects = st.sampled_from(PROJECTS)
+numbers = st.integers(1, 999)
+kinds = st.sampled_from(["goals", "conversion-goals"])
+
+
+def body_for(kind: str, project: str, number: int) -> dict[str, Any]:
+    """A definition whose every text belongs to its project alone."""
+    if kind == "goals":
+        return {"metric": f"metric-of-{project}", "target": number, "deadline": "2099-12-31", "unit": f"in-{project}"}
+    return {"name": f"name-of-{project}-{number}", "eventType": f"type-of-{project}"}
+
+
+class Projects(RuleBasedStateMachine):
+    """The model: by project and kind, id -> the fields that were given last."""
+
+    made = Bundle("made")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        self._stack = AsyncExitStack()
+        self._folder = TemporaryDirectory(prefix="scorekeeper-api-")
+        self._model: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+        self._calls = 0
+
+    @initialize()
+    def begin(self) -> None:
+        opening = self._stack.enter_async_context(surrounded(Path(self._folder.name), PROJECTS))
+        self._world = self._run(opening)
+        self._model = {(project, kind): {} for project in PROJECTS for kind in ("goals", "conversion-goals")}
+
+    def teardown(self) -> None:
+        self._run(self._stack.aclose())
+        self._loop.close()
+        self._folder.cleanup()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(coroutine)
+
+    def _call(self, method: str, path: str, project: str, **options: Any) -> httpx.Response:
+        """The answer, in which nothing of another project may stand."""
+        self._calls += 1
+        response = self._run(self._world.call(method, path, project, **options))
+        assert response.status_code < 500, response.text
+        foreign = [f"of-{other}" for other in PROJECTS if other != project and f"of-{other}" not in str(options)]
+        assert [text for text in foreign if text in response.text] == []
+        return response
+
+    @rule(target=made, project=projects, kind=kinds, number=numbers)
+    def create(self, project: str, kind: str, number: int) -> tuple[str, str, str]:
+        body = body_for(kind, project, number)
+        response = self._call("POST", f"/api/{kind}", project, json=body)
+        assert response.status_code == 201, response.text
+        ident = response.json()["id"]
+        self._model[project, kind][ident] = body
+        return project, kind, ident
+
+    @rule(target=made, project=projects, kind=kinds, number=numbers)
+    def create_twice_with_one_key(self, project: str, kind: str, number: int) -> tuple[str, str, str]:
+        body, headers = body_for(kind, project, number), {"idempotency-key": f"{kind}-{self._calls}"}
+        first, again = (self._call("POST", f"/api/{kind}", project, json=body, headers=headers) for _ in range(2))
+        assert (again.status_code, again.json()) == (201, first.json())
+        other = self._call("POST", f"/api/{kind}", project, json=body_for(kind, project, number + 1), headers=headers)
+        assert other.status_code == 422
+        self._model[project, kind][first.json()["id"]] = body
+        return project, kind, first.json()["id"]
+
+    @rule(one=made, number=numbers)
+    def edit(self, one: tuple[str, str, str], number: int) -> None:
+        project, kind, ident = one
+        known = self._model[project, kind].get(ident)
+        change: dict[str, Any] = {"target": number} if kind == "goals" else {"status": "paused", "valueProperty": "x"}
+        response = self._call("PATCH", f"/api/{kind}", project, json={"id": ident, **change})
+        assert response.status_code == (200 if known is not None else 404), response.text
+        if known is not None:
+            known.update(change)
+
+    @rule(one=made)
+    def edit_an_older_revision(self, one: tuple[str, str, str]) -> None:
+        project, kind, ident = one
+        response = self._call(
+            "PATCH", f"/api/{kind}", project, json={"id": ident, "metric": "never"}, headers={"if-match": '"-1"'}
+        )
+        assert response.status_code in ({412, 422} if ident in self._model[project, kind] else {404, 412, 422})
+
+    @rule(one=consumes(made))
+    def delete(self, one: tuple[str, str, str]) -> None:
+        project, kind, ident = one
+        assert self._call("DELETE", f"/api/{kind}?id={ident}", project).status_code == 200
+        del self._model[project, kind][ident]
+        assert self._call("DELETE", f"/api/{kind}?id={ident}", project).status_code == 404
+
+    @rule(one=made, stranger=projects, method=st.sampled_from(["PATCH", "DELETE"]))
+    def reach_for_anothers(self, one: tuple[str, str, str], stranger: str, method: str) -> None:
+        project, kind, ident = one
+        if stranger == project:
+            return
+        answers = []
+        for wanted in (ident, "0" * len(ident)):
+            options: dict[str, Any] = {"json": {"id": wanted}} if method == "PATCH" else {}
+            path = f"/api/{kind}" if method == "PATCH" else f"/api/{kind}?id={wanted}"
+            response = self._call(method, path, stranger, **options)
+            answers.append((response.status_code, response.text.replace(wanted, "ID")))
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 404
+
+    @rule(
+        project=projects, wrong=st.sampled_from([{}, {"metric": 1}, {"target": -1}, {"nam": "x"}, {"deadline": "soon"}])
+    )
+    def send_what_is_wrong(self, project: str, wrong: dict[str, Any]) -> None:
+        for kind in ("goals", "conversion-goals"):
+            response = self._call("POST", f"/api/{kind}", project, json=wrong)
+            assert response.status_code == 422
+            assert response.json()["errors"]
+
+    @invariant()
+    def every_list_is_the_models(self) -> None:
+        for (project, kind), wanted in self._model.items():
+            found = self._call("GET", f"/api/{kind}", project).json()
+            assert [one["id"] for one in found] == list(wanted)
+            for one in found:
+                assert {name: one[name] for name in wanted[one["id"]]} == wanted[one["id"]]
+
+
+TestProjects = Projects.TestCase
+TestProjects.settings = settings(max_examples=2_000 if IS_LONG else 12, stateful_step_count=30, deadline=None)
