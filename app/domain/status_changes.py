@@ -140,6 +140,7 @@ def sentence(change: StatusChange) -> str:
     """The reason in words."""
     seen = change.seen
     is_kept = change.cause is Cause.TARGET_REACHED and seen.direction == Direction.AT_MOST and seen.is_over
-    figures = {"current": seen.current, "target": seen.target, "expected": seen.expected}
-    words = {name: f"{figure:,.6f}".rstrip("0").rstrip(".") for name, figure in figures.items()}
+    # What was counted and wanted is exact; what was expected is an estimate.
+    figures = {"current": (seen.current, 6), "target": (seen.target, 6), "expected": (seen.expected, 1)}
+    words = {name: f"{figure:,.{most}f}".rstrip("0").rstrip(".") for name, (figure, most) in figures.items()}
     return (_KEPT_WITHIN if is_kept else _SENTENCES[change.cause]).format(**words)

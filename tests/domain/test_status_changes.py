@@ -30,7 +30,7 @@ LIMIT = {"direction": "at_most", "target": 50}
 @pytest.mark.parametrize(
     ("before", "after", "cause", "words"),
     [
-        ({}, {"status": "at_risk", "expected": 125}, Cause.PACE_LOST, "100, where 125 was expected by now."),
+        ({}, {"status": "at_risk", "expected": 1125.1419}, Cause.PACE_LOST, "100, where 1,125.1 was expected by now."),
         ({"status": "behind"}, {"status": "on_track"}, Cause.PACE_REGAINED, "100, and 100 was expected by now."),
         ({}, {"status": "completed", "current": 500.5}, Cause.TARGET_REACHED, "The target is reached: 500.5 of 500."),
         ({"status": "completed"}, {"status": "on_track"}, Cause.TAKEN_BACK, "Conversions were taken back: 100 of 500."),
