@@ -13,7 +13,7 @@ from api.main import create_app
 from api.services import Services
 from api.serving import make_server
 from app.bootstrap import Parts, PipelineReader, load_settings, parsing_rules
-from app.errors import ScorekeeperError, StoreUnavailable
+from app.errors import ScorekeeperError
 from app.stores.redis_limits import TokenBuckets
 from app.stores.sql_answers import SqlAnswers
 from app.streams.log import Log
@@ -118,7 +118,7 @@ def main() -> int:
         settings = load_settings()
         set_up(settings)
         return serve(settings)
-    except (StoreUnavailable, ScorekeeperError) as error:
+    except ScorekeeperError as error:
         sys.stderr.write(f"scorekeeper api: {error}\n")
         return 1
 

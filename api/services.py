@@ -1,4 +1,4 @@
-"""What the HTTP layer is handed: one value, wired in app/bootstrap.py."""
+"""What the HTTP layer is handed: one value, wired in `api/__main__.py`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from app.domain.parsing import ParsingRules
 from app.tracking import Batch
 
 NOW = 1_790_000_000_000
-TODAY = "2026-09-21"
 POSITION = Position("events", 0, "topic-id")
 RULES = FoldingRules(ParsingRules(), secret=b"0" * 16, window_ms=7 * 86_400_000)
 

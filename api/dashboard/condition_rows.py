@@ -24,7 +24,6 @@ OPERATORS: Final = (
 )
 """Operator -> words. `$missing` is a word of the form only: `{"$exists": false}`."""
 _KNOWN: Final = {operator for operator, _ in OPERATORS} - {"$missing"}
-_WITHOUT_VALUE: Final = {"$exists", "$missing"}
 _LISTS: Final = {"$in", "$nin"}
 _TEXTS: Final = {"$regex"}
 

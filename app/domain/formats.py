@@ -25,7 +25,6 @@ SEGMENT_TYPES: Final = frozenset({"track", "page", "screen"})
 _encode: Final = msgspec.json.Encoder().encode
 _decode_any: Final = msgspec.json.Decoder().decode
 _decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _EXTENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -131,22 +130,6 @@ def segment_event(document: Document) -> Document | None:
     if _text(native.get("type")) == "Experiment Viewed" and "experiments" not in document:
         _assign(native, properties)
     return native
-
-
-def split_array(value: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it was written: CloudEvents' batch format, as it comes over HTTP.
-
-    Raises InvalidEvent(INVALID_JSON, NOT_AN_EVENT, EMPTY_BATCH). Elements are not looked into.
-    """
-    try:
-        elements = _decode_elements(value)
-    except msgspec.ValidationError:
-        raise InvalidEvent(Reason.NOT_AN_EVENT, "the value is not an array") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidEvent(Reason.INVALID_JSON, str(error)) from None
-    if not elements:
-        raise InvalidEvent(Reason.EMPTY_BATCH, "the array is empty")
-    return [bytes(element) for element in elements]
 
 
 def _assign(native: Document, properties: Document) -> None:

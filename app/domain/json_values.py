@@ -33,10 +33,6 @@ def kind_of(value: object) -> str:
     return "object" if isinstance(value, Mapping) else "array"
 
 
-def is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def text_of_number(number: Number) -> str:
     """The number as JavaScript writes it."""
     if isinstance(number, int) and -_SHOWN_WHOLE < number < _SHOWN_WHOLE:

@@ -28,11 +28,6 @@ def period_bounds(period: Period, at_ms: int, time_zone: str) -> tuple[int, int]
     return _bounds(period, at_ms // _QUARTER_HOUR_MS, time_zone)
 
 
-def period_start(period: Period, at_ms: int, time_zone: str) -> int:
-    """The first moment of the period that holds the moment."""
-    return _bounds(period, at_ms // _QUARTER_HOUR_MS, time_zone)[0]
-
-
 def local_date(at_ms: int, time_zone: str) -> str:
     """The ISO date of the moment in the time zone."""
     return _local_date(at_ms // _QUARTER_HOUR_MS, time_zone)

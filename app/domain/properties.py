@@ -43,15 +43,18 @@ def exact_number(raw: bytes | msgspec.Raw, path: tuple[str, ...]) -> tuple[int, 
     if type(found) is int:
         return (found, 0) if -MAX_VALUE <= found <= MAX_VALUE else None
     if type(found) is float:
-        return _split(cast("Decimal", _at(_decode_exactly(raw), path)))
+        return split_decimal(cast("Decimal", _at(_decode_exactly(raw), path)))
     if type(found) is str:
         return _from_text(found)
     return None
 
 
 def split_decimal(value: Decimal) -> tuple[int, int] | None:
-    """Any decimal as whole part and millionths, by the rules of `exact_number`."""
-    return _split(value)
+    """Whole part and millionths, by the rules of `exact_number`."""
+    if not value.is_finite() or value.copy_abs() > MAX_VALUE:
+        return None
+    micros = int(value.quantize(_STEP, context=_EXACT).scaleb(6, context=_EXACT))
+    return micros // MICRO, micros % MICRO
 
 
 def _at(value: object, path: tuple[str, ...]) -> object:
@@ -67,13 +70,6 @@ def _from_text(text: str) -> tuple[int, int] | None:
     if len(text) > MAX_NUMBER_TEXT or not text.isascii() or "_" in text:
         return None
     try:
-        return _split(Decimal(text))
+        return split_decimal(Decimal(text))
     except DecimalException:
         return None
-
-
-def _split(value: Decimal) -> tuple[int, int] | None:
-    if not value.is_finite() or value.copy_abs() > MAX_VALUE:
-        return None
-    micros = int(value.quantize(_STEP, context=_EXACT).scaleb(6, context=_EXACT))
-    return micros // MICRO, micros % MICRO

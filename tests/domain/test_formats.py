@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from app.domain.event import Event
-from app.domain.formats import split_array
 from app.domain.parsing import ParsingRules, exact_number, parse_message
 from app.errors import InvalidEvent, Reason
 
@@ -361,20 +360,6 @@ def test_of_a_replayed_element_only_that_one_counts() -> None:
     assert (event.type, event.id) == ("b", "replay:events/3/42/1")
     assert refused(value, [("scorekeeper-replay", b"events/3/42/2")]).reason is Reason.MISSING_TYPE
     assert refused(value, [("scorekeeper-replay", b"events/3/42/3")]).reason is Reason.NOT_AN_EVENT
-
-
-def test_an_array_is_split_into_its_elements_as_they_were_written() -> None:
-    assert split_array(b' [ {"a": 1.50} , 2 ] ') == [b'{"a": 1.50}', b"2"]
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [(b"{}", Reason.NOT_AN_EVENT), (b"[1,", Reason.INVALID_JSON), (b"[]", Reason.EMPTY_BATCH)],
-)
-def test_what_is_no_array_is_not_split(value: bytes, reason: Reason) -> None:
-    with pytest.raises(InvalidEvent) as caught:
-        split_array(value)
-    assert caught.value.reason is reason
 
 
 def test_raw_data_is_the_text_that_was_sent() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.goal import Period
-from app.domain.periods import day_bounds, local_date, period_bounds, period_start
+from app.domain.periods import day_bounds, local_date, period_bounds
 
 HOUR = 3_600_000
 ZONES = (
@@ -54,7 +54,6 @@ def test_a_period_runs_from_its_first_moment_to_the_next_ones(
     period: Period, moment: str, zone: str, start: str, end: str
 ) -> None:
     assert period_bounds(period, ms(moment), zone) == (ms(start), ms(end))
-    assert period_start(period, ms(moment), zone) == ms(start)
 
 
 @pytest.mark.parametrize(
