@@ -11,6 +11,7 @@ import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from api.dashboard.reasons import REASONS
 from api.dashboard.reference import Operation, operations
 from api.main import create_app
 from api.problems import CODES, TITLES
@@ -46,26 +47,6 @@ MEANINGS = {
     "experiments": ("object of texts", "Experiment -> variant, as assigned when it happened.", ""),
 }
 """Event field -> (type, meaning, aliases by their names in the code)."""
-
-REASONS = {
-    Reason.EMPTY: "The message has no value.",
-    Reason.TOO_LARGE: "The value is larger than 1 MiB.",
-    Reason.NOT_UTF8: "The value is no UTF-8.",
-    Reason.INVALID_JSON: "The value is no JSON; NaN and Infinity are not either.",
-    Reason.TOO_DEEP: "It is nested deeper than 64 levels.",
-    Reason.NOT_AN_EVENT: "It is JSON, but neither an object nor a batch of events.",
-    Reason.MISSING_TYPE: "It does not say what happened.",
-    Reason.INVALID_FIELD: "A field has the wrong type, or is too long.",
-    Reason.INVALID_NUMBER: "A number cannot be kept exactly.",
-    Reason.INVALID_TIMESTAMP: "The timestamp is no moment.",
-    Reason.NO_PROJECT: "It names no project, and there is no default.",
-    Reason.UNKNOWN_PROJECT: "No project has that key.",
-    Reason.TOO_OLD: "It happened longer ago than `SCOREKEEPER_MAX_EVENT_AGE_DAYS`.",
-    Reason.IN_THE_FUTURE: "It is ahead by more than `SCOREKEEPER_MAX_EVENT_AHEAD_SECONDS`.",
-    Reason.UNSUPPORTED_FORM: "It is of a known form, but of a version or kind that is not counted.",
-    Reason.EMPTY_BATCH: "A batch without events.",
-    Reason.BATCH_TOO_LARGE: "A batch of more events than are taken.",
-}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -157,7 +138,7 @@ def events_page() -> str:
             "",
             "It goes to the dead-letter topic with one of these reasons: `scorekeeper dead-letters list`.",
             "",
-            *table(("reason", "meaning"), [(f"`{reason}`", REASONS[reason]) for reason in Reason]),
+            *table(("reason", "meaning", "what to do"), [(f"`{reason}`", *REASONS[reason]) for reason in Reason]),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""What each reason for a dead letter means, and what to do about it. Nothing else is told of a reason anywhere."""
+"""What each reason for a dead letter means, and what to do about it: on the page and in the reference."""
 
 from __future__ import annotations
 

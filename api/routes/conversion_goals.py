@@ -31,6 +31,7 @@ from app.errors import InvalidDefinition, InvalidEvent, StoreUnavailable
 from app.patience import ask_sql
 
 RECENT = 10_000
+_SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions"})
 router = APIRouter(tags=["conversion goals"], responses=PROBLEMS)
 
 
@@ -49,7 +50,8 @@ async def list_conversion_goals(request: Request, key: Annotated[Key, Depends(RE
     openapi_extra=body_of(ConversionGoalIn),
 )
 async def create_conversion_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
-    """Returns when every worker counts by it. `warnings` tells when nothing recent could match; it is saved still."""
+    """Returns when every worker counts by it. `warnings` tells when it would count none of the recent events of its
+    type, or each of them; it is saved still."""
 
     async def act() -> Response:
         services = services_of(request)
@@ -68,12 +70,18 @@ async def create_conversion_goal(request: Request, key: Annotated[Key, Depends(W
     openapi_extra=body_of(ConversionGoalIn, partial=True),
 )
 async def edit_conversion_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
-    """`id` and the fields to change; null takes an optional field away. Acts on events from now on."""
+    """`id` and the fields to change; null takes an optional field away. Acts on events from now on. `warnings` as when
+    it was created, when what counts changes."""
     changes = await read_object(request)
     ident = take_id(changes)
-    defining = services_of(request).defining
-    edit = defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=wanted_revision(request))
-    return answer(request, _shown(await changing(edit)))
+    services = services_of(request)
+    edit = services.defining.edit_conversion_goal(
+        key.project, ident, changes, key.id, revision=wanted_revision(request)
+    )
+    done = await changing(edit)
+    says_what_counts = not _SAYS_WHAT_COUNTS.isdisjoint(changes)
+    warnings = await _warnings(services, key.project, done.version.body) if says_what_counts else []
+    return answer(request, {**_shown(done), "warnings": [*done.warnings, *warnings]})
 
 
 @router.delete("/api/conversion-goals", operation_id="deleteConversionGoal", summary="Delete what counts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ from app.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts, PipelineReader
+
+WIDE = 160
 
 
 def goals(
@@ -38,12 +41,8 @@ def goals(
     found = with_parts(ask)
     if as_json:
         print_json(found)
-        return
-    if not found:
-        print_line("There is no goal yet: POST /api/goals, or the dashboard, creates one")
-        return
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(GoalTable(console.width).render(found))
+    else:
+        _draw(found)
 
 
 def watch(
@@ -53,13 +52,12 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show the goals as a live table, until Ctrl-C. With --json, one array a look."""
-    if once:
-        goals("list", project, as_json)
-        return
 
     async def look(parts: Parts) -> None:
         await schema_ready(parts)
-        if as_json:
+        if once:
+            await _show_once(parts, project, as_json=as_json)
+        elif as_json:
             await _print_for_ever(parts, project, interval)
         else:
             await show_live(parts, project, interval)
@@ -75,6 +73,21 @@ async def list_goals(parts: Parts, project: str | None) -> list[dict[str, Any]]:
         report = await parts.reporter.list_goals(key, now)
         found += [{"projectKey": key, **item} for item in report.items]
     return found
+
+
+async def _show_once(parts: Parts, project: str | None, *, as_json: bool) -> None:
+    from app.bootstrap import PipelineReader
+
+    found = await list_goals(parts, project)
+    if as_json:
+        print_json(found)
+    else:
+        _draw(found, await _pipeline(PipelineReader(parts)))
+
+
+def _draw(found: list[dict[str, Any]], pipeline: Mapping[str, Any] | None = None) -> None:
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console.print(GoalTable(console.width).render(found, pipeline))
 
 
 async def show_live(parts: Parts, project: str | None, interval_seconds: float) -> None:

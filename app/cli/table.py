@@ -6,9 +6,7 @@ name, bar and value; on a wide one also the gap to the pace and where it leads.
 
 from __future__ import annotations
 
-import time
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 BAR_WIDTH = 24
-RATE_SECONDS = 30.0
-SHORTEST_SECONDS = 0.5
+HOUR_SECONDS = 3600.0
+SHORTEST_SECONDS = 30.0
 LONGEST_NAME = 200
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
 SIGNS = {"completed": "✓", "on_track": "●", "at_risk": "▲", "behind": "▼"}
@@ -43,23 +41,20 @@ class _Column:
 class _Row:
     goal: dict[str, Any]
     bar_width: int
-    rate: float | None
     now: datetime
 
 
 class GoalTable:
-    """Draws looks at the goals; remembers earlier looks, for the rates. `width`, `height`: the terminal's."""
+    """Draws looks at the goals. `width`, `height`: the terminal's."""
 
     def __init__(self, width: int = 120, height: int | None = None) -> None:
         self.width = width
         self.height = height
-        self._looks: deque[tuple[float, dict[str, float]]] = deque()
 
     def render(self, goals: Goals | str, pipeline: Mapping[str, Any] | None = None) -> RenderableType:
         """One look as a table, below a line on the pipeline's state; a string is shown as it is."""
         if isinstance(goals, str):
             return Text(goals, style="yellow")
-        rates = self._rates(goals)
         several = len({goal["projectKey"] for goal in goals}) > 1
         table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
         columns = [column for column in COLUMNS if self.width >= column.from_width]
@@ -73,7 +68,7 @@ class GoalTable:
         most = len(ordered) if self.height is None else max(1, self.height - 4)
         now = datetime.now(UTC)
         for goal in ordered[:most]:
-            row = _Row(goal, self._bar_width(), rates.get(goal["id"]), now)
+            row = _Row(goal, self._bar_width(), now)
             project = [Text(plain(str(goal["projectKey"])))] if several else []
             table.add_row(*project, *(column.cell(row) for column in columns))
         parts: list[RenderableType] = [] if pipeline is None else [summary(pipeline)]
@@ -86,33 +81,15 @@ class GoalTable:
         """One look as plain lines."""
         if isinstance(goals, str):
             return [goals]
-        rates = self._rates(goals)
+        now = datetime.now(UTC)
         return [
             f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} {_unit(goal)}".rstrip()
-            + f", {_status_of(goal).replace('_', ' ')}, {_rate(rates.get(goal['id']))}"
+            + f", {_status_of(goal).replace('_', ' ')}, {rate(goal, now)}"
             for goal in goals
         ]
 
     def _bar_width(self) -> int:
         return 10 if self.width < 80 else 14 if self.width < 110 else BAR_WIDTH if self.width < 180 else 40
-
-    def _rates(self, goals: Goals) -> dict[str, float]:
-        """Per goal, its growth a second since the first look of the last half minute that knew it."""
-        now = time.monotonic()
-        present = {
-            goal["id"]: float(goal["current"])
-            for goal in goals
-            if goal.get("current") is not None and goal.get("aggregation") != "rate"
-        }
-        self._looks.append((now, present))
-        while now - self._looks[0][0] > RATE_SECONDS:
-            self._looks.popleft()
-        rates = {}
-        for ident, value in present.items():
-            then, before = next((at, look[ident]) for at, look in self._looks if ident in look)
-            if now - then >= SHORTEST_SECONDS:
-                rates[ident] = (value - before) / (now - then)
-        return rates
 
 
 def need(goal: Mapping[str, Any]) -> tuple[int, str, str]:
@@ -185,6 +162,21 @@ def freshness(moment: str | None, now: datetime | None = None) -> str:
     return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
+def rate(goal: Mapping[str, Any], now: datetime) -> str:
+    """Conversions a unit of time over the last hour, or since the goal began: as the page says it."""
+    recent = goal.get("recent")
+    if not recent or goal.get("current") is None:
+        return "–"
+    gone = now.timestamp() % HOUR_SECONDS / HOUR_SECONDS
+    last = recent[-1] + (recent[-2] if len(recent) > 1 else 0) * (1 - gone)
+    begun = datetime.fromisoformat(goal["startsAt"]).timestamp() if goal.get("startsAt") else 0.0
+    seconds = min(HOUR_SECONDS, max(SHORTEST_SECONDS, now.timestamp() - begun))
+    hourly = last * HOUR_SECONDS / seconds
+    if hourly >= 7200:
+        return f"{amount(round(hourly / 3600, 1))}/s"
+    return f"{amount(round(hourly / 60, 1))}/min" if hourly >= 120 else f"{amount(round(hourly))}/h"
+
+
 def outlook(goal: Mapping[str, Any], now: datetime) -> str:
     """Where the goal leads, in words."""
     if goal.get("current") is None:
@@ -236,12 +228,6 @@ def _clock(moment: str) -> str:
     return datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
 
 
-def _rate(per_second: float | None) -> str:
-    if per_second is None:
-        return "–"
-    return f"{per_second:,.1f}/s" if abs(per_second) >= 0.1 or not per_second else f"{per_second * 60:,.1f}/min"
-
-
 def _status_of(goal: Mapping[str, Any]) -> str:
     return str(goal.get("status") or ("backfilling" if goal.get("backfilling") else "rebuilding"))
 
@@ -260,7 +246,7 @@ COLUMNS = (
     _Column("target", 76, lambda row: Text(f"{amount(row.goal.get('target'))} {_unit(row.goal)}".rstrip())),
     _Column("status", 96, lambda row: _status(row.goal, word=True), "left"),
     _Column("to pace", 130, lambda row: Text(_gap(row.goal))),
-    _Column("rate", 90, lambda row: Text(_rate(row.rate))),
+    _Column("rate", 90, lambda row: Text(rate(row.goal, row.now))),
     _Column("last", 150, lambda row: Text(freshness(row.goal.get("lastConversionAt"), row.now))),
     _Column("fresh", 110, lambda row: Text(freshness(row.goal.get("freshAsOf"), row.now))),
     _Column("outlook", 140, lambda row: Text(outlook(row.goal, row.now)), "left"),

@@ -127,7 +127,8 @@ def _warnings(events: Sequence[Event], definition: ConversionGoal, result: Previ
         hint = f' Did you mean "{near}" ({types[near]} events)?' if near else ""
         return [f'None of the last {len(events)} events has the type "{definition.event_type}".{hint}']
     if result.matched:
-        return []
+        asks_for_more = len(result.clauses) > 1
+        return [_leaves_nothing_out(result.of_type)] if asks_for_more and result.matched == result.of_type else []
     warnings = [f"None of the last {result.of_type} events of this type would count."]
     warnings.extend(_near_misses(events, definition))
     warnings.extend(
@@ -136,6 +137,11 @@ def _warnings(events: Sequence[Event], definition: ConversionGoal, result: Previ
         if not count.held
     )
     return warnings
+
+
+def _leaves_nothing_out(number: int) -> str:
+    which = "The one recent event" if number == 1 else f"Each of the last {number} events"
+    return f"{which} of this type would count: what is asked beside the type leaves nothing out."
 
 
 def _near_misses(events: Sequence[Event], definition: ConversionGoal) -> list[str]:

@@ -93,6 +93,25 @@ async def test_a_misspelt_type_is_told_when_it_is_saved(world: World) -> None:
     assert any('Did you mean "form_submit"' in warning for warning in made["warnings"])
 
 
+async def test_a_definition_that_leaves_nothing_out_is_told(world: World) -> None:
+    world.recent = [event(1), event(2)]
+    (told,) = (await create(world))["warnings"]
+    assert told.startswith("Each of the last 2 events of this type would count")
+    previewed = await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)
+    assert previewed.json()["warnings"] == [told]
+    assert (await create(world, {"name": "Any form", "eventType": "form_submit"}))["warnings"] == []
+
+
+async def test_an_edit_of_what_counts_is_warned_of_like_its_creation(world: World) -> None:
+    world.recent = [event(1), event(2, "free")]
+    made = await create(world)
+    edit = {"id": made["id"], "conditions": {"plan": "no such plan"}}
+    warnings = (await world.call("PATCH", "/api/conversion-goals", json=edit)).json()["warnings"]
+    assert warnings[0] == "None of the last 2 events of this type would count."
+    renamed = {"id": made["id"], "name": "Renamed"}
+    assert (await world.call("PATCH", "/api/conversion-goals", json=renamed)).json()["warnings"] == []
+
+
 async def test_a_condition_that_nothing_can_fulfil_is_told_when_it_is_saved(world: World) -> None:
     never = {**SIGNUP, "conditions": {"seats": {"$gt": 5, "$lt": 3}}}
     told = ["No event can ever count: seats is more than 5 and less than 3."]

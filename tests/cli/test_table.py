@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.cli.table import GoalTable, amount, bar, outlook, summary
+from app.cli.table import GoalTable, amount, bar, outlook, rate, summary
 
 
 def _goal(**fields: Any) -> dict[str, Any]:
@@ -123,3 +123,34 @@ def test_a_name_cannot_reach_the_terminal(name: str) -> None:
 )
 def test_where_a_goal_leads_is_said_in_words(fields: dict[str, Any], words: str) -> None:
     assert outlook(_goal(**fields), datetime(2027, 1, 1, tzinfo=UTC)) == words
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"recent": [60, 30]}, "60/h"),
+        ({"recent": [0, 600]}, "10/min"),
+        ({"recent": [0, 7200]}, "2/s"),
+        ({"recent": [0, 30], "startsAt": "2026-12-31T23:15:00Z"}, "2/min"),
+        ({"recent": []}, "–"),
+        ({"recent": [1, 1], "current": None}, "–"),
+    ],
+)
+def test_the_rate_is_the_pages(fields: dict[str, Any], told: str) -> None:
+    assert rate(_goal(**fields), datetime(2026, 12, 31, 23, 30, tzinfo=UTC)) == told
+
+
+@pytest.mark.parametrize(
+    ("width", "there", "not_there"),
+    [
+        (60, (), ("target", "status", "rate", "fresh", "outlook")),
+        (100, ("target", "status", "rate"), ("fresh", "to pace", "outlook")),
+        (160, ("target", "status", "rate", "fresh", "to pace", "last", "outlook"), ()),
+    ],
+)
+def test_a_wider_terminal_shows_more(width: int, there: tuple[str, ...], not_there: tuple[str, ...]) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(GoalTable(width).render([_goal()]))
+    heading = console.export_text().splitlines()[0]
+    assert [name for name in there if name not in heading] == []
+    assert [name for name in not_there if name in heading] == []

@@ -120,6 +120,9 @@ def test_published_events_are_counted_and_every_command_shows_the_same(house: Ho
     assert (goal["projectKey"], goal["current"]) == (project, wanted)
     assert json.loads(house.run("watch", "--once", "--json", "--project", project))[0]["current"] == wanted
     assert house.ask("GET", "/api/goals")[0]["current"] == wanted
+    once = house.run("watch", "--once")
+    for part in (f"{wanted:,}", "lag 0", "2 workers", "complete up to"):
+        assert part in once
     assert f"{wanted:,}" in house.run("goals")
 
     status = json.loads(house.run("status", "--json"))

@@ -109,9 +109,3 @@ export function sparkline(points, width = 100, height = 20) {
     .map((value, index) => `${index ? "L" : "M"}${(index * step).toFixed(1)} ${(height - 1 - (value / most) * (height - 2)).toFixed(1)}`)
     .join("");
 }
-
-// Most in need first; among equals the one that ends first.
-export function byNeed(a, b) {
-  const rank = (goal) => (goal.status ? STATUSES.indexOf(goal.status) : STATUSES.length);
-  return rank(a) - rank(b) || String(a.endsAt ?? "").localeCompare(String(b.endsAt ?? "")) || a.id.localeCompare(b.id);
-}

@@ -1,22 +1,27 @@
-// The list of goals: filters, order, and rows kept live by the page's event stream.
+// The list of goals: filters, order and groups, and rows kept live by the page's event stream.
 import { attribute, byId, element, set } from "./dom.js";
-import { STATUSES, byNeed, fullTime, statusShape, statusWord } from "./format.js";
+import { STATUSES, fullTime, statusShape, statusWord } from "./format.js";
+import { arrange } from "./goal_order.js";
 import { makeRow, showRow, showTimes } from "./goal_row.js";
+import { queryOf, readView } from "./goals_view.js";
 import { completeUpTo, follow } from "./live.js";
 
+const SETTLED_MS = 2_000;
 const goals = new Map();
 const rows = new Map();
 const words = new Map();
-const body = byId("rows");
-let filter = null;
-let search = "";
+const table = byId("goals");
+const groups = new Map();
+const view = readView(location.search);
+let movedAt = -SETTLED_MS;
+let timer = null;
 
 function show(goal) {
   let parts = rows.get(goal.id);
   if (!parts) {
     parts = makeRow(goal);
     rows.set(goal.id, parts);
-    body.append(parts.row);
+    group(view.isGrouped ? (goal.status ?? null) : null, view.isGrouped).append(parts.row);
   }
   showRow(parts, goal);
   const word = statusWord(goal.status);
@@ -26,16 +31,62 @@ function show(goal) {
 
 function isShown(goal) {
   const text = `${goal.description ?? ""} ${goal.metric}`.toLowerCase();
-  return (filter === null || goal.status === filter) && text.includes(search);
+  return (view.status === null || goal.status === view.status) && text.includes(view.search.trim().toLowerCase());
 }
 
-// Rows never move under a reader's pointer or focus: then a button offers it.
+// A part of the table, made when it is first needed: of one status with a heading, or of all without one.
+function group(status, isGrouped) {
+  const name = isGrouped ? (status ?? "waiting") : "all";
+  if (!groups.has(name)) {
+    const made = element("tbody", { "data-group": name });
+    if (isGrouped) {
+      const word = element("span", {}, `${statusShape(status)} ${statusWord(status)} `);
+      made.append(element("tr", { class: "group" }, element("th", { scope: "rowgroup", colspan: 8 }, word, element("span", { class: "small" }))));
+    }
+    groups.set(name, made);
+  }
+  return groups.get(name);
+}
+
+// The table's parts in order, each with its rows in order.
+function wanted() {
+  return arrange(goals.values(), view.sort, view.isGrouped).map(([status, found]) => [group(status, view.isGrouped), found.map((goal) => rows.get(goal.id).row)]);
+}
+
+const rowsIn = (part) => [...part.rows].filter((row) => row.dataset.id);
+
+function isInPlace([part, ordered]) {
+  const present = rowsIn(part);
+  return part.isConnected && present.length === ordered.length && present.every((row, index) => row === ordered[index]);
+}
+
+// Only what is out of place is moved.
+function move(parts) {
+  for (const part of table.tBodies) if (!parts.some(([one]) => one === part)) part.remove();
+  for (const [part, ordered] of parts) {
+    if (!part.isConnected) table.append(part);
+    let place = part.querySelector("tr[data-id]");
+    for (const row of ordered) {
+      if (row === place) place = place.nextElementSibling;
+      else part.insertBefore(row, place);
+    }
+  }
+  movedAt = performance.now();
+  byId("reorder").hidden = true;
+  showGroups();
+}
+
+// Rows never move under a reader's pointer or focus: then a button offers it. Else they stay for a moment when they moved.
 function sort() {
-  const order = [...goals.values()].sort(byNeed).map((goal) => goal.id);
-  const differs = order.some((id, index) => body.children[index]?.dataset.id !== id);
-  const isBusy = body.matches(":hover") || body.contains(document.activeElement);
-  byId("reorder").hidden = !(differs && isBusy);
-  if (differs && !isBusy) body.append(...order.map((id) => rows.get(id).row));
+  clearTimeout(timer);
+  const parts = wanted();
+  const isBusy = [...table.tBodies].some((part) => part.matches(":hover") || part.contains(document.activeElement));
+  const isMoving = !parts.every(isInPlace);
+  byId("reorder").hidden = !(isMoving && isBusy);
+  if (!isMoving || isBusy) return;
+  const rest = movedAt + SETTLED_MS - performance.now();
+  if (rest > 0) timer = setTimeout(sort, rest);
+  else move(parts);
 }
 
 function showTiles() {
@@ -45,7 +96,7 @@ function showTiles() {
     const tile = tiles.children[index];
     const found = [...goals.values()].filter((goal) => status === null || goal.status === status).length;
     set(tile.children[1], String(found));
-    attribute(tile, "aria-pressed", String(filter === status));
+    attribute(tile, "aria-pressed", String(view.status === status));
   });
 }
 
@@ -53,10 +104,7 @@ function makeTile(status) {
   const shape = element("span", { class: "shape", "aria-hidden": "true" }, status ? statusShape(status) : "");
   const word = element("span", {}, status ? statusWord(status) : "All goals");
   const tile = element("button", { type: "button", "data-status": status ?? "" }, shape, element("strong"), word);
-  tile.addEventListener("click", () => {
-    filter = filter === status ? null : status;
-    showAll();
-  });
+  tile.addEventListener("click", () => look({ status: view.status === status ? null : status }));
   return tile;
 }
 
@@ -68,12 +116,38 @@ function showAll() {
     shown += fits;
   }
   showTiles();
-  sort();
+  showGroups();
   byId("loading").hidden = true;
-  byId("goals").hidden = shown === 0;
-  byId("tiles").hidden = byId("search").parentElement.hidden = goals.size === 0;
+  table.hidden = shown === 0;
+  byId("controls").hidden = goals.size === 0;
   byId("none").hidden = goals.size === 0 || shown > 0;
   byId("empty").hidden = goals.size > 0;
+}
+
+// A group says how many it shows, and is not there when it shows none.
+function showGroups() {
+  for (const part of table.tBodies) {
+    const shown = rowsIn(part).filter((row) => !row.hidden).length;
+    part.hidden = shown === 0;
+    if (part.querySelector(".group")) set(part.querySelector(".group .small"), shown === 1 ? "1 goal" : `${shown} goals`);
+  }
+}
+
+// The reader asks for another view: what it moves is moved at once.
+function look(changes) {
+  Object.assign(view, changes);
+  history.replaceState(null, "", location.pathname + queryOf(view));
+  if ("sort" in changes || "isGrouped" in changes) move(wanted());
+  showChoices();
+  showAll();
+}
+
+function showChoices() {
+  byId("sort").value = view.sort;
+  byId("group").checked = view.isGrouped;
+  if (byId("search").value.trim() !== view.search.trim()) byId("search").value = view.search;
+  const order = byId("sort").selectedOptions[0].textContent.toLowerCase();
+  set(table.caption, `Goals with their progress, ${order}${view.isGrouped ? ", grouped by status" : ""}`);
 }
 
 function receive({ order, goals: changed }) {
@@ -87,32 +161,27 @@ function receive({ order, goals: changed }) {
     rows.get(id).row.remove();
     rows.delete(id);
   }
+  sort();
   showAll();
   const fresh = completeUpTo();
   set(byId("fresh"), fresh ? `Complete up to ${fullTime(fresh)}: every event until then is counted.` : "");
 }
 
-function showEverything() {
-  byId("search").value = search = "";
-  filter = null;
-  showAll();
-}
+const showEverything = () => look({ status: null, search: "" });
 
-byId("search").addEventListener("input", (event) => {
-  search = event.target.value.trim().toLowerCase();
-  showAll();
-});
+byId("search").addEventListener("input", (event) => look({ search: event.target.value }));
+byId("sort").addEventListener("change", (event) => look({ sort: event.target.value }));
+byId("group").addEventListener("change", (event) => look({ isGrouped: event.target.checked }));
 byId("show-all").addEventListener("click", showEverything);
 byId("reorder").addEventListener("click", () => {
   document.activeElement.blur();
-  body.append(...[...goals.values()].sort(byNeed).map((goal) => rows.get(goal.id).row));
-  byId("reorder").hidden = true;
+  move(wanted());
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !document.activeElement.matches("input, textarea, select")) {
     event.preventDefault();
     byId("search").focus();
-  } else if (event.key === "Escape" && goals.size) {
+  } else if (event.key === "Escape" && goals.size && !document.activeElement.matches("select")) {
     document.activeElement.blur();
     showEverything();
   }
@@ -120,4 +189,5 @@ document.addEventListener("keydown", (event) => {
 setInterval(() => {
   for (const goal of goals.values()) showTimes(rows.get(goal.id), goal);
 }, 5000);
+showChoices();
 follow(receive);

@@ -46,9 +46,8 @@ function render(found) {
 }
 
 function warnings(found) {
-  const all = found.ofType > 0 && found.matched === found.ofType && found.clauses.length > 1;
-  const texts = [...found.warnings, ...(all ? ["Every event of this type would count: the conditions leave nothing out."] : [])];
-  return found.seen === 0 ? [] : texts.map((text) => element("p", { class: "warning" }, element("span", { "aria-hidden": "true" }, "▲ "), text));
+  const texts = found.seen === 0 ? [] : found.warnings;
+  return texts.map((text) => element("p", { class: "warning" }, element("span", { "aria-hidden": "true" }, "▲ "), text));
 }
 
 // What an edit gains and loses, before it is saved.

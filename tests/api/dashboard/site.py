@@ -1,0 +1,122 @@
+"""The page on a real socket, over a real database and counters in memory: for browsers, without Kafka and workers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from api.serving import make_server
+from app.domain.fields import goal_owner
+from app.domain.increments import Increments, Position, Simple
+from config.settings import Settings
+from tests.api.conftest import World, surrounded
+from tests.end_to_end.processes import eventually
+
+T = TypeVar("T")
+POSITION = Position("events", 0)
+
+
+class Site:
+    """The server lives in a thread; what it counted is said here."""
+
+    def __init__(self, world: World, loop: asyncio.AbstractEventLoop, url: str) -> None:
+        self.world = world
+        self.url = url
+        self._loop = loop
+        self._http = httpx.Client(base_url=url, headers={"x-api-key": world.project_keys["shop"]}, timeout=60)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def post(self, path: str, body: object) -> httpx.Response:
+        return self._http.post(path, json=body)
+
+    def create_goal(self, **fields: object) -> str:
+        answer = self.post("/api/goals", {"metric": "m", "target": 10, "deadline": "2036-12-31", **fields})
+        assert answer.status_code == 201, answer.text
+        ident: str = answer.json()["id"]
+        return ident
+
+    def count(self, goal_id: str, number: int) -> None:
+        """So many more conversions of the goal."""
+
+        async def act() -> None:
+            counters = self.world.counters
+            (offsets,) = await counters.checkpoints([POSITION])
+            increments = Increments(POSITION, 0, offsets[0], offsets[0] + number, self.world.now)
+            increments.simple = [Simple("shop", 0, ((goal_owner(goal_id), "n"),), without_id=number)]
+            await counters.apply([increments])
+
+        self._run(act())
+
+    def streams(self) -> int:
+        """Event streams that are open now."""
+        lines = self._http.get("/metrics").text.splitlines()
+        return int(float(next(line for line in lines if line.startswith("scorekeeper_event_streams ")).split()[1]))
+
+    def sign_in(self, page: Page) -> None:
+        page.goto(f"{self.url}/sign-in")
+        page.get_by_label("API key").fill(self.world.project_keys["shop"])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#connection")).to_have_text("live")
+
+    def _run(self, act: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(act, self._loop).result(60)
+
+
+@contextmanager
+def site_in(folder: Path) -> Iterator[Site]:
+    """A site with the projects shop and other, and nothing in them."""
+    loop = asyncio.new_event_loop()
+    told: list[Any] = []
+    is_over = asyncio.Event()
+
+    async def serve() -> None:
+        async with surrounded(folder) as world:
+            world.now = world.counters.fresh_as_of = int(time.time() * 1000)
+            transport: Any = world.client._transport
+            server = make_server(transport.app, Settings(port=0), lambda: None)
+            task = asyncio.create_task(server.serve())
+            while not server.started:  # uvicorn has a flag and no event
+                assert not task.done(), "the server did not start"
+                await asyncio.sleep(0.01)
+            told.append((world, server.servers[0].sockets[0].getsockname()[1]))
+            await is_over.wait()
+            world_app(world).state.hub.close_soon()
+            server.should_exit = True
+            await task
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run, name="site")
+    thread.start()
+    eventually(lambda: told or not thread.is_alive(), 60, "the site")
+    world, port = told[0]
+    site = Site(world, loop, f"http://127.0.0.1:{port}")
+    try:
+        yield site
+    finally:
+        site.close()
+        loop.call_soon_threadsafe(is_over.set)
+        thread.join(60)
+
+
+def world_app(world: World) -> Any:
+    """The application inside of what stands around it."""
+    transport: Any = world.client._transport
+    inner = transport.app
+    while not hasattr(inner, "state"):
+        inner = inner._app if hasattr(inner, "_app") else inner.app
+    return inner
