@@ -104,6 +104,7 @@ class Verdict(_Open):
 class Explanation(_Open):
     event: dict[str, Any]
     verdicts: list[Verdict]
+    notes: list[str] = Field(description="What is decided by more than clauses.")
 
 
 class EventType(_Open):

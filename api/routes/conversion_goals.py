@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -19,19 +20,24 @@ from api.schemas import PROBLEMS, ConversionGoalIn, ExplainIn, PreviewIn, body_o
 from api.services import Key, Services
 from app.defining import Defined
 from app.domain.clause import MISSING, Clause
-from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
+from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
+from app.domain.discovery import discover
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain
 from app.domain.moments import rfc3339
+from app.domain.near_misses import impossible
 from app.domain.parsing import parse_message
-from app.domain.preview import Preview, discover, impossible, preview
+from app.domain.preview import Preview, preview
 from app.domain.wording import describe, describe_clause, describe_found
 from app.errors import InvalidDefinition, InvalidEvent, StoreUnavailable
 from app.patience import ask_sql
 
 RECENT = 10_000
-_SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions"})
+_SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions", "counting", "valueProperty"})
+PREVIEW_SECONDS = 0.4
+LEAST_SEEN = 200
+"""A busy machine must not make it look as if nothing came."""
 router = APIRouter(tags=["conversion goals"], responses=PROBLEMS)
 
 
@@ -116,8 +122,22 @@ async def try_definition(services: Services, project: str, body: Mapping[str, An
         before = compile_conversion_goal(version, project=project)
         body = {name: value for name, value in {**version, **body}.items() if value is not None}
     definition = compile_conversion_goal(body, project=project)
-    events = await services.recent.recent(project, RECENT)
-    return _preview(preview(events, definition, before), edited=before is not None)
+    found = await _try(await services.recent.recent(project, RECENT), definition, before)
+    return _preview(found, edited=before is not None)
+
+
+async def _try(events: Sequence[Event], definition: ConversionGoal, before: ConversionGoal | None = None) -> Preview:
+    """The preview over the newest of `events` (oldest first), as many as there is time for: a definition may be
+    costly. In a thread, so that others are answered meanwhile."""
+    return await asyncio.to_thread(lambda: preview(_newest(events), definition, before))
+
+
+def _newest(events: Sequence[Event]) -> Iterator[Event]:
+    end = time.monotonic() + PREVIEW_SECONDS
+    for number, event in enumerate(reversed(events)):
+        if number % 50 == 0 and number >= LEAST_SEEN and time.monotonic() > end:
+            return
+        yield event
 
 
 @router.post(
@@ -127,7 +147,8 @@ async def try_definition(services: Services, project: str, body: Mapping[str, An
     openapi_extra=body_of(ExplainIn),
 )
 async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
-    """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict."""
+    """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict.
+    `notes` say what is decided by more than clauses: its age, its id, what it corrects."""
     body = await read_object(request)
     refuse_unknown(body, ("event", "definition", "id"))
     return answer(request, await explain_body(services_of(request), key.project, body))
@@ -148,7 +169,7 @@ async def explain_body(services: Services, project: str, body: Mapping[str, Any]
     for ident, definition in named.items():
         compiled = compile_conversion_goal(definition, ident=ident, project=project)
         verdicts.append(_verdict(compiled, explain(event, compiled)))
-    return {"event": show_event(event), "verdicts": verdicts}
+    return {"event": show_event(event), "verdicts": verdicts, "notes": _notes(event, services)}
 
 
 @router.get("/api/event-types", operation_id="listEventTypes", summary="What was seen lately")
@@ -159,6 +180,8 @@ async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)])
     named = await _all(services, key.project)
     counted: dict[str, list[str]] = {}
     for ident, body in named.items():
+        if body.get("status") == DefinitionStatus.ARCHIVED:
+            continue
         counted.setdefault(str(body.get("eventType")), []).append(ident)
     return answer(
         request,
@@ -166,7 +189,7 @@ async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)])
             {
                 "type": seen.type,
                 "count": seen.count,
-                "lastAt": seen.last_at,
+                "lastAt": rfc3339(seen.last_at),
                 "paths": [{"path": path, "count": number} for path, number in seen.paths.most_common()],
                 "properties": [
                     {"path": path, "count": p.count, "kinds": sorted(p.kinds), "examples": p.examples}
@@ -174,7 +197,7 @@ async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)])
                 ],
                 "conversionGoalIds": counted.get(seen.type, []),
             }
-            for seen in discover(events)
+            for seen in await asyncio.to_thread(discover, [event for event in events if event.corrects is None])
         ],
     )
 
@@ -195,7 +218,7 @@ async def _warnings(services: Services, project: str, body: Mapping[str, object]
         events = await services.recent.recent(project, 1_000)
     except StoreUnavailable:
         events = []
-    return preview(events, definition).warnings if events else impossible(definition)
+    return (await _try(events, definition)).warnings if events else impossible(definition)
 
 
 def _one_event(found: object, project: str, services: Services) -> Event:
@@ -225,6 +248,7 @@ def _shown(done: Defined) -> dict[str, object]:
 
 
 def show_event(event: Event) -> dict[str, Any]:
+    """`corrects`: the id of the event that this one takes back or restates, whose fields it has."""
     return {
         "id": event.id,
         "type": event.type,
@@ -235,6 +259,7 @@ def show_event(event: Event) -> dict[str, Any]:
         "visitorId": event.visitor_id,
         "sessionId": event.session_id,
         "data": dict(event.properties),
+        "corrects": event.corrects,
     }
 
 
@@ -245,9 +270,36 @@ def _verdict(definition: ConversionGoal, explanation: Explanation) -> dict[str, 
         "name": definition.name,
         "status": str(definition.status),
         "matches": explanation.matches,
-        "why": "every clause holds" if failure is None else describe(failure),
+        "why": _why(definition) if failure is None else describe(failure),
         "clauses": [_clause(clause) for clause in explanation.clauses],
     }
+
+
+def _why(definition: ConversionGoal) -> str:
+    if definition.status is DefinitionStatus.ACTIVE:
+        return "every clause holds"
+    return f"every clause holds, but the conversion goal is {definition.status}: nothing counts by it"
+
+
+def _notes(event: Event, services: Services) -> list[str]:
+    """What is decided by more than clauses."""
+    notes = []
+    if event.corrects is not None:
+        act = "takes back" if event.restated is None else "restates"
+        told = (
+            f'It {act} the event "{event.corrects}", where that was counted; the clauses are held against its fields.'
+        )
+        notes.append(told)
+    elif event.id is None:
+        notes.append("It has no id: sent twice, it counts twice.")
+    age = event.received_at - event.occurred_at
+    if age > services.parsing.max_age_ms:
+        notes.append(
+            f"It happened more than {services.parsing.max_age_ms // (24 * HOUR_MS)} days ago: it is refused, too old."
+        )
+    elif -age > services.parsing.max_ahead_ms:
+        notes.append("It would happen in the future: it is refused.")
+    return notes
 
 
 def _clause(clause: Clause) -> dict[str, Any]:

@@ -55,7 +55,8 @@ async def list_conversions(
     goal = await asyncio.to_thread(_goal, services, key.project, goal_id)
     feeding = await asyncio.to_thread(_feeding, services, key.project, goal)
     events = await services.recent.recent(key.project, RECENT) if feeding else []
-    return answer(request, {"seen": len(events), "conversions": conversions(events, goal, feeding, limit)})
+    found = await asyncio.to_thread(conversions, events, goal, feeding, limit)
+    return answer(request, {"seen": len(events), "conversions": found})
 
 
 def conversions(

@@ -80,6 +80,10 @@ class Condition:
         """Every requirement, in the order written; the condition matches when all of them hold."""
         return tuple(node.explain(data) for node in self._nodes)
 
+    def verdicts(self, data: Mapping[str, object]) -> tuple[bool, ...]:
+        """Which of `explain`'s clauses hold, in their order."""
+        return tuple(node.holds(data) for node in self._nodes)
+
     def equality_keys(self) -> tuple[tuple[str, object], ...]:
         """What every match has: pairs of a plain path (no dots) and the scalar found there, None for null or missing.
 

@@ -64,6 +64,11 @@ class UrlPattern:
                 )
         return self._pattern.test(_input_of(url))
 
+    def of_path(self) -> UrlPattern | None:
+        """The same path on any host; None where that is no pattern of a path."""
+        pathname: str = self._pattern.pathname
+        return compile_url_pattern(pathname) if pathname.startswith("/") else None
+
     def explain(self, url: str) -> tuple[Clause, ...]:
         """One clause a component that the pattern restricts; a url that is none has one clause that says so."""
         found = _components_of(url)

@@ -5,9 +5,13 @@ The preview, `explain` and the page say it this way; the command line keeps the 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from app.domain.clause import MISSING, Clause
+from app.domain.json_values import text_of_number
 
 _LONGEST: Final = 120
 _SUBJECTS: Final = {
@@ -46,6 +50,7 @@ _VERBS: Final = {
     "matches the URL pattern": "fits",
 }
 _GROUPS: Final = {"$and": "all of", "$or": "at least one of", "$nor": "none of", "$not": "not"}
+_PARTS: Final = {"$size": ("a number of elements", "that"), "$elemMatch": ("an element", "it")}
 _LISTS: Final = frozenset({"$in", "$nin", "$ini", "$nini", "$all", "$alli"})
 
 
@@ -58,10 +63,30 @@ def describe_clause(path: str, operator: str, wanted: object) -> str:
         return f"{subject} is given"
     if operator == "$exists":
         return f"{subject} is {'given' if wanted else 'missing'}"
+    if operator == "$not":
+        return f"not: {_describe_value(subject, wanted)}"
+    if operator in _PARTS and isinstance(wanted, Mapping):
+        has, it = _PARTS[operator]
+        return f"{subject} has {has}, and {_describe_value(it, wanted)}"
     if operator in {"equals", "$eq"} and wanted is None:
         return f"{subject} is empty or missing"
     shown = str(wanted) if path == "url" else _wanted(operator, wanted)
     return f"{subject} {_VERBS.get(operator, operator)} {shown}".strip()
+
+
+def _describe_value(subject: str, wanted: object) -> str:
+    """What a condition inside another one asks of a value, or of the properties below it."""
+    if not isinstance(wanted, Mapping):
+        return describe_clause(subject, "equals", wanted)
+    told = []
+    for key, operand in wanted.items():
+        if key in _GROUPS and key != "$not" and isinstance(operand, list):
+            told.append(f"{_GROUPS[key]} ({'; '.join(_describe_value(subject, one) for one in operand)})")
+        elif key.startswith("$"):
+            told.append(describe_clause(subject, key, operand))
+        else:
+            told.append(_describe_value(key, operand))
+    return " and ".join(told)[:_LONGEST] or "anything"
 
 
 def describe_wanted(clause: Clause) -> str:
@@ -101,5 +126,11 @@ def _value(value: object) -> str:
         return "true" if value else "false"
     if value is None:
         return "nothing (null)"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{value}"' if isinstance(value, str) else _number_or_json(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _number_or_json(value: object) -> str:
+    if isinstance(value, int | float | Decimal):
+        return text_of_number(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

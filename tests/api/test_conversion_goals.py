@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import pytest
+
+from api.routes import conversion_goals
 from app.domain.event import Event
+from app.domain.preview import preview
 from tests.api.conftest import World
 
 SIGNUP = {
@@ -81,6 +86,27 @@ async def test_a_preview_of_an_edit_says_what_is_gained_and_lost(world: World) -
     assert (shown["gained"], shown["lost"], shown["unchanged"]) == (2, 1, 0)
 
 
+async def test_a_costly_preview_takes_no_turn_of_the_api_and_ends_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noting(*args: Any) -> Any:
+        threads.append(threading.current_thread())
+        return preview(*args)
+
+    monkeypatch.setattr(conversion_goals, "preview", noting)
+    world.recent = [event(number) for number in range(1_000)]
+    shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
+    assert (shown["seen"], shown["samples"][0]["id"]) == (1_000, "e999")
+    monkeypatch.setattr(conversion_goals, "PREVIEW_SECONDS", 0.0)
+    shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
+    assert (shown["seen"], shown["samples"][0]["id"]) == (conversion_goals.LEAST_SEEN, "e999")
+    await create(world)
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
+
+
 async def test_a_near_miss_is_named(world: World) -> None:
     world.recent = [event(1, path="/signup/complete/")]
     shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
@@ -129,6 +155,28 @@ async def test_an_explanation_has_every_clause_with_its_verdict(world: World) ->
     assert 'found "free"' in verdict["why"]
 
 
+async def test_an_explanation_notes_what_is_decided_by_more_than_clauses(world: World) -> None:
+    await create(world, {**SIGNUP, "status": "paused"})
+    whole = {"type": "form_submit", "id": "e1", "url": "/signup/complete", "data": {"plan": "pro"}}
+
+    async def explained(**fields: Any) -> dict[str, Any]:
+        response = await world.call("POST", "/api/conversion-goals/explain", json={"event": {**whole, **fields}})
+        found: dict[str, Any] = response.json()
+        return found
+
+    plain = await explained()
+    assert plain["notes"] == []
+    assert plain["verdicts"][0]["why"] == "every clause holds, but the conversion goal is paused: nothing counts by it"
+    assert (await explained(id=None))["notes"] == ["It has no id: sent twice, it counts twice."]
+    assert "too old" in (await explained(timestamp="2020-01-01T00:00:00Z"))["notes"][0]
+    assert "in the future" in (await explained(timestamp="2100-01-01T00:00:00Z"))["notes"][0]
+    back = await explained(type="$retract", eventType="form_submit", retracts="e0")
+    assert back["notes"] == [
+        'It takes back the event "e0", where that was counted; the clauses are held against its fields.'
+    ]
+    assert back["event"]["corrects"] == "e0"
+
+
 async def test_what_was_seen_lately_is_listed_with_what_counts_by_it(world: World) -> None:
     made = await create(world)
     world.recent = [event(number) for number in range(3)]
@@ -136,6 +184,10 @@ async def test_what_was_seen_lately_is_listed_with_what_counts_by_it(world: Worl
     assert (seen["type"], seen["count"], seen["conversionGoalIds"]) == ("form_submit", 3, [made["id"]])
     assert seen["paths"] == [{"path": "/signup/complete", "count": 3}]
     assert {p["path"] for p in seen["properties"]} == {"plan", "seats"}
+    assert seen["lastAt"] == "2027-01-15T08:00:00.002Z"
+    await world.call("PATCH", "/api/conversion-goals", json={"id": made["id"], "status": "archived"})
+    (seen,) = (await world.call("GET", "/api/event-types")).json()
+    assert seen["conversionGoalIds"] == []
 
 
 async def test_changes_are_in_the_audit_log(world: World) -> None:

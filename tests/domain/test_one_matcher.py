@@ -18,7 +18,7 @@ from app.domain.event import Event
 from app.domain.folding import Folder
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
-from app.domain.matching import explain, matches
+from app.domain.matching import explain, matches, verdicts
 from app.domain.parsing import parse_message
 from app.domain.preview import preview
 from tests.builders import NOW, RULES, LogRecord, conversion_goal
@@ -114,6 +114,8 @@ def test_every_way_to_ask_gives_the_same_answer(seed: int) -> None:
         for definition in definitions:
             plain, told = matches(event, definition), explain(event, definition)
             assert plain == told.matches == all(clause.holds for clause in told.clauses), (definition, event)
+            if event.type == definition.event_type:
+                assert verdicts(event, definition) == tuple(clause.holds for clause in told.clauses)
             assert plain == (definition.id in live), (definition, event)
             matched += plain
             agreed += 1
