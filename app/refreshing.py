@@ -1,7 +1,8 @@
 """Keeps a worker's catalog as new as the records that it counts. SQL is asked in a thread, never in the event loop.
 
 A version is committed at least TRUSTED_MS before it acts. So a catalog read at moment t is right for all records
-received before t + TRUSTED_MS, and records that are older than that (a backlog) never wait.
+received before t + TRUSTED_MS, and records that are older than that (a backlog) never wait. While records come that are
+as new as that, the source is asked ahead of them (`is_pressing`), so that they do not wait either.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from app.ports import DefinitionSource
 log = logging.getLogger(__name__)
 
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
+PRESSING_SECONDS = 5.0
 
 
 class CatalogRefresher:
@@ -37,6 +39,7 @@ class CatalogRefresher:
         self._current: Catalog = EMPTY
         self._known_at = 0
         self._failed_at: float | None = None
+        self._pressed_at: float | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -52,6 +55,11 @@ class CatalogRefresher:
     def is_out_of_touch(self) -> bool:
         """Whether the source did not answer when it was last asked: what was committed since then is not known."""
         return self._failed_at is not None
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether a record came lately for which the catalog had to be as new as can be: more of them are likely."""
+        return self._pressed_at is not None and time.monotonic() - self._pressed_at < PRESSING_SECONDS
 
     async def refresh(self) -> None:
         """Ask for the newest revision and load it when it is another. Raises StoreUnavailable."""
@@ -97,6 +105,8 @@ class CatalogRefresher:
         self._on_change(catalog)
 
     async def reach(self, received_at: int) -> None:
+        if received_at >= self._known_at:
+            self._pressed_at = time.monotonic()
         if self._is_known(received_at):
             return
         while not self._has_just_failed():

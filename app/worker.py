@@ -16,6 +16,7 @@ from typing import cast
 from faust.types import TP
 
 from app import bootstrap
+from app.domain.history import TRUSTED_MS
 from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
 REFRESH_SECONDS = 1.0
+REFRESH_AHEAD_SECONDS = TRUSTED_MS / 1000 / 2
 LOOK_FOR_RETURN_SECONDS = 0.05
 FILL_SECONDS = 0.25
 STUCK_SECONDS = 60.0
@@ -274,11 +276,16 @@ class Worker:
                 log.warning("cannot report: %s", error)
 
     async def keep_refreshing(self) -> None:
-        """Look for a new revision every second; when the database is away, for its return as fast as may be."""
+        """Look for a new revision every second, ahead of the records while new ones come; when the database is away,
+        for its return as fast as may be."""
         while not self.app.should_stop:
             await self.refresh_catalog()
-            is_away = self.parts.catalog.is_out_of_touch
-            await asyncio.sleep(LOOK_FOR_RETURN_SECONDS if is_away else REFRESH_SECONDS)
+            await asyncio.sleep(self._pause_before_refreshing())
+
+    def _pause_before_refreshing(self) -> float:
+        if self.parts.catalog.is_out_of_touch:
+            return LOOK_FOR_RETURN_SECONDS
+        return REFRESH_AHEAD_SECONDS if self.parts.catalog.is_pressing else REFRESH_SECONDS
 
     async def follow_nudges(self) -> None:
         """Look for a new revision as soon as somebody says that there is one."""

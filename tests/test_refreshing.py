@@ -73,6 +73,15 @@ async def test_an_old_catalog_is_read_once() -> None:
     assert source.reads == 1
 
 
+async def test_new_records_press_for_asking_ahead_of_them_and_old_ones_do_not() -> None:
+    refresher = CatalogRefresher(Source([history(starting_at(0))]))
+    await refresher.refresh()
+    await refresher.reach(NOW - 1)
+    assert not refresher.is_pressing
+    await refresher.reach(NOW)
+    assert refresher.is_pressing
+
+
 async def test_records_that_are_older_than_the_catalog_never_wait_for_the_database() -> None:
     source = Source([history(starting_at(0))])
     refresher = CatalogRefresher(source)
