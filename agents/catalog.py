@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
+from app.bootstrap.collecting import collect_rarely
 from app.worker import app, worker
 
 faust: Any = app
@@ -14,10 +14,7 @@ async def start() -> None:
     """Know the definitions before the first record."""
     await worker.parts.start()
     await worker.refresh_catalog()
-    # What was made until now stays: the collector need not look at it again, and what a batch makes is freed by itself.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    collect_rarely()
 
 
 faust.task(start)

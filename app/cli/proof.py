@@ -41,6 +41,7 @@ def verify(
 
 
 async def _verify(parts: Parts, goal: str | None) -> Verdict:
+    from app.bootstrap.collecting import collect_rarely
     from app.domain.catalog import build_catalog
     from app.proving import verify as prove
     from app.stores.memory import MemoryCounters
@@ -50,6 +51,7 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         raise NotFound("goal", goal)
     counters = await parts.counters()
     catalog = build_catalog(await asyncio.to_thread(parts.definitions.history))
+    collect_rarely()
     return await prove(
         counters,
         lambda: MemoryCounters(counters.stripes),
@@ -143,6 +145,7 @@ def rebuild(
 
 async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
     from app.bootstrap import folding_rules
+    from app.bootstrap.collecting import collect_rarely
     from app.proving import counters_of
     from app.recounting import NoDeadLetters, compare, recount
     from app.refreshing import CatalogRefresher
@@ -174,6 +177,7 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
 
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()
+    collect_rarely()
     tracker = Tracker(open_counting, catalog, NoDeadLetters())
     messages = 0
     while True:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
+from app.streams.runs import read_runs
 from app.tracking import Batch
 
 POLL_RECORDS = 4_000
@@ -46,12 +47,14 @@ class Log:
         consumer = AIOKafkaConsumer(**self._options)
         try:
             await consumer.start()
+            read_runs(consumer._fetcher)
             consumer.assign([tp])
             consumer.seek(tp, start)
             idle = 0
             while start < end:
                 records = (await consumer.getmany(tp, timeout_ms=1_000, max_records=POLL_RECORDS)).get(tp, [])
-                records = [record for record in records if record.offset < end]
+                if records and records[-1].offset >= end:
+                    records = [record for record in records if record.offset < end]
                 if not records:
                     reached = await consumer.position(tp)
                     idle += 1

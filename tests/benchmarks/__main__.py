@@ -1,4 +1,4 @@
-"""`make bench`: a table of medians and ratios, and the same as bench.json; or `--growth`, `--latency`, `--docs`."""
+"""`make bench`: a table of medians and ratios, and the same as bench.json; or one of the other measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import documenting, growth, harness, latency, table
+from tests.benchmarks import documenting, growth, harness, latency, recounts, table
 from tests.benchmarks.harness import Parts, Result
 from tests.servers.brokers import start_any
 from tests.servers.redises import RedisServer
@@ -58,6 +58,7 @@ def main() -> None:
     arguments.add_argument("--only", default="", help="names, comma separated")
     arguments.add_argument("--growth", action="store_true", help="how cost grows with definitions, projects, goals, …")
     arguments.add_argument("--latency", action="store_true", help="published to counted, shown and streamed")
+    arguments.add_argument("--recounts", action="store_true", help="verify and rebuild beside the live counting")
     arguments.add_argument("--docs", action="store_true", help="write the last runs' tables and plots into the docs")
     given = arguments.parse_args()
     if given.docs:
@@ -66,6 +67,8 @@ def main() -> None:
         growth.main(quick=given.quick)
     elif given.latency:
         latency.main(quick=given.quick)
+    elif given.recounts:
+        recounts.main(quick=given.quick)
     else:
         events, rounds = (50_000, 1) if given.quick else (given.events, given.rounds)
         compare(events, rounds, {name.strip() for name in given.only.split(",") if name.strip()})

@@ -15,7 +15,13 @@ PICTURES = Path("docs/benchmark")
 def write_all() -> None:
     """Of each result that is there; the others stay as they are."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for name, write in (("bench", _comparison), ("bench-growth", _growth), ("bench-latency", _latency)):
+    pages = {
+        "bench": _comparison,
+        "bench-growth": _growth,
+        "bench-latency": _latency,
+        "bench-recounts": _recounts,
+    }
+    for name, write in pages.items():
         file = Path(f"{name}.json")
         if file.exists():
             _replace(name, write(json.loads(file.read_text())))
@@ -50,9 +56,16 @@ def _growth(found: dict[str, Any]) -> str:
     columns = ("what grows", "number", "CPU µs an event", "times the first")
     lines = [(name, f"{x:,}", f"{y:.2f}", f"{y / own[0][1]:.2f}") for name, own in folds.items() for x, y in own]
     workers = found["workers"]
-    more = ("deployment", "events/s", "CPU s per million", "MiB", "counts")
+    more = ("deployment", "events/s", "CPU s per million", "MiB", "Redis CPU s per million conversions", "counts")
     verdicts = [
-        (name, f"{own['eventsPerSecond']:,}", str(own["cpuSecondsPerMillion"]), str(own["rssMiB"]), _verdict(name, own))
+        (
+            name,
+            f"{own['eventsPerSecond']:,}",
+            str(own["cpuSecondsPerMillion"]),
+            str(own["rssMiB"]),
+            str(own["redisCpuSecondsPerMillion"] or ""),
+            _verdict(name, own),
+        )
         for name, own in workers.items()
     ]
     rates = plots.bars("Events a second by deployment", [(n, own["eventsPerSecond"]) for n, own in workers.items()])
@@ -80,3 +93,13 @@ def _latency(found: dict[str, Any]) -> str:
         for place, own in places.items()
     ]
     return table.markdown(columns, lines)
+
+
+def _recounts(found: dict[str, Any]) -> str:
+    columns = ("what", "events/s", "of the live rate", "CPU s per million")
+    lines = [
+        (name, f"{own['eventsPerSecond']:,}", f"{own['ofLive']:.2f}", str(own["cpuSecondsPerMillion"]))
+        for name, own in found["rates"].items()
+    ]
+    where = f"{found['events']:,} events, medians of {found['rounds']} rounds."
+    return "\n\n".join([where, table.markdown(columns, lines)])

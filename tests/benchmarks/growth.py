@@ -122,10 +122,10 @@ def make_records(events: int, projects: int, per_project: int) -> list[Record]:
     return records
 
 
-def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float | bool]]:
+def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float | bool | None]]:
     """What one topic after another comes to."""
     events = 20_000 if quick else 400_000
-    found: dict[str, dict[str, float | bool]] = {}
+    found: dict[str, dict[str, float | bool | None]] = {}
     with tempfile.TemporaryDirectory(prefix="scorekeeper-growth-") as folder:
         home = Path(folder)
         broker, one, three = (
@@ -137,11 +137,15 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
         harness.define(database)
 
         def measure(name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1) -> None:
+            before = redis_cpu(parts.redis)
             result = harness.run_scorekeeper(parts, database, workers=workers, stripes=stripes)
+            used = max(after - own for after, own in zip(redis_cpu(parts.redis), before, strict=True))
+            conversions = sum(parts.count.exact.values())
             found[name] = {
                 "eventsPerSecond": round(result.events_per_second),
                 "cpuSecondsPerMillion": round(result.cpu_seconds_per_million, 2),
                 "rssMiB": round(result.rss_mib),
+                "redisCpuSecondsPerMillion": round(used / conversions * 1e6, 2) if conversions else None,
                 "readySeconds": round(result.ready_seconds, 1),
                 "isRight": result.is_right,
             }
@@ -164,6 +168,14 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
             one.stop()
             broker.stop()
     return found
+
+
+def redis_cpu(url: str) -> list[float]:
+    """CPU seconds that each Redis server has used until now."""
+    with harness.connect(url) as client:
+        found = client.info("cpu", **({"target_nodes": client.ALL_NODES} if "cluster" in url else {}))
+        servers = found.values() if "cluster" in url else [found]
+        return [one["used_cpu_user"] + one["used_cpu_sys"] for one in servers]
 
 
 def backlog(parts: harness.Parts, events: int) -> harness.Parts:
