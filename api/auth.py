@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
@@ -179,7 +180,7 @@ class Needs:
             raise Problem(403, f"This API key lacks the scope {self._scope!r}.", code="missing_scope")
         is_session = _header_key(request) is None
         if is_session and request.method not in {"GET", "HEAD", "OPTIONS"}:
-            _refuse_foreign_page(request)
+            refuse_foreign_page(request)
         # The dashboard's reads have a bucket of their own: an open page and a script do not take from each other.
         kind = "page_reads" if is_session and self._kind == "reads" else self._kind
         await limit(request, key, kind, 1)
@@ -203,10 +204,14 @@ async def limit(request: Request, key: Key, kind: str, cost: int) -> None:
         raise Problem(429, detail, headers={"Retry-After": str(seconds), **headers})
 
 
-def _refuse_foreign_page(request: Request) -> None:
-    """A session cookie is only good for requests of our own pages."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Problem(403, "A session may only be used by this site's own pages.", code="foreign_page")
+def refuse_foreign_page(request: Request) -> None:
+    """What another site's page sent, with a session or for one. The session's cookie is SameSite=Strict already; this
+    holds without it, in browsers that say where a request comes from by either of the two headers."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+    if site not in {"same-origin", "none"} or not is_ours:
+        raise Problem(403, "Only this site's own pages may do this with a session.", code="foreign_page")
 
 
 READ: Any = Needs("read", "reads")

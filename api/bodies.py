@@ -21,7 +21,6 @@ from api.auth import services_of
 from api.problems import Problem, respond, to_problem
 from api.services import Key
 from app.domain.definition_fields import Fields
-from app.errors import Conflict
 from app.patience import ask_sql
 
 MAX_DEPTH = 16
@@ -133,16 +132,6 @@ def wanted_revision(request: Request) -> int | None:
         return int(given.strip().removeprefix("W/").strip('"'))
     except ValueError:
         raise Problem(412, f"If-Match {given[:80]!r} is not this object's revision.") from None
-
-
-async def changing(act: Awaitable[Any]) -> Any:
-    """The result of a change; a conflict of revisions is 412."""
-    try:
-        return await act
-    except Conflict as error:
-        if "revision" in str(error):
-            raise Problem(412, str(error)) from error
-        raise
 
 
 async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:

@@ -15,7 +15,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.errors import Conflict, InvalidApiKey, InvalidDefinition, InvalidEvent, NotFound, StoreUnavailable
+from app.errors import (
+    ChangedMeanwhile,
+    Conflict,
+    InvalidApiKey,
+    InvalidDefinition,
+    InvalidEvent,
+    NotFound,
+    StoreUnavailable,
+)
 
 log = logging.getLogger("api")
 
@@ -113,6 +121,8 @@ def to_problem(error: Exception, request_id: str = "") -> Problem:
         return Problem(401, str(error))
     if isinstance(error, NotFound):
         return Problem(404, str(error))
+    if isinstance(error, ChangedMeanwhile):
+        return Problem(412, str(error))
     if isinstance(error, Conflict):
         return Problem(409, str(error))
     if isinstance(error, StoreUnavailable):

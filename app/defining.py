@@ -16,15 +16,13 @@ from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
-from app.domain.declaring import Step
+from app.domain.declaring import CONVERSION_GOAL, GOAL, Step
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
-from app.errors import Conflict, InvalidDefinition, StoreUnavailable
+from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
 from app.patience import within
 from app.ports import CatalogSignals, DefinitionStore
 
-CONVERSION_GOAL = "conversion_goal"
-GOAL = "goal"
 ACTS_AFTER_SECONDS = EFFECTIVE_LEAD_MS / 1000
 _POLL_SECONDS = 0.01
 _NEITHER_WORD_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
@@ -217,7 +215,9 @@ def merged(body: Mapping[str, object], changes: Mapping[str, object]) -> dict[st
 
 def _require_revision(before: DefinitionVersion, revision: int | None) -> None:
     if revision is not None and before.revision != revision:
-        raise Conflict(f"it was changed meanwhile: its revision is {before.revision}, not {revision}; read it again")
+        raise ChangedMeanwhile(
+            f"it was changed meanwhile: its revision is {before.revision}, not {revision}; read it again"
+        )
 
 
 def _unfed(body: Mapping[str, object], present: Sequence[DefinitionVersion]) -> tuple[str, ...]:

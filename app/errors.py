@@ -6,7 +6,8 @@ ScorekeeperError
 ├── InvalidSettings         do not start; name the variable
 ├── InvalidApiKey           HTTP 401
 ├── NotFound                HTTP 404
-├── Conflict                HTTP 409 or 412; read again and decide
+├── Conflict                HTTP 409; read again and decide
+│   └── ChangedMeanwhile    HTTP 412; it is not any more what the change was made from
 ├── StoreUnavailable        do not acknowledge and try again; HTTP 503
 │   ├── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
 │   └── OtherScheme         the counters were laid out by another version: do not start; rebuild beside them
@@ -89,6 +90,10 @@ class NotFound(ScorekeeperError):
 
 class Conflict(ScorekeeperError):
     """What was asked does not fit the present state; the message says how."""
+
+
+class ChangedMeanwhile(Conflict):
+    """The definition has another revision than the one that was to be changed."""
 
 
 class StoreUnavailable(ScorekeeperError):

@@ -10,18 +10,17 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.auth import limit, services_of
-from api.bodies import changing
 from api.dashboard import conversion_goal_form
 from api.dashboard.condition_rows import OPERATORS, Row
 from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
-from api.problems import Problem
 from api.routes.conversion_goals import try_definition
 from api.services import Key
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus
 from app.domain.wording import describe_wanted
-from app.errors import InvalidDefinition, StoreUnavailable
+from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
+from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
 HERE = "/conversion-goals"
@@ -91,7 +90,7 @@ async def create(request: Request, key: WRITER) -> Response:
 @pages.get(HERE + "/{ident}")
 async def show_edit(request: Request, ident: str, key: VISITOR) -> Response:
     get = services_of(request).definitions.get
-    version = await asyncio.to_thread(get, key.project, "conversion_goal", ident)
+    version = await ask_sql(get, key.project, "conversion_goal", ident)
     form = conversion_goal_form.to_form(version.body)
     editing = {"id": ident, "revision": version.revision, "status": version.body.get("status", "active")}
     return _form(key, form, Faults(), {**editing, "name": version.body["name"]})
@@ -107,12 +106,12 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     try:
         if not faults.by_field:
             defining = services_of(request).defining
-            await changing(defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision))
+            await defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision)
             return RedirectResponse(f"{HERE}#{ident}", 303)
     except InvalidDefinition as error:
         faults.add_all(error, _KNOWN)
-    except Problem as problem:
-        faults.add("", f"{problem.detail[:1].upper()}{problem.detail[1:]}.")
+    except ChangedMeanwhile as error:
+        faults.add("", f"{str(error).capitalize()}.")
     return _form(key, form, faults, {"id": ident, "revision": revision, "name": form.text("name")})
 
 

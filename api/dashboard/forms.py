@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from api.auth import doorkeeper_of
+from api.auth import doorkeeper_of, refuse_foreign_page
 from api.problems import Problem
 from api.services import Key
 from app.errors import InvalidDefinition
@@ -60,16 +60,6 @@ async def read_form(request: Request) -> Form:
     except ValueError as error:
         raise Problem(400, "The form cannot be read.", code="invalid_form") from error
     return Form([(name, value.replace("\r\n", "\n")) for name, value in pairs])
-
-
-def refuse_foreign_page(request: Request) -> None:
-    """A form that another site's page sent. The session's cookie is SameSite=Strict already; this holds without it,
-    in browsers that say where a request comes from by either of the two headers."""
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    origin = request.headers.get("origin")
-    is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
-    if site not in {"same-origin", "none"} or not is_ours:
-        raise Problem(403, "Forms are only taken from this site's own pages.", code="foreign_page")
 
 
 async def writer(request: Request) -> Key:

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.auth import limit, services_of
-from api.bodies import changing
 from api.dashboard import goal_form
 from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
-from api.problems import Problem
 from api.services import Key, Services
-from app.errors import InvalidDefinition
+from app.errors import ChangedMeanwhile, InvalidDefinition
+from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -50,7 +49,7 @@ async def show_goal(request: Request, goal_id: str, key: VISITOR) -> Response:
         services.reporter.list_conversion_goals(key.project),
     )
     goal = report.items[0]
-    project = await asyncio.to_thread(services.definitions.project, key.project)
+    project = await ask_sql(services.definitions.project, key.project)
     return page(
         "goal.html",
         key=key,
@@ -64,7 +63,7 @@ async def show_goal(request: Request, goal_id: str, key: VISITOR) -> Response:
 
 @pages.get("/goals/{goal_id}/edit")
 async def show_edit_goal(request: Request, goal_id: str, key: VISITOR) -> Response:
-    version = await asyncio.to_thread(services_of(request).definitions.get, key.project, "goal", goal_id)
+    version = await ask_sql(services_of(request).definitions.get, key.project, "goal", goal_id)
     form = goal_form.to_form(version.body)
     return await _form(request, key, form, Faults(), {"id": goal_id, "revision": version.revision})
 
@@ -78,13 +77,12 @@ async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     await limit(request, key, "writes", 1)
     try:
         if not faults.by_field:
-            edit = services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id, revision=revision)
-            await changing(edit)
+            await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id, revision=revision)
             return RedirectResponse(f"/goals/{goal_id}", 303)
     except InvalidDefinition as error:
         faults.add_all(error, {name: name for name in goal_form.FIELDS})
-    except Problem as problem:
-        faults.add("", f"{problem.detail[:1].upper()}{problem.detail[1:]}.")
+    except ChangedMeanwhile as error:
+        faults.add("", f"{str(error).capitalize()}.")
     return await _form(request, key, form, faults, {"id": goal_id, "revision": revision})
 
 
@@ -123,7 +121,7 @@ async def _form(
 ) -> Response:
     services = services_of(request)
     present = await _conversion_goals(services, key.project)
-    project = await asyncio.to_thread(services.definitions.project, key.project)
+    project = await ask_sql(services.definitions.project, key.project)
     return page(
         "goal_form.html",
         422 if faults.by_field else 200,
@@ -142,5 +140,5 @@ async def _form(
 
 
 async def _conversion_goals(services: Services, project: str) -> list[dict[str, Any]]:
-    _, versions = await asyncio.to_thread(services.definitions.current, project, "conversion_goal")
+    _, versions = await ask_sql(services.definitions.current, project, "conversion_goal")
     return [{"id": version.id, **version.body} for version in versions]

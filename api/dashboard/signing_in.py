@@ -7,14 +7,14 @@ import re
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from api.auth import SESSION_COOKIE, doorkeeper_of, services_of
+from api.auth import SESSION_COOKIE, doorkeeper_of, refuse_foreign_page, services_of
 from api.bodies import read_object
 from api.dashboard.forms import read_form
 from api.dashboard.pages import PageRoute, page
+from app.domain.api_key import SESSION_SECONDS
 from app.errors import InvalidApiKey
 from app.patience import ask_sql
 
-SESSION_SECONDS = 14 * 86_400
 _LOCAL_PATH = re.compile(r"/([A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*)?")
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 router = APIRouter(include_in_schema=False)
@@ -52,12 +52,14 @@ async def read_session(request: Request) -> Response:
 @router.post("/session")
 async def open_session(request: Request) -> Response:
     """An API key in, a session cookie out."""
+    refuse_foreign_page(request)
     body = await read_object(request)
     return await _signed_in(request, str(body.get("apiKey", "")), JSONResponse({"signedIn": True}))
 
 
 @router.delete("/session")
 async def close_session(request: Request) -> Response:
+    refuse_foreign_page(request)
     return await _signed_out(request, JSONResponse({"signedIn": False}))
 
 

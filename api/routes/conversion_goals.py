@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
-from api.bodies import answer, changing, once, read_object, refuse_unknown, tagged, wanted_revision
+from api.bodies import answer, once, read_object, refuse_unknown, tagged, wanted_revision
 from api.problems import Problem
 from api.routes.goals import take_id
 from api.schemas import PROBLEMS, ConversionGoalIn, ExplainIn, PreviewIn, body_of
@@ -81,10 +81,9 @@ async def edit_conversion_goal(request: Request, key: Annotated[Key, Depends(WRI
     changes = await read_object(request)
     ident = take_id(changes)
     services = services_of(request)
-    edit = services.defining.edit_conversion_goal(
+    done = await services.defining.edit_conversion_goal(
         key.project, ident, changes, key.id, revision=wanted_revision(request)
     )
-    done = await changing(edit)
     says_what_counts = not _SAYS_WHAT_COUNTS.isdisjoint(changes)
     warnings = await _warnings(services, key.project, done.version.body) if says_what_counts else []
     return answer(request, {**_shown(done), "warnings": [*done.warnings, *warnings]})
@@ -96,7 +95,7 @@ async def delete_conversion_goal(
 ) -> Response:
     """Nothing counts by it from now on; what was counted stays."""
     defining = services_of(request).defining
-    await changing(defining.delete_conversion_goal(key.project, ident, key.id, revision=wanted_revision(request)))
+    await defining.delete_conversion_goal(key.project, ident, key.id, revision=wanted_revision(request))
     return answer(request, {"id": ident, "deleted": True})
 
 

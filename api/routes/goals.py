@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
-from api.bodies import answer, changing, once, read_object, tagged, wanted_revision
+from api.bodies import answer, once, read_object, tagged, wanted_revision
 from api.problems import Problem
 from api.schemas import PROBLEMS, GoalIn, body_of
 from api.services import Key, Services
@@ -56,7 +56,7 @@ async def edit_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Re
     ident = take_id(changes)
     services = services_of(request)
     edit = services.defining.edit_goal(key.project, ident, changes, key.id, revision=wanted_revision(request))
-    return answer(request, await shown(services, await changing(edit)))
+    return answer(request, await shown(services, await edit))
 
 
 @router.delete("", operation_id="deleteGoal", summary="Delete a goal")
@@ -65,7 +65,7 @@ async def delete_goal(
 ) -> Response:
     """`?id=` names it."""
     defining = services_of(request).defining
-    await changing(defining.delete_goal(key.project, ident, key.id, revision=wanted_revision(request)))
+    await defining.delete_goal(key.project, ident, key.id, revision=wanted_revision(request))
     return answer(request, {"id": ident, "deleted": True})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.matching import matches
 from app.errors import InvalidDefinition
+from app.patience import ask_sql
 
 router = APIRouter(responses=PROBLEMS)
 
@@ -52,8 +52,8 @@ async def list_conversions(
     """Newest first, of the newest events that the log holds, each with what it matched. Copies are left out; which of a
     visitor's events was the first is not looked up, so that a definition that counts once shows each of them."""
     services = services_of(request)
-    goal = await asyncio.to_thread(_goal, services, key.project, goal_id)
-    feeding = await asyncio.to_thread(_feeding, services, key.project, goal)
+    goal = await ask_sql(_goal, services, key.project, goal_id)
+    feeding = await ask_sql(_feeding, services, key.project, goal)
     events = await services.recent.recent(key.project, RECENT) if feeding else []
     found = await asyncio.to_thread(conversions, events, goal, feeding, limit)
     return answer(request, {"seen": len(events), "conversions": found})

@@ -12,6 +12,8 @@ from typing import Final
 from app.errors import InvalidApiKey
 
 LONGEST: Final = 128
+SESSION_SECONDS: Final = 14 * 86_400
+"""How long a browser may stand for a key without signing in again."""
 
 
 def key_text(ident: str, secret: str) -> str:

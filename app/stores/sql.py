@@ -17,9 +17,6 @@ from app.ports import Change
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
 
-CONVERSION_GOAL = "conversion_goal"
-GOAL = "goal"
-
 
 class SqlDefinitions:
     """Blocking. Every change is one transaction with its catalog revision and its audit entry."""
@@ -96,8 +93,7 @@ class SqlDefinitions:
         """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
         with self._database.write() as connection:
             _, acts_from = self._begin(connection)
-            if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:
-                raise Conflict(f"there is a project {key!r} already")
+            _require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
         return self._confirm_project(project)
@@ -151,11 +147,7 @@ class SqlDefinitions:
         """
         with self._database.write() as connection:
             revision = _next_revision(connection)
-            if (
-                connection.execute(select(projects.c.key).where(projects.c.key == project.key)).one_or_none()
-                is not None
-            ):
-                raise Conflict(f"there is a project {project.key!r} already")
+            _require_no_project(connection, project.key)
             for ident in sorted({version.id for version in earlier}):
                 if _born(connection, ident) is not None:
                     raise Conflict(f"the id {ident!r} is already another definition's")
@@ -274,6 +266,11 @@ class SqlDefinitions:
 def _next_revision(connection: Connection) -> int:
     raised = update(catalog).values(revision=catalog.c.revision + 1).returning(catalog.c.revision)
     return int(connection.execute(raised).scalar_one())
+
+
+def _require_no_project(connection: Connection, key: str) -> None:
+    if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:
+        raise Conflict(f"there is a project {key!r} already")
 
 
 def _present(project: str, kind: str | None) -> Select[Any]:

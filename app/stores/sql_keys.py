@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row, insert, select, update
 
-from app.domain.api_key import key_text, parse_key
+from app.domain.api_key import SESSION_SECONDS, key_text, parse_key
 from app.errors import Conflict, InvalidApiKey, NotFound
 from app.stores.database import Database
 from app.stores.tables import api_keys, catalog, projects, secrets, sessions
 
 SCOPES = ("read", "write", "ingest", "admin")
-SESSION_MS = 14 * 86_400_000
 _USED_EVERY_MS = 60_000
 
 
@@ -132,10 +131,14 @@ class SqlKeys:
         token = random.token_urlsafe(32)
         with self._database.write() as connection:
             now = self._database.now(connection)
+            expires_at = now + SESSION_SECONDS * 1000
             connection.execute(sessions.delete().where(sessions.c.expires_at < now))
             connection.execute(
                 insert(sessions).values(
-                    token_hash=_token_hash(token), api_key=key.id, created_at=now, expires_at=now + SESSION_MS
+                    token_hash=_token_hash(token),
+                    api_key=key.id,
+                    created_at=now,
+                    expires_at=expires_at,
                 )
             )
         return token

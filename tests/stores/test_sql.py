@@ -13,11 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from app.domain.conversion_goal import FOREVER
+from app.domain.declaring import GOAL
 from app.domain.history import EFFECTIVE_LEAD_MS
 from app.domain.status_changes import Cause, Observation, StatusChange
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
 from app.stores.database import Database
-from app.stores.sql import GOAL, SqlDefinitions
+from app.stores.sql import SqlDefinitions
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import KEPT, SqlStatusChanges

@@ -64,6 +64,16 @@ async def test_forms_of_other_sites_are_refused(world: World, headers: dict[str,
     assert (await world.client.post("/sign-in", data=form, headers=ours)).status_code == 303
 
 
+@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}])
+async def test_other_sites_neither_open_nor_use_nor_close_a_session(world: World, headers: dict[str, str]) -> None:
+    key = {"apiKey": world.project_keys["shop"]}
+    assert (await world.client.post("/session", json=key, headers=headers)).status_code == 403
+    await world.client.post("/session", json=key)
+    assert (await world.client.post("/api/goals", json={}, headers=headers)).status_code == 403
+    assert (await world.client.delete("/session", headers=headers)).status_code == 403
+    assert (await world.client.get("/session")).status_code == 200
+
+
 async def test_a_wrong_key_opens_no_session(world: World) -> None:
     answer = await world.client.post("/session", json={"apiKey": "sk_no"})
     assert answer.status_code == 401
