@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from api.main import create_app
+from api.readiness import Readiness
 from api.services import Services
 from api.serving import make_server
 from app.bootstrap import Parts, PipelineReader, load_settings, parsing_rules
@@ -23,7 +22,6 @@ from app.streams.sending import EventSender
 from config.logging import set_up
 from config.settings import Settings
 
-CHECK_SECONDS = 1.5
 PATIENCE_SECONDS = 1.0
 """How long a store may take before it counts as away: a request asks several, and answers within two seconds."""
 
@@ -40,7 +38,13 @@ def build_services(parts: Parts) -> Services:
         "events": settings.events_per_minute,
         "page_reads": settings.page_reads_per_minute,
     }
-
+    readiness = Readiness(
+        {
+            "redis": lambda: parts.redis.ping(),
+            "database": lambda: asyncio.to_thread(parts.definitions.revision),
+            "kafka": lambda: asyncio.to_thread(parts.topics.describe, settings.topics),
+        }
+    )
     recording: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -65,7 +69,7 @@ def build_services(parts: Parts) -> Services:
         limits=TokenBuckets(parts.redis, limits),
         audit=parts.definitions.audit,
         now=lambda: int(time.time() * 1000),
-        check=lambda: check(parts),
+        check=readiness.check,
         pipeline=PipelineReader(parts).read,
         dead_letters=parts.letters,
         generations=parts.generations,
@@ -76,31 +80,6 @@ def build_services(parts: Parts) -> Services:
         start=start,
         stop=stop,
     )
-
-
-async def check(parts: Parts) -> Mapping[str, str | None]:
-    """Each part that requests need -> None when it answers, else what is wrong."""
-
-    async def redis() -> None:
-        await parts.redis.ping()
-
-    async def sql() -> None:
-        await asyncio.to_thread(parts.definitions.revision)
-
-    async def kafka() -> None:
-        await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
-
-    async def problem(ask: Any) -> str | None:
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await ask()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the part does not answer
-            return type(error).__name__
-        return None
-
-    names = {"redis": redis, "database": sql, "kafka": kafka}
-    found = await asyncio.gather(*(problem(ask) for ask in names.values()))
-    return dict(zip(names, found, strict=True))
 
 
 def serve(settings: Settings) -> int:
