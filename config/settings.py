@@ -1,4 +1,4 @@
-"""Every setting: name, unit, meaning, default. Values only; what is wired from them stands in app/bootstrap.py.
+"""Every setting: name, unit, meaning, default. Values only; what is wired from them stands in app/bootstrap/.
 
 A setting comes from the command line, else from the environment (`SCOREKEEPER_` and the name in capitals), else from
 the TOML file that `--config` or SCOREKEEPER_CONFIG names, else it has its default. Nothing else is read, and nothing

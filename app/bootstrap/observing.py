@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event
 from app import metrics
 from app.domain.increments import Applied, Increments
 from app.ports import Reading
-from app.stores.redis import RedisCounters, RedisReader
+from app.stores.redis import RedisCounters
+from app.stores.redis_reader import RedisReader
 from app.tracking import Hook
 
 _step: ContextVar[tuple[str, float] | None] = ContextVar("step", default=None)

@@ -25,8 +25,9 @@ from app.recording import StatusRecorder
 from app.reporting import Reporter
 from app.stores.database import Database
 from app.stores.generations import Generations, new_rules
-from app.stores.redis import RedisCounters, RedisReader
+from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client, connect
+from app.stores.redis_reader import RedisReader
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_keys import SqlKeys

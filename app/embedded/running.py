@@ -82,7 +82,9 @@ def find_record(data_dir: Path) -> Running | None:
 def write_privately(file: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Never into what somebody else laid there: a ready file may be wanted in a directory of many.
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as target:
         target.write(text)
     draft.replace(file)

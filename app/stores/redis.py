@@ -7,16 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from redis.exceptions import NoScriptError
 
 from app.domain import fields
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.ports import Reading
-from app.stores.generations import ACTIVE, Generation, Generations
-from app.stores.redis_client import Client, as_store_errors
+from app.stores.generations import Generation
+from app.stores.redis_client import Client, as_store_errors, pattern
 from app.stores.redis_packing import pack
 
 _HERE: Final = Path(__file__).parent
@@ -129,7 +128,7 @@ class RedisCounters:
         with as_store_errors():
             for stripe in range(self.stripes):
                 prefix = self.generation.prefix(stripe) + "f:"
-                async for key in self._client.scan_iter(match=_escape(prefix) + "*", count=1000):
+                async for key in self._client.scan_iter(match=pattern(prefix), count=1000):
                     found.add(key.decode()[len(prefix) :].partition(":")[0])
         return found
 
@@ -137,7 +136,7 @@ class RedisCounters:
         """Delete every key of it."""
         with as_store_errors():
             for stripe in range(self.stripes):
-                match = _escape(self._prefix(stripe, name)) + "*"
+                match = pattern(self._prefix(stripe, name))
                 keys = [key async for key in self._client.scan_iter(match=match, count=1000)]
                 for first in range(0, len(keys), 500):
                     await self._client.unlink(*keys[first : first + 500])
@@ -248,7 +247,7 @@ class RedisCounters:
 
     async def _owner_names(self, prefix: str) -> set[str]:
         names = {"cp", "wm", "acct"}
-        async for key in self._client.scan_iter(match=_escape(prefix) + "[ghckpxy]:*", count=1000):
+        async for key in self._client.scan_iter(match=pattern(prefix, "[ghckpxy]:*"), count=1000):
             names.add(key.decode()[len(prefix) :])
         return names
 
@@ -260,10 +259,6 @@ def _counts(flat: Sequence[bytes]) -> dict[str, int]:
 
 def _loss_name(loss: Mapping[str, object]) -> str:
     return f"{loss['position']}:{loss['from']}"
-
-
-def _escape(prefix: str) -> str:
-    return prefix.replace("[", "\\[").replace("*", "\\*")
 
 
 def _applied(answer: list[object], generation: int) -> Applied:
@@ -282,70 +277,3 @@ def _applied(answer: list[object], generation: int) -> Applied:
     raise StoreUnavailable(
         "redis", f"the key {name} is not ours any more: it holds another type; delete it, then rebuild"
     )
-
-
-class RedisReader:
-    """Implements CounterReader: reads the active generation, whichever that is, in one round trip."""
-
-    def __init__(self, client: Client, generation: Generation | None = None) -> None:
-        self._client = client
-        self._generation = generation
-
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
-        for _ in range(3):
-            if self._generation is None:
-                self._generation = await self._find()
-            reading = await self._read(self._generation, wanted)
-            if reading is not None:
-                return reading
-            self._generation = None
-        raise GenerationMissing
-
-    async def _find(self) -> Generation:
-        return await Generations(self._client).active()
-
-    async def _read(self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading | None:
-        """None when another generation is shown meanwhile."""
-        prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
-        asked = [(project, owner, fields) for project, owner, fields in wanted if fields]
-        with as_store_errors():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.get(ACTIVE)
-                pipe.hgetall(prefixes[0] + "fresh")
-                pipe.hgetall(prefixes[0] + "loss")
-                for prefix in prefixes:
-                    pipe.get(prefix + "gen")
-                for project, owner, fields in asked:
-                    prefix = prefixes[generation.rules.stripe_of(project)]
-                    if fields == ("*",):
-                        pipe.hgetall(prefix + owner)
-                    else:
-                        pipe.hmget(prefix + owner, list(fields))
-                active, fresh, losses, *rest = await pipe.execute()
-        if active is None:
-            raise GenerationMissing
-        if int(active) != generation.number:
-            return None
-        records = rest[: len(prefixes)]
-        if any(record is None for record in records):
-            raise GenerationMissing(generation.number)
-        if any(record.decode() != generation.identity for record in records):
-            return None
-        answers = iter(rest[len(prefixes) :])
-        owners = [_numbers(fields, next(answers)) if fields else {} for _, _, fields in wanted]
-        fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        lost_at = [json.loads(text)["at"] for text in losses.values()]
-        return Reading(
-            owners=owners,
-            fresh_as_of=fresh_as_of or None,
-            generation=generation.number,
-            rebuilding=fresh_as_of < generation.created_at,
-            incomplete_since=min(lost_at, default=None),
-        )
-
-
-def _numbers(fields: Sequence[str], answer: Any) -> Mapping[str, int]:
-    if isinstance(answer, dict):
-        return {field.decode(): int(number) for field, number in answer.items()}
-    values: list[bytes | None] = answer
-    return {field: int(number) for field, number in zip(fields, values, strict=True) if number is not None}

@@ -48,7 +48,7 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
             [(parts.hostname or "127.0.0.1", parts.port or 26379)], sentinel_kwargs={}, **options
         )
         return sentinel.master_for(parts.path.strip("/") or "mymaster", retry=retry)
-    message = f"SCOREKEEPER_REDIS: {scheme or url!r} is not a scheme we know; use redis://host:port/0"
+    message = f"SCOREKEEPER_REDIS: {scheme!r} is not a scheme we know; use redis://host:port/0"
     raise InvalidSettings(message)
 
 
@@ -79,6 +79,11 @@ def _is_from_driver(error: BaseException) -> bool:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     return where is not None and str(where.tb_frame.f_globals.get("__name__", "")).startswith("redis.")
+
+
+def pattern(prefix: str, rest: str = "*") -> str:
+    """For SCAN and KEYS: what begins with exactly this prefix, however it reads as a pattern."""
+    return prefix.replace("[", "\\[").replace("*", "\\*") + rest
 
 
 async def ask_every_server(client: Client, *command: str) -> list[Any]:

@@ -23,7 +23,7 @@ import msgpack
 
 from app.errors import ScorekeeperError, StoreUnavailable
 from app.stores.generations import SCHEME, Generation, Generations, spec_key
-from app.stores.redis_client import Client, as_store_errors
+from app.stores.redis_client import Client, as_store_errors, pattern
 
 FORMAT: Final = 1
 _BATCH: Final = 200
@@ -66,7 +66,7 @@ async def save(client: Client, generation: Generation, file: Path, saved_at: int
     for stripe in range(generation.stripes):
         prefix = generation.prefix(stripe)
         with as_store_errors():
-            flat = await client.eval(_DUMP, 1, prefix + "gen", _escaped(prefix) + "*")
+            flat = await client.eval(_DUMP, 1, prefix + "gen", pattern(prefix))
             names = [name.decode() for name in flat[::2]]
             stripes.append(dict(zip(names, flat[1::2], strict=True)))
         if "gen" not in stripes[-1]:
@@ -84,7 +84,8 @@ async def save(client: Client, generation: Generation, file: Path, saved_at: int
     written = 0
     try:
         # Its hashes' key lets whoever has it craft collisions: for its owner alone.
-        partial.touch(mode=0o600)
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600, exist_ok=False)
         with gzip.open(partial, "wb", compresslevel=5) as out:
             sink = cast(BinaryIO, out)
             sink.write(msgpack.packb(header))
@@ -182,7 +183,3 @@ def _values(file: Path) -> Iterator[Any]:
             yield from msgpack.Unpacker(cast(BinaryIO, stream), max_buffer_size=_MOST_BYTES, strict_map_key=False)
     except (EOFError, gzip.BadGzipFile, msgpack.UnpackException, ValueError) as error:
         raise InvalidSnapshot(f"{file} is no whole snapshot: {error}") from error
-
-
-def _escaped(prefix: str) -> str:
-    return prefix.replace("[", "\\[").replace("*", "\\*")

@@ -57,6 +57,16 @@ def test_nobody_else_may_read_what_holds_a_key(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_a_key_is_not_written_into_what_somebody_else_laid_there(tmp_path: Path) -> None:
+    theirs, file = tmp_path / "theirs", tmp_path / "ready.json"
+    theirs.touch(mode=0o666)
+    (tmp_path / f".ready.json.{os.getpid()}").symlink_to(theirs)
+    write_privately(file, "secret")
+    assert theirs.read_text() == ""
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == "secret"
+
+
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     file = tmp_path / "ready.json"
     write_privately(file, "1" * 100_000)

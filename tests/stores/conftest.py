@@ -12,6 +12,9 @@ from app.stores.redis_client import Client, connect
 from tests.servers.redises import RedisClusterServers, RedisServer, embedded_binary
 from tests.stores.counting import Store, new_redis_store
 
+PATIENCE_SECONDS = 60.0
+"""What one script may take: a hundred thousand ids at once, on a machine that has other things to do."""
+
 
 @pytest.fixture(scope="session")
 def _embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
@@ -23,7 +26,7 @@ def _embedded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisS
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Client]:
     """Connected to an empty Redis 7."""
-    made = connect(redis_url, name="test")
+    made = connect(redis_url, name="test", timeout_seconds=PATIENCE_SECONDS)
     yield made
     await made.aclose()
 
@@ -59,6 +62,6 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         url = server.url
         with redis.Redis.from_url(url) as plain:
             plain.flushall()
-    made = connect(url, name="test")
+    made = connect(url, name="test", timeout_seconds=PATIENCE_SECONDS)
     yield await new_redis_store(made)
     await made.aclose()
