@@ -113,15 +113,7 @@ async def verify(
     stripes = await snapshot.snapshot()
     reached = checkpoints_of(stripes)
     unprovable = _unprovable(reached, ends)
-    spans: dict[Position, tuple[int, int]] = {}
-    for position, (first, end) in ends.items():
-        marks = reached.get(position.name)
-        if marks is None:
-            continue
-        if min(marks) != max(marks):
-            unprovable.append(f"{position.name}: the stripes are at different offsets; try again when the lag is gone")
-        if first < min(marks):
-            spans[position] = (first, min(*marks, end))
+    spans = _counted_spans(reached, ends)
     memory = make_memory()
     for owner, known in counters_of(stripes).items():
         # Which ones came before the limit was reached is decided by the order in which partitions were counted.
@@ -202,6 +194,18 @@ async def _fill_memory(
         at.update(due)
 
 
+def _counted_spans(
+    reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]
+) -> dict[Position, tuple[int, int]]:
+    """What the log still holds of what every stripe has counted: first offset, end."""
+    spans = {}
+    for position, (first, end) in ends.items():
+        marks = reached.get(position.name)
+        if marks is not None and first < min(marks):
+            spans[position] = (first, min(*marks, end))
+    return spans
+
+
 def _unprovable(reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]) -> list[str]:
     present = {position.name: first for position, (first, _) in ends.items()}
     told = []
@@ -209,8 +213,11 @@ def _unprovable(reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tu
         if name not in present:
             if max(marks):
                 told.append(f"{name}: {max(marks)} messages were counted from a topic that is gone")
-        elif present[name] > 0:
+            continue
+        if present[name] > 0:
             told.append(f"{name}: offsets below {present[name]} were counted and are not in the log any more")
+        if min(marks) != max(marks):
+            told.append(f"{name}: the stripes are at different offsets; try again when the lag is gone")
     return told
 
 

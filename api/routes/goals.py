@@ -14,7 +14,7 @@ from api.schemas import PROBLEMS, GoalIn, body_of
 from api.services import Key, Services
 from app.defining import Defined
 from app.errors import StoreUnavailable
-from app.reporting import goal_without_counters
+from app.goal_items import goal_without_counters
 
 router = APIRouter(prefix="/api/goals", tags=["goals"], responses=PROBLEMS)
 

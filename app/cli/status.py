@@ -31,35 +31,29 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
+    for show in (_show_partitions, _show_projects, _show_workers):
+        show(found)
+        print_line("")
+    _show_the_rest(found)
+
+
+def _show_partitions(found: dict[str, Any]) -> None:
+    columns = ("topic", "partition", "checkpoint", "end", "lag", "received", *FATES)
     print_table(
-        (
-            "topic",
-            "#partition",
-            "#checkpoint",
-            "#end",
-            "#lag",
-            "#received",
-            "#counted",
-            "#unmatched",
-            "#duplicate",
-            "#rejected",
-        ),
-        (
-            (
-                *(row[name] for name in ("topic", "partition", "checkpoint", "end", "lag", "received", *FATES)),
-                sum(row["rejected"].values()),
-            )
-            for row in found["partitions"]
-        ),
+        ("topic", *(f"#{name}" for name in columns[1:]), "#rejected"),
+        ((*(row[name] for name in columns), sum(row["rejected"].values())) for row in found["partitions"]),
         empty="No partition was read yet.",
     )
-    print_line("")
+
+
+def _show_projects(found: dict[str, Any]) -> None:
+    columns = ("received", *FATES)
     print_table(
-        ("project", "#received", "#counted", "#unmatched", "#duplicate", "#rejected", "reasons"),
+        ("project", *(f"#{name}" for name in columns), "#rejected", "reasons"),
         (
             (
                 key,
-                *(row[name] for name in ("received", *FATES)),
+                *(row[name] for name in columns),
                 sum(row["rejected"].values()),
                 ", ".join(f"{reason} {number}" for reason, number in row["rejected"].items()),
             )
@@ -67,7 +61,9 @@ def _show(found: dict[str, Any]) -> None:
         ),
         empty="There is no project yet.",
     )
-    print_line("")
+
+
+def _show_workers(found: dict[str, Any]) -> None:
     now = time.time() * 1000
     print_table(
         ("worker", "state", "#revision", "#partitions", "#events/s", "#silent (s)"),
@@ -84,7 +80,9 @@ def _show(found: dict[str, Any]) -> None:
         ),
         empty="No worker was heard of.",
     )
-    print_line("")
+
+
+def _show_the_rest(found: dict[str, Any]) -> None:
     print_line(
         f"catalog revision {found['revision']}; generation {found['generation']}; fresh as of {found['freshAsOf']}"
     )

@@ -80,7 +80,7 @@ def compile_conversion_goal(
     effective_from: int = 0,
     effective_until: int = FOREVER,
 ) -> ConversionGoal:
-    """The compiled form of a definition with the API's field names (SEMANTICS section 2).
+    """The compiled form of a definition with the API's field names.
 
     `null` stands for a field that is absent. Unknown fields are refused. Raises InvalidDefinition (field as JSON
     pointer, problem, remedy; further wrong fields in `others`).

@@ -61,7 +61,7 @@ def compile_goal(
     effective_from: int = 0,
     effective_until: int = FOREVER,
 ) -> Goal:
-    """The compiled form of a goal with the API's field names (SEMANTICS section 3).
+    """The compiled form of a goal with the API's field names.
 
     `null` stands for a field that is absent; unknown fields are refused. A deadline that is a date ends with the last
     millisecond of that day in `time_zone`; a `startsAt` that is a date begins with its first. When `backfill` lets a

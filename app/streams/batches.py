@@ -25,7 +25,7 @@ class RecordBatch:
 
 
 class Undecoded(faust.Schema[Any, Any]):
-    """A schema that hands the value on as it is: an undecodable value would end the agent (EXACTNESS section 4)."""
+    """A schema that hands the value on as it is: an undecodable value would end the agent."""
 
     def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
         del app, message, options

@@ -290,7 +290,8 @@ class BatchConsumer(driver.Consumer):
         )
 
     async def _recover_positions(self, error: Exception) -> None:
-        """The log does not hold what we want to read next: never reset silently (EXACTNESS section 1)."""
+        """The log does not hold what we want to read next: never reset silently, or events would be
+        skipped or counted twice without a word."""
         wanted = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         tps = [tp for tp in ([TP(tp.topic, tp.partition) for tp in wanted] or self._position) if tp in self._position]
         if not tps:

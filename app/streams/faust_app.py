@@ -1,4 +1,4 @@
-"""The Faust app: settings that work together (EXACTNESS section 4), with our consumer."""
+"""The Faust app: settings that work together, with our consumer."""
 
 from __future__ import annotations
 
