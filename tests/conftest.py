@@ -13,6 +13,7 @@ from tests.servers.plugin import (
     pytest_terminal_summary,
     pytest_unconfigure,
     redis_url,
+    sql_ascii_url,
     sqlite_url,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "pytest_terminal_summary",
     "pytest_unconfigure",
     "redis_url",
+    "sql_ascii_url",
     "sqlite_url",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import traceback
 from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +34,7 @@ from app.cli.topics import topics
 from app.cli.up import up
 from app.errors import InvalidDefinition, InvalidSettings, OtherScheme, ScorekeeperError, StoreUnavailable
 from config.loading import SettingsError
+from config.logging import mask
 from config.settings import CONFIG_VARIABLE, Settings, variable_of
 
 PLACES = {"--config": CONFIG_VARIABLE, "--data-dir": variable_of("data_dir")}
@@ -72,6 +75,12 @@ app.command("plan")(plan)
 app.command("doctor")(doctor)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(installed_version("scorekeeper"))
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     config: Annotated[
@@ -80,9 +89,12 @@ def _options(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Where everything embedded lives; it may stand anywhere, too.")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
 ) -> None:
     # Read by `run` before the commands are parsed, since they decide what all settings are.
-    del config, data_dir
+    del config, data_dir, version
 
 
 def run() -> int:
@@ -147,4 +159,7 @@ def _say_defect(error: Exception) -> int:
         tell(f"scorekeeper: {summary} (the details could not be written: {unwritable})")
     else:
         tell(f"scorekeeper: {summary}; the details are in {file}")
+    if os.environ.get(variable_of("log_format")) == "json":
+        # Nobody reads a file of a container that has ended.
+        tell(json.dumps({"level": "error", "message": mask(summary), "error": mask(traceback.format_exc())}))
     return 1

@@ -117,6 +117,8 @@ def _engine(url: str, patience_seconds: float | None) -> Engine:
             pool_timeout=busy_seconds,
             connect_args={
                 "connect_timeout": 2,
+                # A cluster that was made without a locale answers in bytes otherwise.
+                "client_encoding": "utf8",
                 "application_name": "scorekeeper",
                 "options": f"-c statement_timeout={statement_ms} -c lock_timeout={busy_ms}",
             },

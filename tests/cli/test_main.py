@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,23 @@ def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
         "scorekeeper: an unexpected error: ZeroDivisionError: two; the details are in .scorekeeper/log/errors.log\n"
     )
     assert "Traceback" in (tmp_path / ".scorekeeper/log/errors.log").read_text()
+
+
+def test_a_defect_in_a_container_is_in_its_log(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_: object = None) -> None:
+        raise ZeroDivisionError("redis://:hidden-7@redis")
+
+    monkeypatch.setattr("app.cli.settings.load", break_down)
+    monkeypatch.setenv("SCOREKEEPER_LOG_FORMAT", "json")
+    sentence, details = scorekeeper("settings").err.splitlines()
+    assert sentence.startswith("scorekeeper: an unexpected error: ZeroDivisionError")
+    assert "in break_down" in json.loads(details)["error"]
+    assert "hidden-7" not in details
+
+
+def test_the_version_is_told_without_settings(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOREKEEPER_PORT", "wrong")
+    assert scorekeeper("--version").out == f"{version('scorekeeper')}\n"
 
 
 def test_settings_are_a_table_for_people(scorekeeper: Scorekeeper) -> None:

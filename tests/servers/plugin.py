@@ -94,6 +94,12 @@ def postgres_url(_postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
+def sql_ascii_url(_postgres_server: PostgresServer) -> str:
+    """A new empty database of no encoding; its SQLAlchemy URL."""
+    return _postgres_server.create_database("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A new SQLite file's SQLAlchemy URL."""
     return f"sqlite:///{tmp_path / 'scorekeeper.db'}"

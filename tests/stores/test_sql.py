@@ -213,6 +213,15 @@ def test_an_answer_is_given_again_and_another_body_is_refused(database: Database
         answers.begin("shop", "k", "another")
 
 
+def test_a_cluster_that_was_made_without_a_locale_serves_as_well(sql_ascii_url: str) -> None:
+    """As `initdb` makes it where LANG is not set; the driver gives bytes for texts there, unless it is told."""
+    plain = Database(sql_ascii_url)
+    plain.migrate()
+    SqlDefinitions(plain).create_project("shop", "Čajovna 🫖", "UTC")
+    assert [project.name for project in SqlDefinitions(plain).projects()] == ["Čajovna 🫖"]
+    plain.close()
+
+
 def test_a_database_that_is_away_is_a_store_that_is_unavailable() -> None:
     away = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     with pytest.raises(StoreUnavailable):
