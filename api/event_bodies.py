@@ -107,7 +107,7 @@ def judge(pieces: list[Piece], project: str, now: int, given: ParsingRules, id_p
     request repeats the id. Raises Problem(403) for an event of another project."""
     rules = ParsingRules(project, given.max_age_ms, given.max_ahead_ms)
     judged = Judged()
-    seen: set[str] = set()
+    seen: set[tuple[str | None, str | None]] = set()
     for index, piece in enumerate(pieces):
         headers = [*piece.headers, ("project", project.encode())]
         try:
@@ -122,12 +122,14 @@ def judge(pieces: list[Piece], project: str, now: int, given: ParsingRules, id_p
             continue
         if event.project != project:
             raise Problem(403, f"This API key publishes for the project {project!r} only.", code="foreign_project")
-        if event.id is not None and event.id in seen:
+        # A correction may have the id of what it corrects.
+        named = (event.id, event.corrects)
+        if event.id is not None and named in seen:
             judged.duplicates += 1
             continue
-        if event.id is not None:
-            seen.add(event.id)
-        who = event.subject or event.id
+        seen.add(named)
+        # A correction has to come after its original, so into the same partition.
+        who = event.subject or event.corrects or event.id
         judged.messages.append((who.encode() if who else None, value, headers))
     return judged
 

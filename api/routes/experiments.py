@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from api.auth import READ, services_of
 from api.bodies import tagged
@@ -15,6 +16,20 @@ from api.services import Key
 from app.errors import NotFound
 from app.experiments import LIMIT_REACHED
 
+
+class _AnyText(Convertor[str]):
+    """What an address names may hold every character: Starlette's own `path` ends at a new line."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", _AnyText())
 router = APIRouter(prefix="/api/experiments", tags=["experiments"], responses=PROBLEMS)
 
 _SUMMARY: dict[str, Any] = {
@@ -76,7 +91,7 @@ async def list_experiments(request: Request, key: Annotated[Key, Depends(READ)])
 
 
 @router.get(
-    "/{experiment:path}", operation_id="getExperiment", summary="How the variants compare", responses=_example(_WHOLE)
+    "/{experiment:text}", operation_id="getExperiment", summary="How the variants compare", responses=_example(_WHOLE)
 )
 async def get_experiment(request: Request, experiment: str, key: Annotated[Key, Depends(READ)]) -> Response:
     """Per conversion goal and variant: subjects exposed and converted, conversions, their value, the rate

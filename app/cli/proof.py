@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -269,10 +270,25 @@ def drop_generation(number: Annotated[int, typer.Argument(help="The generation t
     async def drop(parts: Parts) -> None:
         if await parts.generations.active_number() == number:
             fail(f"generation {number} is shown: switch to another one first")
-        # Its rules are not asked for: another version's generation can be dropped too.
+        # Its rules are not needed: another version's generation can be dropped too.
         if number not in await parts.generations.numbers():
             raise GenerationMissing(number)
+        with suppress(OtherScheme):
+            left = await _receipts_left(parts, number)
+            if left:
+                fail(
+                    f"generation {number} has {left} not sent yet: start a worker with the topic of receipts, and wait"
+                )
         await parts.generations.drop(number)
 
     with_parts(drop)
     print_line(f"generation {number} is deleted")
+
+
+async def _receipts_left(parts: Parts, number: int) -> str:
+    """How many are waiting, in words; empty where none is."""
+    from app.stores.redis_outbox import RedisOutbox
+
+    outbox = RedisOutbox(parts.redis, await parts.generations.get(number))
+    left = [len(await outbox.left_receipts(name, 1_000)) for name in await outbox.positions_with_receipts()]
+    return f"{sum(left)} receipt{'s' if sum(left) > 1 else ''}" if any(left) else ""

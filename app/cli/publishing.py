@@ -34,6 +34,8 @@ class _Line(msgspec.Struct, rename="camel", gc=False):
     user_id: msgspec.Raw = msgspec.Raw(b"")
     visitor_id: msgspec.Raw = msgspec.Raw(b"")
     anonymous_id: msgspec.Raw = msgspec.Raw(b"")
+    retracts: msgspec.Raw = msgspec.Raw(b"")
+    restates: msgspec.Raw = msgspec.Raw(b"")
     id: msgspec.Raw = msgspec.Raw(b"")
     project_key: msgspec.Raw = msgspec.Raw(b"")
     project_id: msgspec.Raw = msgspec.Raw(b"")
@@ -80,7 +82,8 @@ def publish(
 
 
 def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
-    """The message of a line: keyed by userId, else visitorId, anonymousId or id. Raises msgspec.MsgspecError.
+    """The message of a line: keyed by userId, else visitorId, anonymousId, the event that it corrects, or id, so that a
+    correction follows its original. Raises msgspec.MsgspecError.
 
     The header `project` is added when `project` is given and the event names none.
     """
@@ -94,7 +97,8 @@ def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
         # JSON, but no object: what it is worth is the worker's to say.
         _decode_any(line)
         event = _Line()
-    key = _text(event.user_id) or _text(event.visitor_id) or _text(event.anonymous_id) or _text(event.id)
+    subject = _text(event.user_id) or _text(event.visitor_id) or _text(event.anonymous_id)
+    key = subject or _text(event.retracts) or _text(event.restates) or _text(event.id)
     names_project = _text(event.project_key) or _text(event.project_id) or _text(event.project)
     headers = (("project", project.encode()),) if project and not names_project else ()
     return Message(key, line, headers, tag)

@@ -19,6 +19,15 @@ async def test_an_event_is_sent_keyed_by_its_subject(world: World) -> None:
     assert (key, json.loads(value)) == (b"v1", EVENT)
 
 
+async def test_a_correction_follows_its_original_whatever_its_own_id_is(world: World) -> None:
+    original = {"type": "purchase", "id": "e1"}
+    back = {"type": "$retract", "eventType": "purchase", "retracts": "e1"}
+    body = {"events": [original, {**back, "id": "e1"}, {**back, "id": "r1"}, {**back, "id": "r1"}]}
+    answer = (await world.call("POST", "/api/events", json=body)).json()
+    assert (answer["received"], answer["duplicates"]) == (3, 1)
+    assert [key for key, _ in world.published] == [b"e1"] * 3
+
+
 async def test_good_events_go_on_beside_wrong_ones(world: World) -> None:
     body = {"events": [EVENT, {"id": "x"}, EVENT, {**EVENT, "id": "e2"}]}
     answer = (await world.call("POST", "/api/events", json=body)).json()

@@ -133,7 +133,9 @@ async def test_segments_experiment_viewed_exposes(world: World) -> None:
     assert [one["exposed"] for one in (await compare(world))["variants"]] == [1]
 
 
-@pytest.mark.parametrize("key", ["a/b", "../goals", "x|y", "%2e", "é {x}:*", "?", " "])
+@pytest.mark.parametrize(
+    "key", ["a/b", "../goals", "x|y", "%2e", "é {x}:*", "?", " ", "a\nb", "\n", "a\r\n", "a//", "/", "#%0A"]
+)
 async def test_any_text_is_a_key(world: World, key: str) -> None:
     await count(world, {"type": "view", "userId": "u", "experiments": {key: "a|b"}})
     found = await compare(world, key)

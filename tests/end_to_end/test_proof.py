@@ -42,6 +42,7 @@ class Shop:
         self._random = random.Random(seed)
         self._sent: dict[str, bytes] = {}
         self._sessions: set[str] = set()
+        self._bought: list[dict[str, Any]] = []
         self.purchases = 0
         self.cents = 0
         self.buyers: set[str] = set()
@@ -62,6 +63,8 @@ class Shop:
             return json.dumps({"type": 7, "projectKey": "shop", "id": "bad"}).encode()
         who = f"v{self._random.randrange(200)}"
         session = f"s-{who}-{self._random.randrange(5)}"
+        if chance < 0.15 and self._bought:
+            return self._taken_back()
         event: dict[str, Any] = {
             "id": f"e{len(self._sent)}-{self._random.getrandbits(40)}",
             "projectKey": "shop",
@@ -81,8 +84,20 @@ class Shop:
             event |= {"type": "pageview", "url": f"https://shop.example/p/{chance:.2f}"}
         if self._random.random() < 0.5:
             event["experiments"] = {"button": self._random.choice(["red", "red", "green"])}
+        if event["type"] == "purchase":
+            self._bought.append(event)
         line = json.dumps(event).encode()
         self._sent[event["id"]] = line
+        return line
+
+    def _taken_back(self) -> bytes:
+        """Its buyer stays one."""
+        bought = self._bought.pop(self._random.randrange(len(self._bought)))
+        self.purchases -= 1
+        self.cents -= round(bought["data"]["amount"] * 100)
+        correction = {"type": "$retract", "eventType": "purchase", "retracts": bought["id"], "id": f"no-{bought['id']}"}
+        line = json.dumps({**bought, **correction}).encode()
+        self._sent[f"no-{bought['id']}"] = line
         return line
 
     def figures(self) -> list[float]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +81,45 @@ def test_what_is_left_is_sent_although_nothing_more_is_published_and_counting_ag
     wait_until_sent(site)
     again = [message.value or b"" for message in site.read_all(topic)]
     assert receipt_differences(again, site.answer(log), GUARDED) == []
+
+
+def test_a_rebuild_the_switch_to_it_and_back_neither_lose_a_receipt_nor_tell_a_conversion_twice(
+    make_site: MakeSite,
+) -> None:
+    site, topic = site_with_receipts(make_site, 63)
+    site.start_workers(1)
+    site.publish(300)
+    wait_until_sent(site)
+    before = len(site.read_all(topic))
+    site.publish(300)
+    rebuilt = json.loads(run(site, "rebuild", "--json"))
+    site.publish(300)
+    wait_until_sent(site)
+    assert site.redis.get("sk:active") == str(rebuilt["generation"])
+    assert before > 0
+    assert run(site, "generations", "switch", "1")
+    site.publish(100)
+    wait_until_sent(site)
+    log = site.log()
+    bodies = [message.value or b"" for message in site.read_all(topic)]
+    assert receipt_differences(bodies, site.answer(log), GUARDED) == []
+    assert site.differences(log) == []
+
+
+def test_a_generation_whose_receipts_are_not_sent_is_not_dropped(make_site: MakeSite) -> None:
+    site, _ = site_with_receipts(make_site, 64)
+    number = str(json.loads(run(site, "rebuild", "--no-switch", "--json"))["generation"])
+    prefix = f"{{sk:{number}:0}}:"
+    site.redis.sadd(prefix + "outs", "events:0:x")
+    entry = site.redis.xadd(prefix + "out:events:0:x", {"a receipt": "its body"})
+    assert "1 receipt" in run(site, "generations", "drop", number, status=1)
+    site.redis.xdel(prefix + "out:events:0:x", entry)
+    assert run(site, "generations", "drop", number)
+
+
+def run(site: Site, *arguments: str, status: int = 0) -> str:
+    """The command line beside the site's workers; what it says."""
+    command = [str(Path(sys.executable).parent / "scorekeeper"), *arguments]
+    done = subprocess.run(command, env={**os.environ, **site.environment}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr + done.stdout
+    return done.stdout or done.stderr
