@@ -1,0 +1,150 @@
+"""What counts for what, by the real write path: both sides of each boundary that a definition has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from app.domain.catalog import Catalog, build_catalog
+from app.domain.folding import FoldingRules
+from app.domain.history import DefinitionHistory, DefinitionVersion, Project
+from app.domain.parsing import ParsingRules
+from app.proving import FixedCatalog
+from app.stores.memory import MemoryCounters
+from app.tracking import Counting, Tracker
+from tests.builders import NOW, POSITION, LogRecord, batch, conversion_goal, event, goal
+from tests.faults.in_memory import Letters
+
+ZONE = "Europe/Berlin"
+DAY_MS = 86_400_000
+RULES = FoldingRules(ParsingRules(max_age_ms=2**52), secret=b"0" * 16, window_ms=7 * DAY_MS)
+
+
+def ms(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def berlin(*versions: DefinitionVersion) -> Catalog:
+    return build_catalog(DefinitionHistory(1, NOW, [Project("shop", "shop", ZONE, 0)], versions))
+
+
+async def counted(by: Catalog, *records: tuple[int, bytes]) -> MemoryCounters:
+    """`records`: the broker's time and the value of each."""
+    store = MemoryCounters()
+
+    async def opened() -> Counting:
+        return Counting(store, RULES)
+
+    tracker = Tracker(opened, FixedCatalog(by), Letters())
+    await tracker.assign([POSITION])
+    await tracker.track(batch([LogRecord(offset, value, at) for offset, (at, value) in enumerate(records)]))
+    return store
+
+
+def happening(moment: str) -> tuple[int, bytes]:
+    return ms(moment), event(moment, timestamp=ms(moment))
+
+
+@pytest.mark.parametrize(
+    ("fields", "moments", "number"),
+    [
+        # A date is its whole day in the project's time zone: +02:00 in summer.
+        ({"deadline": "2026-07-01"}, ["2026-07-01T21:59:59.999Z"], 1),
+        ({"deadline": "2026-07-01"}, ["2026-07-01T22:00:00.000Z"], 0),
+        ({"deadline": "2026-07-01T12:00:00Z"}, ["2026-07-01T11:59:59.999Z", "2026-07-01T12:00:00.000Z"], 2),
+        ({"deadline": "2026-07-01T12:00:00Z"}, ["2026-07-01T12:00:00.001Z", "2026-07-01T12:00:01.000Z"], 0),
+        ({"startsAt": "2026-07-01"}, ["2026-06-30T21:59:59.999Z"], 0),
+        ({"startsAt": "2026-07-01"}, ["2026-06-30T22:00:00.000Z"], 1),
+        ({"startsAt": "2026-07-01T12:00:00Z"}, ["2026-07-01T11:59:59.999Z"], 0),
+        ({"startsAt": "2026-07-01T12:00:00Z"}, ["2026-07-01T12:00:00.000Z"], 1),
+    ],
+)
+async def test_a_conversion_counts_from_the_start_to_the_deadline(
+    fields: dict[str, str], moments: list[str], number: int
+) -> None:
+    whole = {"startsAt": "2026-01-01", "deadline": "2026-12-31", **fields}
+    store = await counted(berlin(conversion_goal(), goal(**whole)), *map(happening, moments))
+    assert store.owner("g:goal").get("n", 0) == number
+    assert store.owner("c:cg")["n"] == len(moments), "the conversion goal itself has no deadline"
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "end"),
+    [
+        ("day", "2026-03-29T00:00:00+01:00", "2026-03-30T00:00:00+02:00"),
+        ("day", "2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00"),
+        ("week", "2026-03-23T00:00:00+01:00", "2026-03-30T00:00:00+02:00"),
+        ("month", "2026-10-01T00:00:00+02:00", "2026-11-01T00:00:00+01:00"),
+        ("quarter", "2026-01-01T00:00:00+01:00", "2026-04-01T00:00:00+02:00"),
+        ("year", "2026-01-01T00:00:00+01:00", "2027-01-01T00:00:00+01:00"),
+    ],
+)
+async def test_a_conversion_falls_into_the_period_in_which_it_happened_however_late_it_comes(
+    period: str, start: str, end: str
+) -> None:
+    by = berlin(conversion_goal(), goal(period=period))
+    first, next_one = ms(start), ms(end)
+    a_year_later = next_one + 366 * DAY_MS
+    found = (first, next_one - 1, next_one, first - 1)
+    shown = (await counted(by, *[(a_year_later, event(str(at), timestamp=at)) for at in found])).owner("g:goal")
+    assert (shown[f"n@{first}"], shown[f"n@{next_one}"]) == (2, 1)
+    assert sum(number for name, number in shown.items() if name.startswith("n@")) == 4
+
+
+@pytest.mark.parametrize(
+    ("definition", "fields", "number"),
+    [
+        ({}, {}, 1),
+        ({}, {"type": "Purchase"}, 0),
+        ({"urlPattern": "/thanks"}, {"url": "/thanks?a=1#b"}, 1),
+        ({"urlPattern": "/thanks"}, {}, 0),
+        ({"urlPattern": "https://shop.example/thanks"}, {"url": "/thanks"}, 0),
+        ({"urlPattern": "/thanks", "conditions": {"plan": "pro"}}, {"url": "/thanks", "data": {"plan": "free"}}, 0),
+        ({"counting": "once_per_session"}, {"userId": "u"}, 0),
+        ({"counting": "once_per_session"}, {"sessionId": "s"}, 1),
+        ({"counting": "once_per_visitor"}, {"sessionId": "s"}, 0),
+        ({"counting": "once_per_visitor"}, {"visitorId": "v"}, 1),
+        ({"status": "paused"}, {}, 0),
+        ({"status": "archived"}, {}, 0),
+    ],
+)
+async def test_all_that_a_definition_asks_has_to_hold(
+    definition: dict[str, Any], fields: dict[str, Any], number: int
+) -> None:
+    store = await counted(berlin(conversion_goal(**definition), goal()), (NOW, event("e", **fields)))
+    assert store.owner("c:cg").get("n", 0) == store.owner("g:goal").get("n", 0) == number
+
+
+async def test_a_goal_is_fed_by_its_metric_or_by_the_list_it_gives() -> None:
+    by = berlin(
+        conversion_goal("a"),
+        conversion_goal("b"),
+        conversion_goal("c", metric="other"),
+        goal("by metric"),
+        goal("by list", conversionGoalIds=["b", "c"]),
+    )
+    store = await counted(by, (NOW, event("e")))
+    assert [store.owner(owner)["n"] for owner in ("g:by metric", "g:by list")] == [2, 2]
+    assert [store.owner(owner)["n"] for owner in ("c:a", "c:b", "c:c")] == [1, 1, 1]
+
+
+async def test_a_unique_goal_counts_each_subject_once_a_period_the_user_before_the_visitor() -> None:
+    by = berlin(
+        conversion_goal(), goal("unique", aggregation="unique"), goal("daily", aggregation="unique", period="day")
+    )
+    who = [{"userId": "u", "visitorId": "v"}, {"userId": "u"}, {"visitorId": "v"}, {"sessionId": "s"}]
+    days = [NOW, NOW, NOW - DAY_MS, NOW]
+    values = [event(str(n), timestamp=at, **fields) for n, (at, fields) in enumerate(zip(days, who, strict=True))]
+    store = await counted(by, *[(NOW, value) for value in values], (NOW, event("5", userId="u", timestamp=days[2])))
+    assert store.owner("g:unique")["n"] == 2
+    assert sorted(n for name, n in store.owner("g:daily").items() if name.startswith("n@")) == [1, 2]
+
+
+async def test_a_definition_that_cannot_be_compiled_is_reported_and_left_out() -> None:
+    by = berlin(conversion_goal(), conversion_goal("broken", urlPattern="/a("), goal(), goal("bad", deadline="never"))
+    assert sorted(one.version.id for one in by.left_out) == ["bad", "broken"]
+    store = await counted(by, (NOW, event("e")))
+    assert {"c:broken", "g:bad"}.isdisjoint(store.owners())
+    assert store.owner("g:goal")["n"] == 1
