@@ -19,7 +19,7 @@ MOST_MESSAGES = 20_000
 """How far back is looked, over all partitions: a busy neighbour must not make a preview slow."""
 _PART = 2_000
 """Messages that are read in one go, over all partitions, the newest first."""
-_SECONDS = 1.0
+_SECONDS = 0.5
 """After this, what was read so far is the answer; the next one reaches further back."""
 _YIELD_EVERY = 100
 _POSITIONS_SECONDS = 5.0

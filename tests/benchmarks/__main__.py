@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import documenting, growth, harness, latency, recounts, table
+from tests.benchmarks import documenting, growth, harness, latency, previews, recounts, table
 from tests.benchmarks.harness import Parts, Result
 from tests.servers.brokers import start_any
 from tests.servers.redises import RedisServer
@@ -59,12 +59,15 @@ def main() -> None:
     arguments.add_argument("--growth", action="store_true", help="how cost grows with definitions, projects, goals, …")
     arguments.add_argument("--latency", action="store_true", help="published to counted, shown and streamed")
     arguments.add_argument("--recounts", action="store_true", help="verify and rebuild beside the live counting")
+    arguments.add_argument("--preview", action="store_true", help="previews beside a worker at full speed")
     arguments.add_argument("--docs", action="store_true", help="write the last runs' tables and plots into the docs")
     given = arguments.parse_args()
     if given.docs:
         documenting.write_all()
     elif given.growth:
         growth.main(quick=given.quick)
+    elif given.preview:
+        previews.main(quick=given.quick)
     elif given.latency:
         latency.main(quick=given.quick)
     elif given.recounts:

@@ -19,6 +19,7 @@ def write_all() -> None:
         "bench": _comparison,
         "bench-growth": _growth,
         "bench-latency": _latency,
+        "bench-preview": _preview,
         "bench-recounts": _recounts,
     }
     for name, write in pages.items():
@@ -103,3 +104,14 @@ def _recounts(found: dict[str, Any]) -> str:
     ]
     where = f"{found['events']:,} events, medians of {found['rounds']} rounds."
     return "\n\n".join([where, table.markdown(columns, lines)])
+
+
+def _preview(found: dict[str, Any]) -> str:
+    columns = ("definition", "previews", "events looked at, at least", "first ms", "p50 ms", "most ms")
+    lines = [
+        (name, *(f"{own[column]:,}" for column in ("asked", "seen", "first", "p50", "max")))
+        for name, own in found["previews"].items()
+    ]
+    verdict = "right" if found["isRight"] else "WRONG"
+    rates = f"The worker counts {found['alone']:,} events/s alone, {found['beside']:,} beside the previews"
+    return f"{rates} (counts: {verdict}); {found['machine']}.\n\n{table.markdown(columns, lines)}"

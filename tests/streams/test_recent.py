@@ -1,0 +1,103 @@
+"""The newest events of a project, read back: a bounded part of the log, each message once, whoever else writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from app.domain.increments import Position
+from app.domain.parsing import ParsingRules
+from app.streams import recent
+from app.streams.log import Log
+from app.streams.recent import RecentEvents
+from app.streams.topics import Topics
+from app.tracking import Batch
+from tests.builders import NOW, LogRecord, event
+
+POSITIONS = [Position("events", partition, "id") for partition in range(2)]
+
+
+@dataclass
+class _Kept:
+    """Stands for Topics and Log: partitions in memory, and which offsets were read."""
+
+    log: dict[Position, list[LogRecord]] = field(default_factory=lambda: {position: [] for position in POSITIONS})
+    read_offsets: list[tuple[Position, int]] = field(default_factory=list)
+
+    def add(self, number: int, project: str = "shop") -> None:
+        for _ in range(number):
+            total = sum(map(len, self.log.values()))
+            own = self.log[POSITIONS[total % 2]]
+            own.append(LogRecord(len(own), event(str(total), project=project), NOW + total))
+
+    def describe(self, names: Sequence[str]) -> list[_Kept]:
+        del names
+        return [self]
+
+    def positions(self) -> list[Position]:
+        return POSITIONS
+
+    def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+        return {position: (0, len(self.log[position])) for position in positions}
+
+    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+        self.read_offsets += [(position, offset) for offset in range(start, end)]
+        yield Batch(position, start, end, self.log[position][start:end])
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> _Kept:
+    monkeypatch.setattr(recent, "_SECONDS", 600.0)
+    monkeypatch.setattr(recent, "MOST_MESSAGES", 400)
+    monkeypatch.setattr(recent, "_PART", 100)
+    return _Kept()
+
+
+def over(kept: _Kept) -> RecentEvents:
+    rules = ParsingRules(max_age_ms=2**52, max_ahead_ms=2**52)
+    return RecentEvents(cast("Topics", kept), cast("Log", kept), ["events"], rules)
+
+
+def ids(found: Sequence[Any]) -> list[int]:
+    return [int(one.id) for one in found]
+
+
+async def test_the_newest_are_found_oldest_first_and_only_as_much_is_read_as_they_need(kept: _Kept) -> None:
+    kept.add(1_000)
+    assert ids(await over(kept).recent("shop", 150)) == list(range(850, 1_000))
+    assert len(kept.read_offsets) == 200, "two parts of a hundred"
+
+
+async def test_however_much_others_write_a_bounded_part_of_the_log_is_read(kept: _Kept) -> None:
+    kept.add(500)
+    kept.add(1_000, "busy neighbour")
+    reader = over(kept)
+    assert await reader.recent("shop", 150) == []
+    assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 400
+    assert await reader.recent("shop", 150) == []
+    assert len(kept.read_offsets) == 400, "nothing is read again"
+
+
+async def test_the_next_one_reads_only_what_came_since(kept: _Kept) -> None:
+    kept.add(300)
+    reader = over(kept)
+    assert ids(await reader.recent("shop", 200)) == list(range(100, 300))
+    kept.read_offsets.clear()
+    kept.add(10)
+    assert ids(await reader.recent("shop", 200)) == list(range(110, 310))
+    assert len(kept.read_offsets) == 10
+
+
+async def test_when_the_time_is_over_what_was_read_is_the_answer_and_the_next_one_reaches_further_back(
+    kept: _Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.add(1_000)
+    monkeypatch.setattr(recent, "_SECONDS", 0.0)
+    reader = over(kept)
+    assert ids(await reader.recent("shop", 300)) == list(range(900, 1_000))
+    monkeypatch.setattr(recent, "_SECONDS", 600.0)
+    assert ids(await reader.recent("shop", 300)) == list(range(700, 1_000))
+    assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 300
