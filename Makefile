@@ -7,7 +7,7 @@ CODE := app agents api config tests
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test test-cluster install check format bench soak proof load screenshots docs audit lock clean
+.PHONY: help run test test-cluster install check format bench soak proof load load-page screenshots docs audit lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ audit: $(VENV)/.development ## Known vulnerabilities, licences of all dependenci
 
 load: $(VENV)/.development ## 500 clients of the event stream for ten minutes, cut off again and again (ARGS="--clients N --seconds S")
 	@$(BIN)/python -m tests.stream_load $(ARGS)
+
+load-page: $(VENV)/.development ## 200 goals that change 20 times a second with 50 pages open: what it costs (nothing else should run)
+	@$(BIN)/python -m tests.page_load $(ARGS)
 
 screenshots: $(VENV)/.development ## Pictures of the dashboard's views
 	@$(BIN)/python -m tests.screenshots $(ARGS)

@@ -24,8 +24,12 @@ ARGUMENTS = [
 ]
 
 
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 def open_browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    executable = find_chromium()
     if executable is None:
         assert not is_ci(), "CI=true needs Chromium (package chromium)"
         pytest.skip("Chromium is not installed (package chromium)")

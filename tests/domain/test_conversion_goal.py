@@ -131,6 +131,12 @@ def test_the_default_metric_is_the_names_slug(name: str, slug: str) -> None:
     assert metric_slug(name) == slug
 
 
+@pytest.mark.parametrize("name", ["\ufdfa" * 50, "\u0130" * 200, "_a" * 100])
+def test_a_name_that_grows_as_a_slug_gives_a_metric_that_can_be_saved(name: str) -> None:
+    made = compile_conversion_goal({**LEAST, "name": name}).metric
+    assert compile_conversion_goal({**LEAST, "name": name, "metric": made}).metric == made
+
+
 @given(st.text(min_size=1))
 def test_the_slug_of_a_slug_is_itself(name: str) -> None:
     assert metric_slug(metric_slug(name)) == metric_slug(name)

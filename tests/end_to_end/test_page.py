@@ -89,12 +89,12 @@ def test_the_page_lives(
             expect(page.get_by_text(name, exact=True).first).to_be_visible()
         assert not complaints, complaints
 
-        worker.stop()
+        worker.kill()
         expect(page.locator("#banner")).to_contain_text("Counting stands still")
         scorekeeper.start_worker()
         expect(page.locator("#banner")).to_be_hidden()
         assert scorekeeper.api is not None
-        scorekeeper.api.stop()
+        scorekeeper.api.kill()
         expect(page.locator("#connection")).to_contain_text("reconnecting")
         expect(page.locator("#banner")).to_contain_text("No connection since")
         found_nothing_wrong(page, "disconnected")

@@ -20,7 +20,10 @@ export const number = (value) => (isNone(value) ? "–" : withMinus(plain.format
 export const compact = (value) => (isNone(value) ? "–" : withMinus(Math.abs(value) < 10_000 ? plain.format(value) : brief.format(value)));
 export const percent = (value) => (isNone(value) ? "–" : withMinus(percents.format(value)));
 export const signed = (value, format = number) => (isNone(value) ? "–" : `${value > 0 ? "+" : ""}${format(value)}`);
-export const amount = (value, unit) => `${number(value)}${unit && !isNone(value) ? ` ${unit}` : ""}`;
+// Somebody's text within a sentence of ours: it must not turn the direction of what stands around it.
+const isolated = (text) => (/^[ -~]*$/.test(text) ? text : `\u2068${text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`);
+const withUnit = (text, unit) => (unit ? `${text} ${isolated(unit)}` : text);
+export const amount = (value, unit) => (isNone(value) ? number(value) : withUnit(number(value), unit));
 // A value that was computed for a goal: nobody makes half a conversion.
 export const figure = (goal, value) => (isNone(value) ? "–" : number(["count", "unique"].includes(goal.aggregation) ? Math.round(value) : value));
 export const statusWord = (status) => WORDS[status] ?? "Waiting";
@@ -70,7 +73,7 @@ export function outlook(goal, now = Date.now()) {
     const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
     return `reaches ${amount(goal.target, goal.unit)} on ${moment(goal.projectedAt, now)}, ${away}`;
   }
-  if (!isNone(goal.projected)) return `heads for ${figure(goal, goal.projected)}${goal.unit ? ` ${goal.unit}` : ""} by ${moment(ends, now)}`;
+  if (!isNone(goal.projected)) return `heads for ${withUnit(figure(goal, goal.projected), goal.unit)} by ${moment(ends, now)}`;
   if (!goal.lastConversionAt) return "waiting for the first event";
   return `until ${moment(ends, now)}`;
 }

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.api.dashboard.site import Site, site_in
+from tests.api.dashboard.site import PATIENCE_MS, Site, site_in
 from tests.chromium import open_browser
-
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,17 @@ from playwright.sync_api import Page, expect
 
 from api.serving import make_server
 from app.domain.fields import goal_owner
+from app.domain.history import Project
 from app.domain.increments import Increments, Position, Simple
 from config.settings import Settings
 from tests.api.conftest import World, surrounded
+from tests.builders import version
 from tests.end_to_end.processes import eventually
 
 T = TypeVar("T")
 POSITION = Position("events", 0)
+PATIENCE_MS = 60_000
+"""A test machine may be busy."""
 
 
 class Site:
@@ -31,19 +35,62 @@ class Site:
         self.world = world
         self.url = url
         self._loop = loop
-        self._http = httpx.Client(base_url=url, headers={"x-api-key": world.project_keys["shop"]}, timeout=60)
+        self._http = httpx.Client(base_url=url, timeout=60)
+        self.key = ""
+        self.project = "shop"
+        self._use(world.project_keys["shop"])
 
     def close(self) -> None:
         self._http.close()
 
+    def work_in(self, project: str) -> None:
+        """With a new key of that project, from now on."""
+        self.project = project
+        self._use(self.world.keys.create(project)[1])
+
+    def _use(self, key: str) -> None:
+        self.key = self._http.headers["x-api-key"] = key
+
     def post(self, path: str, body: object) -> httpx.Response:
         return self._http.post(path, json=body)
+
+    def get(self, path: str) -> Any:
+        answer = self._http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def create_goal(self, **fields: object) -> str:
         answer = self.post("/api/goals", {"metric": "m", "target": 10, "deadline": "2036-12-31", **fields})
         assert answer.status_code == 201, answer.text
         ident: str = answer.json()["id"]
         return ident
+
+    def define_goals(self, number: int) -> list[str]:
+        """So many goals at once, in a project of their own; their ids."""
+        body = {"target": 1000, "deadline": "2036-12-31", "startsAt": "2026-01-01", "unit": "signups"}
+        names = [f"goal_{n:03}" for n in range(number)]
+        made = [
+            version("goal", name, {**body, "metric": name, "description": f"Signups of campaign {name}"}, "many")
+            for name in names
+        ]
+        self.world.definitions.restore(Project("many", "many", "UTC", 0), made, "somebody")
+        self.work_in("many")
+        return names
+
+    def read(self, path: str) -> bytes:
+        answer = self._http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def first_frame(self) -> bytes:
+        """What a stream begins with."""
+        with self._http.stream("GET", "/api/goals/stream") as answer:
+            found = b""
+            for piece in answer.iter_raw():
+                found += piece
+                if b"\nid: " in found:
+                    return found
+        raise AssertionError(found)
 
     def count(self, goal_id: str, number: int) -> None:
         """So many more conversions of the goal."""
@@ -52,10 +99,10 @@ class Site:
             counters = self.world.counters
             (offsets,) = await counters.checkpoints([POSITION])
             increments = Increments(POSITION, 0, offsets[0], offsets[0] + number, self.world.now)
-            increments.simple = [Simple("shop", 0, ((goal_owner(goal_id), "n"),), without_id=number)]
+            increments.simple = [Simple(self.project, 0, ((goal_owner(goal_id), "n"),), without_id=number)]
             await counters.apply([increments])
 
-        self._run(act())
+        self.run(act())
 
     def streams(self) -> int:
         """Event streams that are open now."""
@@ -63,12 +110,14 @@ class Site:
         return int(float(next(line for line in lines if line.startswith("scorekeeper_event_streams ")).split()[1]))
 
     def sign_in(self, page: Page) -> None:
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{self.url}/sign-in")
-        page.get_by_label("API key").fill(self.world.project_keys["shop"])
+        page.get_by_label("API key").fill(self.key)
         page.get_by_role("button", name="Sign in").click()
         expect(page.locator("#connection")).to_have_text("live")
 
-    def _run(self, act: Coroutine[Any, Any, T]) -> T:
+    def run(self, act: Coroutine[Any, Any, T]) -> T:
+        """In the server's thread."""
         return asyncio.run_coroutine_threadsafe(act, self._loop).result(60)
 
 

