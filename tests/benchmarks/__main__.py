@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import documenting, growth, harness, latency, previews, recounts, table
+from tests.benchmarks import documenting, growth, harness, latency, previews, recounts, serving, table
 from tests.benchmarks.harness import Parts, Result
 from tests.servers.brokers import start_any
 from tests.servers.redises import RedisServer
@@ -60,6 +60,7 @@ def main() -> None:
     arguments.add_argument("--latency", action="store_true", help="published to counted, shown and streamed")
     arguments.add_argument("--recounts", action="store_true", help="verify and rebuild beside the live counting")
     arguments.add_argument("--preview", action="store_true", help="previews beside a worker at full speed")
+    arguments.add_argument("--api", action="store_true", help="lists of goals beside counting, and under a flood")
     arguments.add_argument("--docs", action="store_true", help="write the last runs' tables and plots into the docs")
     given = arguments.parse_args()
     if given.docs:
@@ -72,6 +73,8 @@ def main() -> None:
         latency.main(quick=given.quick)
     elif given.recounts:
         recounts.main(quick=given.quick)
+    elif given.api:
+        serving.main(quick=given.quick)
     else:
         events, rounds = (50_000, 1) if given.quick else (given.events, given.rounds)
         compare(events, rounds, {name.strip() for name in given.only.split(",") if name.strip()})

@@ -21,6 +21,7 @@ def write_all() -> None:
         "bench-latency": _latency,
         "bench-preview": _preview,
         "bench-recounts": _recounts,
+        "bench-api": _api,
     }
     for name, write in pages.items():
         file = Path(f"{name}.json")
@@ -115,3 +116,17 @@ def _preview(found: dict[str, Any]) -> str:
     verdict = "right" if found["isRight"] else "WRONG"
     rates = f"The worker counts {found['alone']:,} events/s alone, {found['beside']:,} beside the previews"
     return f"{rates} (counts: {verdict}); {found['machine']}.\n\n{table.markdown(columns, lines)}"
+
+
+def _api(found: dict[str, Any]) -> str:
+    columns = ("what is asked", "answers", "p50 ms", "p95 ms", "p99 ms", "events/s counted meanwhile")
+    lines = [
+        (name, f"{own['answers']:,}", str(own["p50"]), str(own["p95"]), str(own["p99"]), f"{own['eventsPerSecond']:,}")
+        for name, own in found.items()
+    ]
+    floods = [
+        f"{name}: {own['flood']['perSecond']:,} wrong keys were answered a second."
+        for name, own in found.items()
+        if "flood" in own
+    ]
+    return "\n\n".join([table.markdown(columns, lines), *floods])
