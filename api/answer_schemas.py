@@ -132,6 +132,7 @@ class AuditPage(_Open):
 
 
 class Pipeline(_Open):
+    whole: bool = Field(description="false: without the figures that other projects move.")
     partitions: list[dict[str, Any]]
     projects: dict[str, Any]
     workers: list[dict[str, Any]]
@@ -140,6 +141,7 @@ class Pipeline(_Open):
 
 class DeadLetters(_Open):
     letters: list[dict[str, Any]]
+    next: str | None = Field(description="`before` of the next page; null at the end.")
 
 
 class Replayed(_Open):

@@ -60,8 +60,10 @@ class Answers(Protocol):
 class DeadLetters(Protocol):
     """Messages that could not be counted. Raise StoreUnavailable, NotFound."""
 
-    async def newest(self, which: Which, limit: int) -> list[dict[str, Any]]:
-        """The newest first."""
+    async def newest(
+        self, which: Which, limit: int, before: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """The newest first, and the `before` of what follows. Raises InvalidDefinition for one that is none."""
         ...
 
     async def replay(self, which: Which) -> int:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.auth import ADMIN, READ, WRITE, services_of
 from api.bodies import answer, once, read_object
+from api.pipeline_view import for_project
 from api.problems import Problem, invalid
 from api.schemas import PROBLEMS, body_of
 from api.services import Key, Services
@@ -34,10 +35,15 @@ class ReplayIn(BaseModel):
 
 @router.get("/pipeline", operation_id="getPipeline", summary="The pipeline's state")
 async def get_pipeline(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
-    """What `scorekeeper status` says: the project's accounting, lag and freshness, workers, generations, losses."""
+    """The project's accounting, up to when the log is counted, and by which workers.
+
+    Where it is the only project, or with the scope `operator`, all that `scorekeeper status` says (`whole` is true):
+    lag, and figures by partition and worker. Elsewhere these would tell what other projects send.
+    """
     found = await services_of(request).pipeline()
-    projects = found.get("projects", {})
-    return answer(request, {**found, "projects": {key.project: projects.get(key.project, {})}})
+    if key.may("operator") or set(found["projects"]) == {key.project}:
+        return answer(request, {"whole": True, **found})
+    return answer(request, for_project(found, key.project))
 
 
 @router.get("/dead-letters", operation_id="listDeadLetters", summary="Messages that could not be counted")
@@ -46,11 +52,14 @@ async def list_dead_letters(
     key: Annotated[Key, Depends(READ)],
     reason: Annotated[str | None, Query(description="Only those with this reason.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LETTERS)] = 20,
+    before: Annotated[str | None, Query(description="The `next` of the page before.", max_length=1000)] = None,
 ) -> Response:
-    """The newest first. Letters that name no project are shown where there is only one project."""
+    """The newest first; `next` is the `before` of the next page, which may hold less than the limit or nothing, and
+    null at the end. Letters that name no project are shown where there is only one, and to operators."""
     services = services_of(request)
     which = Which(_known(reason), await _own(services, key))
-    return answer(request, {"letters": await services.dead_letters.newest(which, limit)})
+    letters, following = await services.dead_letters.newest(which, limit, before)
+    return answer(request, {"letters": letters, "next": following})
 
 
 @router.post(
@@ -72,15 +81,15 @@ async def replay_dead_letters(request: Request, key: Annotated[Key, Depends(WRIT
 
 @router.post("/generations/{number}/show", operation_id="showGeneration", summary="Show another counting of the log")
 async def show_generation(request: Request, number: int, key: Annotated[Key, Depends(ADMIN)]) -> Response:
-    """For every project at once, so where there are several it is refused: use `scorekeeper generations switch`.
+    """For every project at once, so where there are several it takes the scope `operator` too.
 
     A generation that a rebuild has not finished is refused too: its figures are too low.
     """
 
     async def act() -> Response:
         services = services_of(request)
-        if not await _is_alone(services):
-            detail = "It would change what every project shows: run `scorekeeper generations switch` on a server."
+        if not key.may("operator") and not await _is_alone(services):
+            detail = "It would change what every project shows: use a key with the scope operator."
             raise Problem(403, detail, code="concerns_all_projects")
         generations = services.generations
         found = {state.number: state for state in await generations.states()}
@@ -103,7 +112,7 @@ async def _is_alone(services: Services) -> bool:
 
 
 async def _own(services: Services, key: Key) -> frozenset[str]:
-    return frozenset({key.project, *([""] if await _is_alone(services) else [])})
+    return frozenset({key.project, *([""] if key.may("operator") or await _is_alone(services) else [])})
 
 
 def _known(reason: Any) -> str | None:

@@ -81,18 +81,19 @@ def create_key(
     project: ProjectOption = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="read, write, ingest or admin; repeat it. Default: all.")
+        list[str] | None,
+        typer.Option("--scope", help="read, write, ingest, admin or operator; repeat it. Default: all but operator."),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", help="It ends after so many days.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an API key. Its text is shown once."""
-    from app.stores.sql_keys import SCOPES
+    from app.stores.sql_keys import OPERATOR, SCOPES
 
     scopes = scope or list(SCOPES)
     for one in scopes:
-        if one not in SCOPES:
-            raise InvalidDefinition("--scope", f"{one!r} is no scope.", f"One of: {', '.join(SCOPES)}.")
+        if one not in (*SCOPES, OPERATOR):
+            raise InvalidDefinition("--scope", f"{one!r} is no scope.", f"One of: {', '.join((*SCOPES, OPERATOR))}.")
 
     async def create(parts: Parts) -> tuple[ApiKey, str]:
         await schema_ready(parts)

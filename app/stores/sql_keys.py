@@ -9,19 +9,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import secrets as random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from app.domain.api_key import SESSION_SECONDS, key_text, parse_key
 from app.errors import Conflict, InvalidApiKey, NotFound
 from app.stores.database import Database
-from app.stores.tables import api_keys, catalog, projects, secrets, sessions
+from app.stores.tables import api_keys, audit, catalog, projects, secrets, sessions
 
 SCOPES = ("read", "write", "ingest", "admin")
+"""What a key may do when nothing else is said."""
+OPERATOR = "operator"
+"""Sees and changes what belongs to all projects together. Given by name only."""
 _USED_EVERY_MS = 60_000
+_ACTOR = "cli"
+"""In the audit log: keys are made and ended from the command line alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,8 @@ class ApiKey:
     last_used_at: int | None = None
 
     def may(self, scope: str) -> bool:
-        return "admin" in self.scopes or scope in self.scopes
+        """`admin` includes every scope within the project."""
+        return scope in self.scopes or (scope != OPERATOR and "admin" in self.scopes)
 
 
 def _random_part(number_of_bytes: int) -> str:
@@ -47,7 +54,7 @@ def _random_part(number_of_bytes: int) -> str:
 
 
 class SqlKeys:
-    """Blocking. Raises StoreUnavailable, and what each method says."""
+    """Blocking. Raises StoreUnavailable, and what each method says. Every change is one transaction with its audit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,25 +64,15 @@ class SqlKeys:
         self, project: str, *, name: str = "", scopes: Sequence[str] = SCOPES, expires_at: int | None = None
     ) -> tuple[ApiKey, str]:
         """A new key and its text, which is not kept. Raises NotFound for an unknown project."""
-        ident, secret = _random_part(8), _random_part(32)
-        secret_hash = self._hash(secret)
+        secret, secret_hash = self._new_secret()
         with self._database.write() as connection:
             if connection.execute(select(projects.c.key).where(projects.c.key == project)).one_or_none() is None:
                 raise NotFound("project", project)
             now = self._database.now(connection)
-            key = ApiKey(ident, project, name, tuple(scopes), now, expires_at)
-            connection.execute(
-                insert(api_keys).values(
-                    id=ident,
-                    project=project,
-                    name=name,
-                    secret_hash=secret_hash,
-                    scopes=" ".join(scopes),
-                    created_at=now,
-                    expires_at=expires_at,
-                )
-            )
-        return key, key_text(ident, secret)
+            key = ApiKey(_random_part(8), project, name, tuple(scopes), now, expires_at)
+            self._insert(connection, key, secret_hash)
+            self._audit(connection, "create", now, None, key)
+        return key, key_text(key.id, secret)
 
     def authenticate(self, text: str) -> ApiKey:
         """The live key with this text. Raises InvalidApiKey."""
@@ -110,19 +107,58 @@ class SqlKeys:
             now = self._database.now(connection)
             connection.execute(update(api_keys).where(api_keys.c.id == ident).values(revoked_at=now))
             connection.execute(sessions.delete().where(sessions.c.api_key == ident))
-            return _key(row)
+            key = _key(row)
+            self._audit(connection, "revoke", now, key, replace(key, revoked_at=now))
+            return key
 
     def roll(self, ident: str, grace_ms: int) -> tuple[ApiKey, str]:
-        """A new key with the old one's name and scopes; the old one ends after `grace_ms`. Raises NotFound."""
-        with self._database.read() as connection:
+        """A new key with the old one's name and scopes; the old one ends after `grace_ms`, or when it would have ended
+        anyway. Raises NotFound."""
+        secret, secret_hash = self._new_secret()
+        with self._database.write() as connection:
             row = connection.execute(select(api_keys).where(api_keys.c.id == ident)).one_or_none()
             if row is None or row.revoked_at is not None:
                 raise NotFound("live API key", ident)
-            now = self._database.now(connection)
-        key, text = self.create(row.project, name=row.name, scopes=row.scopes.split())
-        with self._database.write() as connection:
-            connection.execute(update(api_keys).where(api_keys.c.id == ident).values(expires_at=now + grace_ms))
-        return key, text
+            now, old = self._database.now(connection), _key(row)
+            ends = now + grace_ms if old.expires_at is None else min(now + grace_ms, old.expires_at)
+            connection.execute(update(api_keys).where(api_keys.c.id == ident).values(expires_at=ends))
+            self._audit(connection, "roll", now, old, replace(old, expires_at=ends))
+            key = ApiKey(_random_part(8), old.project, old.name, old.scopes, now)
+            self._insert(connection, key, secret_hash)
+            self._audit(connection, "create", now, None, key)
+        return key, key_text(key.id, secret)
+
+    def _new_secret(self) -> tuple[str, str]:
+        """A secret and its hash."""
+        secret = _random_part(32)
+        return secret, self._hash(secret)
+
+    def _insert(self, connection: Connection, key: ApiKey, secret_hash: str) -> None:
+        connection.execute(
+            insert(api_keys).values(
+                id=key.id,
+                project=key.project,
+                name=key.name,
+                secret_hash=secret_hash,
+                scopes=" ".join(key.scopes),
+                created_at=key.created_at,
+                expires_at=key.expires_at,
+            )
+        )
+
+    def _audit(self, connection: Connection, action: str, now: int, before: ApiKey | None, after: ApiKey) -> None:
+        connection.execute(
+            insert(audit).values(
+                at=now,
+                project=after.project,
+                actor=_ACTOR,
+                action=action,
+                kind="api_key",
+                target=after.id,
+                before=None if before is None else _audited(before),
+                after=_audited(after),
+            )
+        )
 
     # -- sessions
 
@@ -178,6 +214,12 @@ class SqlKeys:
                 found = random.token_hex(32)
                 connection.execute(insert(secrets).values(name="api_keys", value=found))
         return bytes.fromhex(found)
+
+
+def _audited(key: ApiKey) -> str:
+    """What may be told of a key, as the audit log's JSON."""
+    told = {"name": key.name, "scopes": key.scopes, "expiresAt": key.expires_at, "revokedAt": key.revoked_at}
+    return json.dumps(told)
 
 
 def _token_hash(token: str) -> str:

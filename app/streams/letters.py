@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from heapq import merge
 from typing import Any
 
 from app.domain.folding import Record
+from app.domain.increments import Position
 from app.domain.moments import rfc3339
-from app.errors import NotFound, ScorekeeperError
+from app.errors import InvalidDefinition, NotFound, ScorekeeperError
 from app.ports import Which
 from app.streams.dead_letters import FORMAT, PREFIX
 from app.streams.log import Log
@@ -18,6 +21,7 @@ from app.streams.topics import Topics
 REPLAY = "scorekeeper-replay"
 SHOWN_CHARACTERS = 10_000
 LOOKED_AT = 2_000
+_CURSOR = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}(-[0-9]{1,9}\.[0-9]{1,18}){0,999}")
 
 
 class Letter:
@@ -69,27 +73,52 @@ class Letters:
         self._topic = topic
         self._publisher = publisher
 
-    async def read(self, which: Which, newest: int | None = None) -> AsyncIterator[Letter]:
-        """The letters, each identity once: what is counted again after a crash is written again.
-
-        With `newest`, only so many messages at the end of each of the topic's partitions are looked at.
-        """
+    async def read(self, which: Which) -> AsyncIterator[Letter]:
+        """The letters, each identity once: what is counted again after a crash is written again."""
         seen: set[str] = set()
-        (topic,) = await asyncio.to_thread(self._topics.describe, [self._topic])
-        for position, (first, end) in (await asyncio.to_thread(self._topics.ends, topic.positions())).items():
-            start = first if newest is None else max(first, end - newest)
-            async for batch in self._log.read(position, start, end):
-                for record in batch.records:
-                    letter = Letter(record)
-                    if letter.ident and letter.ident not in seen and fits(letter, which):
-                        seen.add(letter.ident)
-                        yield letter
+        for position, (first, end) in (await self._spans()).items():
+            async for letter in self._within(position, first, end, which):
+                if letter.ident not in seen:
+                    seen.add(letter.ident)
+                    yield letter
 
-    async def newest(self, which: Which, limit: int) -> list[dict[str, Any]]:
-        """At most `limit`, the newest first, of those among the newest LOOKED_AT messages of each partition."""
-        found = [letter async for letter in self.read(which, LOOKED_AT)]
-        found.sort(key=lambda letter: letter.record.timestamp, reverse=True)
-        return [shown(letter) for letter in found[:limit]]
+    async def newest(
+        self, which: Which, limit: int, before: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """At most `limit`, the newest first, and what to give as `before` for those that follow; None at the end.
+
+        Of each partition LOOKED_AT messages are looked at, so that a page may hold less, or nothing. Raises
+        InvalidDefinition for a `before` that no page gave.
+        """
+        untils, rest, found = cursor_of(before), {}, []
+        for position, (first, end) in (await self._spans()).items():
+            until = min(end, untils.get(position.partition, end))
+            since = max(first, until - LOOKED_AT)
+            own = [(position.partition, letter) async for letter in self._within(position, since, until, which)]
+            found.append(reversed(own))
+            rest[position.partition] = (first, since)
+        taken: dict[str, Letter] = {}
+        for partition, letter in merge(*found, key=lambda one: -one[1].record.timestamp):
+            if len(taken) == limit:
+                # The first that has no room, of each partition: the next page begins with it.
+                first, since = rest[partition]
+                rest[partition] = (first, max(since, letter.record.offset + 1))
+            else:
+                taken.setdefault(letter.ident, letter)
+        more = {partition: since for partition, (first, since) in rest.items() if since > first}
+        ended = {partition: first for partition, (first, since) in rest.items() if since <= first}
+        return [shown(letter) for letter in taken.values()], cursor_text({**more, **ended}) if more else None
+
+    async def _spans(self) -> Mapping[Position, tuple[int, int]]:
+        (topic,) = await asyncio.to_thread(self._topics.describe, [self._topic])
+        return await asyncio.to_thread(self._topics.ends, topic.positions())
+
+    async def _within(self, position: Position, start: int, end: int, which: Which) -> AsyncIterator[Letter]:
+        async for batch in self._log.read(position, start, end):
+            for record in batch.records:
+                letter = Letter(record)
+                if letter.ident and fits(letter, which):
+                    yield letter
 
     async def replay(self, which: Which) -> int:
         """Send all of them again; see `send_again`."""
@@ -131,6 +160,20 @@ class Letters:
             for record in batch.records:
                 return record.value
         raise NotFound("message in the log for dead letter", letter.ident)
+
+
+def cursor_text(untils: Mapping[int, int]) -> str:
+    """Where a page ended: partition and the offset before which the next one looks, of each."""
+    return "-".join(f"{partition}.{until}" for partition, until in sorted(untils.items()))
+
+
+def cursor_of(text: str | None) -> dict[int, int]:
+    """Raises InvalidDefinition."""
+    if text is None:
+        return {}
+    if not _CURSOR.fullmatch(text):
+        raise InvalidDefinition("/before", f"{text[:40]!r} is no place in the list.", "Give the `next` of a page.")
+    return {int(partition): int(until) for partition, until in (one.split(".") for one in text.split("-"))}
 
 
 def shown(letter: Letter) -> dict[str, Any]:

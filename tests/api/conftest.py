@@ -33,10 +33,52 @@ from app.stores.sql_status_changes import SqlStatusChanges
 
 PIPELINE: dict[str, Any] = {
     "projects": {"shop": {"received": 1}, "other": {"received": 2}},
-    "partitions": [],
-    "workers": [],
+    "partitions": [
+        {
+            "topic": "events",
+            "partition": 0,
+            "incarnation": "i",
+            "checkpoint": 3,
+            "first": 0,
+            "end": 3,
+            "lag": 0,
+            "freshAsOf": "2027-01-15T08:00:00.000Z",
+            "silentSeconds": 0.2,
+            "received": 3,
+            "counted": 2,
+            "unmatched": 1,
+            "duplicate": 0,
+            "rejected": {},
+            "balanced": True,
+        }
+    ],
+    "workers": [
+        {
+            "id": "machine-7:4711",
+            "host": "machine-7",
+            "pid": 4711,
+            "alive": True,
+            "at": 1_800_000_000_000,
+            "startedAt": 1_799_999_000_000,
+            "received": 3,
+            "counted": 2,
+            "rate": 1.5,
+            "revision": 1,
+            "partitions": ["events/0"],
+        }
+    ],
     "losses": [],
-    "generations": [],
+    "generations": [
+        {
+            "number": 1,
+            "shown": True,
+            "createdAt": "2027-01-15T08:00:00.000Z",
+            "finished": True,
+            "countedAt": None,
+            "counted": 3,
+            "messages": 3,
+        }
+    ],
     "generation": 1,
     "rebuilding": False,
     "freshAsOf": "2027-01-15T08:00:00.000Z",
@@ -64,11 +106,17 @@ class World:
     allowed: int = 1_000_000
     project_keys: dict[str, str] = field(default_factory=dict)
     redis_is_away: bool = False
+    signals_asked: int = 0
     pipeline: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(PIPELINE))
     letters: list[dict[str, Any]] = field(default_factory=list)
     asked: Which | None = None
     generations: list[GenerationState] = field(default_factory=list)
     shown_generation: int = 1
+
+    def add_project(self, key: str) -> None:
+        """And a key for it."""
+        self.definitions.create_project(key, key, "Europe/Berlin")
+        self.project_keys[key] = self.keys.create(key)[1]
 
     async def call(self, method: str, path: str, project: str = "shop", **options: Any) -> httpx.Response:
         headers = {"x-api-key": self.project_keys[project], **options.pop("headers", {})}
@@ -81,12 +129,20 @@ class _Signals:
 
     async def publish(self, revision: int) -> None:
         del revision
+        self._ask()
 
     async def worker_revisions(self) -> Mapping[str, int]:
+        self._ask()
         return self._world.workers
 
     async def workers_out_of_touch(self) -> Sequence[str]:
+        self._ask()
         return []
+
+    def _ask(self) -> None:
+        self._world.signals_asked += 1
+        if self._world.redis_is_away:
+            raise StoreUnavailable("redis", "away")
 
 
 class _Publisher:
@@ -136,8 +192,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS) -> AsyncIterator[World]:
-    """The API over a database of its own in `folder`."""
+async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS, **more: Any) -> AsyncIterator[World]:
+    """The API over a database of its own in `folder`; `more` of its services."""
     database = Database(f"sqlite:///{folder / 'api.db'}")
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
@@ -162,10 +218,10 @@ async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS) -> AsyncI
         pipeline=_Pipeline(made).read,
         dead_letters=_DeadLetters(made),
         generations=_Generations(made),
+        **more,
     )
     for project in projects:
-        definitions.create_project(project, project, "Europe/Berlin")
-        made.project_keys[project] = keys.create(project)[1]
+        made.add_project(project)
     await made.client.aclose()
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://scorekeeper") as client:
@@ -192,9 +248,12 @@ class _DeadLetters:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def newest(self, which: Which, limit: int) -> list[dict[str, Any]]:
+    async def newest(
+        self, which: Which, limit: int, before: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        del before
         self._world.asked = which
-        return self._world.letters[:limit]
+        return self._world.letters[:limit], None
 
     async def replay(self, which: Which) -> int:
         self._world.asked = which

@@ -12,9 +12,52 @@ from app.stores.generations import GenerationState
 from tests.api.conftest import World
 
 
+async def operator_key(world: World, *scopes: str) -> dict[str, str]:
+    scopes = (*scopes, "read", "operator")
+    _, text = await asyncio.to_thread(lambda: world.keys.create("shop", scopes=scopes))
+    return {"x-api-key": text}
+
+
 async def test_a_project_sees_its_own_accounting_only(world: World) -> None:
     found = (await world.call("GET", "/api/pipeline")).json()
     assert found["projects"] == {"shop": {"received": 1}}
+
+
+async def test_nothing_that_another_project_moves_is_told(world: World) -> None:
+    """Two readings that differ by what the other project does, in every figure, are told alike."""
+    world.pipeline["losses"] = [{"topic": "events", "partition": 0, "from": 1, "to": 2, "number": 1, "at": "then"}]
+    before = (await world.call("GET", "/api/pipeline")).json()
+    world.pipeline["projects"]["other"] = {"received": 1_002}
+    world.pipeline["revision"] += 5
+    world.pipeline["lag"] += 1_000
+    world.pipeline["partitions"][0].update(checkpoint=1_003, end=2_003, lag=1_000, received=1_003, counted=1_002)
+    world.pipeline["partitions"][0].update(rejected={"too_old": 1}, first=1, duplicate=5, unmatched=7)
+    world.pipeline["workers"][0].update(received=1_003, counted=1_002, rate=99.0, revision=6)
+    world.pipeline["losses"][0].update(number=7, to=8)
+    world.pipeline["generations"][0].update(counted=2_003, messages=2_003)
+    assert (await world.call("GET", "/api/pipeline")).json() == before
+    assert before["whole"] is False
+    assert [row["freshAsOf"] for row in before["partitions"]] == ["2027-01-15T08:00:00.000Z"]
+    assert [row["alive"] for row in before["workers"]] == [True]
+    assert "machine-7" not in str(before)
+
+
+async def test_operators_and_projects_that_are_alone_see_all_of_it(world: World) -> None:
+    wanted = {"whole": True, **world.pipeline}
+    found = await world.client.get("/api/pipeline", headers=await operator_key(world))
+    assert found.json() == wanted
+    del world.pipeline["projects"]["other"]
+    assert (await world.call("GET", "/api/pipeline")).json() == {"whole": True, **world.pipeline}
+
+
+async def test_an_operator_sees_letters_that_name_no_project_and_shows_a_counting(world: World) -> None:
+    headers = await operator_key(world, "admin")
+    await world.client.get("/api/dead-letters", headers=headers)
+    assert world.asked is not None
+    assert world.asked.projects == frozenset({"shop", ""})
+    world.generations = [GenerationState(1, 0, True, None), GenerationState(2, 0, True, 1)]
+    assert (await world.client.post("/api/generations/2/show", headers=headers)).status_code == 200
+    assert world.shown_generation == 2
 
 
 async def test_without_redis_the_state_is_unknown_and_not_zero(world: World) -> None:
@@ -25,7 +68,7 @@ async def test_without_redis_the_state_is_unknown_and_not_zero(world: World) -> 
 async def test_letters_of_no_project_are_nobodys_while_there_are_several(world: World) -> None:
     world.letters = [{"id": "events/0/7", "reason": "too_old"}]
     found = (await world.call("GET", "/api/dead-letters?reason=too_old")).json()
-    assert found == {"letters": world.letters}
+    assert found == {"letters": world.letters, "next": None}
     assert world.asked == Which("too_old", frozenset({"shop"}))
 
 

@@ -176,6 +176,41 @@ def test_a_key_opens_until_it_is_revoked(keys: SqlKeys) -> None:
         keys.resume_session(token)
 
 
+def test_every_change_of_a_key_is_audited(keys: SqlKeys, definitions: SqlDefinitions) -> None:
+    made, text = keys.create("shop", name="site", scopes=("ingest",))
+    rolled, _ = keys.roll(made.id, grace_ms=60_000)
+    keys.revoke(rolled.id)
+    entries = list(reversed(definitions.audit("shop")))
+    told = [(entry["actor"], entry["kind"], entry["action"], entry["target"]) for entry in entries]
+    assert told == [
+        ("cli", "api_key", action, key.id)
+        for action, key in (("create", made), ("roll", made), ("create", rolled), ("revoke", rolled))
+    ]
+    created, ended, _, revoked = entries
+    assert created["before"] is None
+    assert created["after"] == {"name": "site", "scopes": ["ingest"], "expiresAt": None, "revokedAt": None}
+    assert (ended["before"]["expiresAt"], revoked["before"]["revokedAt"]) == (None, None)
+    assert min(ended["after"]["expiresAt"], revoked["after"]["revokedAt"]) > 0
+    assert text.split("_")[2] not in repr(entries)
+
+
+def test_a_key_that_ends_sooner_is_not_prolonged_by_being_rolled(keys: SqlKeys, database: Database) -> None:
+    soon = clock(database) + 60_000
+    made, _ = keys.create("shop", expires_at=soon)
+    keys.roll(made.id, grace_ms=86_400_000)
+    (old, _) = keys.list("shop")
+    assert old.expires_at == soon
+
+
+def test_an_operators_scope_is_given_by_name_only(keys: SqlKeys) -> None:
+    usual, _ = keys.create("shop")
+    operator, _ = keys.create("shop", scopes=("read", "operator"))
+    assert usual.may("admin")
+    assert not usual.may("operator")
+    assert operator.may("operator")
+    assert not operator.may("write")
+
+
 def test_a_rolled_key_lives_on_for_its_grace_only(keys: SqlKeys) -> None:
     made, old = keys.create("shop")
     _, new = keys.roll(made.id, grace_ms=60_000)

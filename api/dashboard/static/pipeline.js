@@ -61,13 +61,15 @@ function showFlow() {
 function show() {
   byId("loading").hidden = true;
   byId("pipeline").hidden = false;
+  byId("whose").hidden = !found.whole;
+  byId("shared").hidden = found.whole;
   showSigns();
   showFlow();
   showPartitions(byId("partitions"), found.partitions, now());
   showWorkers(byId("workers"), found.workers, found.revision, now());
   byId("no-workers").hidden = found.workers.length > 0;
   showLetters(found.projects[project]?.rejected ?? {}, reasons, scopes, say);
-  showGenerations(byId("generations"), found.generations, scopes, now(), say);
+  showGenerations(byId("generations"), found, scopes, now(), say);
   showLosses(byId("losses"), found.losses);
   set(byId("fresh"), found.freshAsOf ? `Complete up to ${fullTime(found.freshAsOf)}: every event until then is counted.` : "");
 }

@@ -38,7 +38,8 @@ export function duration(ms) {
   return `${Math.floor(seconds / 86_400)} days`;
 }
 
-// The few figures that say whether all is well: name, value, remark, kind.
+// The few figures that say whether all is well: name, value, remark, kind. Where other projects share the pipeline, its
+// figures are left out of the reading, and what is not told is not shown.
 export function signs(found, now) {
   const heard = found.workers.filter((worker) => isHeard(worker, now));
   const silent = found.workers.length - heard.length;
@@ -46,7 +47,7 @@ export function signs(found, now) {
   const isFresh = found.freshAsOf !== null && now - Date.parse(found.freshAsOf) <= LAGS_AFTER_MS;
   const lost = found.losses.reduce((sum, loss) => sum + loss.number, 0);
   const old = heard.filter((worker) => worker.revision < found.revision).length;
-  return [
+  const all = [
     { name: "Complete up to", value: found.freshAsOf ? time(found.freshAsOf) : "–", remark: found.freshAsOf ? ago(found.freshAsOf, now) : "nothing was read yet", kind: isFresh ? "good" : "bad" },
     { name: "Lag", value: number(found.lag), remark: found.logAnswers ? "messages to count" : "as last seen; Kafka does not answer", kind: isFresh && found.logAnswers ? "good" : "warn" },
     { name: "Workers", value: String(heard.length), remark: silent ? `${silent} silent` : "all heard", kind: heard.length === 0 ? "bad" : silent ? "warn" : "good" },
@@ -54,6 +55,8 @@ export function signs(found, now) {
     { name: "Catalog", value: number(found.revision), remark: old ? `${old} workers still run an older one` : heard.length ? "in use everywhere" : "in use nowhere", kind: old ? "warn" : heard.length ? "good" : "warn" },
     { name: "Lost", value: number(lost), remark: lost ? "messages; goals are marked" : "nothing", kind: lost ? "bad" : "good" },
   ];
+  if (found.whole) return all;
+  return all.filter(({ name }) => name === "Complete up to" || name === "Workers");
 }
 
 // What has to be said above everything else: [kind, text].

@@ -1,6 +1,6 @@
 // The pipeline's tables. Rows are made once a key and updated in place, so that focus stays.
 import { attribute, element, set } from "./dom.js";
-import { ago, fullTime, number, time } from "./format.js";
+import { ago, fullTime, number, percent, time } from "./format.js";
 import { rejectedOf } from "./flow.js";
 import { duration, generationState, partitionState, workerState } from "./pipeline_state.js";
 
@@ -35,7 +35,7 @@ export function showPartitions(body, rows, now) {
     showState(tr.children[1].firstChild, partitionState(row, now));
     set(tr.children[2], number(row.lag));
     set(tr.children[3], row.freshAsOf ? `${time(row.freshAsOf)}, ${ago(row.freshAsOf, now)}` : "nothing yet");
-    [row.checkpoint, row.end, row.received, rejectedOf(row)].forEach((value, index) => set(tr.children[4 + index], number(value)));
+    [row.checkpoint, row.end, row.received, row.rejected && rejectedOf(row)].forEach((value, index) => set(tr.children[4 + index], number(value)));
   });
 }
 
@@ -54,17 +54,22 @@ export function showWorkers(body, workers, revision, now) {
   });
 }
 
-export function showGenerations(body, rows, scopes, now, say) {
+function countedText(row, isWhole) {
+  if (row.messages !== undefined) return `${number(row.counted)} of ${number(row.messages)}`;
+  return isWhole ? "Kafka does not answer" : percent(row.countedShare);
+}
+
+export function showGenerations(body, { generations: rows, whole: isWhole }, scopes, now, say) {
   keyed(body, rows, (row) => row.number, makeGeneration(scopes, say), (tr, row) => {
-    const share = row.messages ? row.counted / row.messages : row.finished ? 1 : 0;
+    const share = row.countedShare ?? (row.messages ? row.counted / row.messages : row.finished ? 1 : 0);
     set(tr.children[0], String(row.number));
     showState(tr.children[1].firstChild, generationState(row, now));
     const [bar, text] = tr.children[2].firstChild.children;
     bar.value = share;
-    set(text, row.messages === undefined ? "Kafka does not answer" : `${number(row.counted)} of ${number(row.messages)}`);
+    set(text, countedText(row, isWhole));
     set(tr.children[3], fullTime(row.createdAt));
     const button = tr.children[4].firstChild;
-    if (button) button.hidden = row.shown || !row.finished;
+    if (button) button.hidden = !isWhole || row.shown || !row.finished;
   });
 }
 
@@ -101,7 +106,8 @@ async function switchTo(number_, button, say) {
 }
 
 export function showLosses(list, losses) {
-  const texts = losses.map((loss) => `▲ ${number(loss.number)} messages of ${loss.topic} / ${loss.partition} (offsets ${number(loss.from)} to ${number(loss.to - 1)}) left the log before they were counted, noticed ${fullTime(loss.at)}. Goals that ran then are marked incomplete.`);
+  const what = (loss) => (loss.number === undefined ? `Messages of ${loss.topic} / ${loss.partition}` : `${number(loss.number)} messages of ${loss.topic} / ${loss.partition} (offsets ${number(loss.from)} to ${number(loss.to - 1)})`);
+  const texts = losses.map((loss) => `▲ ${what(loss)} left the log before they were counted, noticed ${fullTime(loss.at)}. Goals that ran then are marked incomplete.`);
   const shown = texts.length ? texts : ["✓ Nothing was lost."];
   shown.forEach((text, index) => {
     if (!list.children[index]) list.append(element("li"));

@@ -1,0 +1,59 @@
+"""Dead letters, read back a page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import chain
+
+import pytest
+from kafka import KafkaProducer
+
+from app.errors import InvalidDefinition
+from app.ports import Which
+from app.streams import letters
+from app.streams.dead_letters import PREFIX
+from app.streams.letters import Letters
+from app.streams.log import Log
+from app.streams.publishing import Publisher
+from app.streams.topics import Topics
+
+
+def write(bootstrap: str, topic: str, partition: int, ident: str, project: str) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    ours = {"id": ident, "project": project, "reason": "too_old", "topic": "events"}
+    headers = [(PREFIX + name, text.encode()) for name, text in ours.items()]
+    producer.send(topic, b"{}", partition=partition, headers=headers).get(30)
+    producer.close()
+
+
+@pytest.mark.kafka
+def test_pages_hold_every_letter_once_and_the_newest_first(
+    kafka_bootstrap: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = make_topic(2)
+    monkeypatch.setattr(letters, "LOOKED_AT", 3)
+    for number in range(9):
+        write(kafka_bootstrap, topic, number % 2, f"l{number}", "other" if number in {2, 4, 6} else "shop")
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+
+    async def read(limit: int, project: str) -> list[list[str]]:
+        pages, before = [], None
+        while True:
+            shown, before = await store.newest(Which(projects=frozenset({project})), limit, before)
+            pages.append([str(one["id"]) for one in shown])
+            if before is None:
+                return pages
+
+    by_two, all_others = asyncio.run(read(2, "shop")), asyncio.run(read(9, "other"))
+    assert max(map(len, by_two)) <= 2
+    assert sorted(chain(*by_two)) == ["l0", "l1", "l3", "l5", "l7", "l8"]
+    assert by_two[0] == ["l8", "l7"]
+    assert sorted(chain(*all_others)) == ["l2", "l4", "l6"]
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "0.", "0.1-", "-1.2", "0.9999999999999999999", "0.1" + "-0.1" * 1000])
+def test_a_place_that_no_page_gave_is_refused(text: str) -> None:
+    with pytest.raises(InvalidDefinition):
+        letters.cursor_of(text)
+    assert letters.cursor_of(letters.cursor_text({0: 5, 3: 0})) == {0: 5, 3: 0}
