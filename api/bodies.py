@@ -112,15 +112,22 @@ def answer(request: Request, body: Any, status: int = 200, headers: Mapping[str,
     return Response(_encode(body), status, {**more, **(headers or {})}, media_type="application/json")
 
 
-def tagged(request: Request, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """The body with an entity tag over all of it; 304 when the client has it."""
-    whole = answer(request, body, headers=headers)
-    tag = f'"{hashlib.blake2b(bytes(whole.body), digest_size=12).hexdigest()}"'
-    whole.headers["etag"] = tag
-    whole.headers["cache-control"] = "private, no-cache"
+def tagged(
+    request: Request, body: Any, headers: Mapping[str, str] | None = None, *, memo: dict[str, Any] | None = None
+) -> Response:
+    """The body with an entity tag over all of it; 304 when the client has it.
+
+    With the `memo` of a report that several requests share, it is written and hashed once for all of them.
+    """
+    kept = memo if memo is not None else {}
+    if "json" not in kept:
+        kept["json"] = _encode(body)
+        kept["tag"] = f'"{hashlib.blake2b(kept["json"], digest_size=12).hexdigest()}"'
+    tag: str = kept["tag"]
+    more = {**getattr(request.state, "limit_headers", {}), "etag": tag, "cache-control": "private, no-cache"}
     if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers={"etag": tag, "cache-control": "private, no-cache"})
-    return whole
+        return Response(status_code=304, headers=more)
+    return Response(kept["json"], 200, {**more, **(headers or {})}, media_type="application/json")
 
 
 def wanted_revision(request: Request) -> int | None:

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
-from api import openapi, problems
+from api import cors, openapi, problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
@@ -43,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.services = services
-    app.state.doorkeeper = Doorkeeper(services)
+    doorkeeper = app.state.doorkeeper = Doorkeeper(services)
     problems.install(app)
     dashboard.mount(app)  # before the goals: /api/goals/stream is no goal
     app.include_router(recent.router)
@@ -54,19 +53,6 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(operations.router)
     app.include_router(pipeline.router)
     if services.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(services.cors_origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=[
-                "x-api-key",
-                "authorization",
-                "content-type",
-                "idempotency-key",
-                "if-match",
-                "if-none-match",
-            ],
-            expose_headers=["etag", "location", "link", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
-        )
-    app.add_middleware(Edge, write_seconds=services.write_seconds)
+        cors.install(app, services.cors_origins)
+    app.add_middleware(Edge, write_seconds=services.write_seconds, origins=services.cors_origins, gate=doorkeeper.gate)
     return app

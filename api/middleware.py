@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from api.problems import Problem, respond, to_problem
@@ -39,11 +40,22 @@ _STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 
 
 class Edge:
-    """`write_seconds`: what a change of definitions may take beyond ANSWER_SECONDS, waiting for the workers."""
+    """`write_seconds`: what a change of definitions may take beyond ANSWER_SECONDS, waiting for the workers.
+    `origins`: pages of other sites that may read the answers, those too that are given here. `gate` may refuse a
+    request by its head."""
 
-    def __init__(self, app: Any, *, write_seconds: float = 3.0) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        write_seconds: float = 3.0,
+        origins: Sequence[str] = (),
+        gate: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> None:
         self._app = app
+        self._gate = gate
         self._write_seconds = write_seconds
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -78,6 +90,8 @@ class Edge:
         try:
             async with deadline:
                 allow(BODY_SECONDS if body.is_expected else answer_seconds)
+                if self._gate is not None:
+                    await self._gate(scope)
                 body.refuse_declared()
                 await self._app(scope, body.receive, exchange.send)
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes an answer
@@ -89,6 +103,9 @@ class Edge:
             exchange.on_start = lambda: None
             if body_is_missing:
                 problem.headers.setdefault("Connection", "close")
+            origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+            if origin in self._origins:
+                problem.headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
             await respond(problem)(scope, receive, exchange.send)
 
 

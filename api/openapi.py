@@ -23,6 +23,7 @@ _IDEMPOTENT = {
 }
 _CONDITIONAL = {"editGoal", "deleteGoal", "editConversionGoal", "deleteConversionGoal"}
 _TAGGED = {"listGoals", "getGoal", "listConversionGoals", "listExperiments", "getExperiment"}
+_PAGED = {"listConversionGoals": {"Link": {"description": "The next page.", "schema": {"type": "string"}}}}
 _HEADERS = {
     "Idempotency-Key": "The first answer is given again for a day; the same key with another body is 422.",
     "If-Match": 'The revision that is to be changed, `"7"`; 412 when it was changed meanwhile.',
@@ -81,7 +82,7 @@ def _complete(operation: dict[str, Any], method: str, shape: dict[str, Any] | No
             parameters.append(_header(header))
     if name in _TAGGED:
         answers["304"] = {"description": "It is what the ETag stands for."}
-        answers["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+        answers["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}, **_PAGED.get(name, {})}
     if "503" in answers and name not in _OPEN:
         for status in ("429", "503"):
             answers[status] = {

@@ -49,6 +49,7 @@ TITLES = {
 CODES = {
     "batch_size": (422, "More events than one request may have, or none"),
     "concerns_all_projects": (403, "An operation that concerns every project, where there are several"),
+    "cors_refused": (400, "A page of another site asks for what SCOREKEEPER_CORS_ORIGINS does not allow"),
     "empty_body": (400, "The body is empty"),
     "foreign_page": (403, "A session is used by a page of another site"),
     "foreign_project": (403, "An event names a project that is not the API key's"),

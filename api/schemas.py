@@ -112,11 +112,42 @@ class PreviewIn(_Strict):
     status: str | None = None
 
 
-class EventIn(BaseModel):
+_Named = Annotated[str, Field(max_length=200)]
+
+
+class _EventFields(BaseModel):
+    """What an event says besides its type. Names in parentheses are understood too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    projectKey: str | None = Field(  # noqa: N815  # the API's name
+        None, description="Over HTTP the API key's project, and may be left out (projectId, project)."
+    )
+    id: _Named | None = Field(
+        None, description="Identity: an id counts once. Without one every copy counts (eventId, messageId)."
+    )
+    eventId: _Named | None = Field(None, description="Alias of id.")  # noqa: N815  # the API's name
+    messageId: _Named | None = Field(None, description="Alias of id.")  # noqa: N815  # the API's name
+    timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | int | None = Field(
+        None,
+        description="When it happened: RFC 3339 with an offset, or epoch milliseconds; default: when it is received.",
+    )
+    url: str | None = Field(None, description="Where it happened: an absolute URL or a path.")
+    userId: str | None = Field(None, description="Who; a unique subject.")  # noqa: N815  # the API's name
+    visitorId: str | None = Field(None, description="Who, where there is no userId.")  # noqa: N815  # the API's name
+    anonymousId: str | None = Field(None, description="Alias of visitorId.")  # noqa: N815  # the API's name
+    sessionId: str | None = Field(None, description="For once_per_session.")  # noqa: N815  # the API's name
+    data: dict[str, Any] | None = Field(None, description="What conditions and valueProperty look at.")
+    properties: Any = Field(None, description="Alias of data, an object; used where data is absent.")
+    experiments: dict[str, str | int] | None = Field(
+        None, description="Experiment -> variant, at most 100: the assignments at the time of the event."
+    )
+
+
+class EventIn(_EventFields):
     """One event in the native form; CloudEvents and Segment's track, page and screen are understood too."""
 
     model_config = ConfigDict(
-        extra="allow",
         json_schema_extra={
             "examples": [
                 {
@@ -125,18 +156,43 @@ class EventIn(BaseModel):
                     "url": "https://example.com/signup/complete",
                     "visitorId": "v-1",
                     "data": {"plan": "pro"},
-                }
+                },
+                {
+                    "type": "purchase",
+                    "id": "evt-2",
+                    "userId": "u-1",
+                    "sessionId": "s-1",
+                    "data": {"amount": 19.99, "currency": "EUR"},
+                    "experiments": {"checkout-button": "green"},
+                },
+                {"specversion": "1.0", "type": "purchase", "source": "/shop", "id": "ce-1", "data": {"amount": 5}},
+                {"type": "track", "event": "purchase", "messageId": "s-1", "anonymousId": "v-1", "properties": {}},
             ]
         },
     )
 
-    type: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="What happened.")
+    eventType: _Named | None = Field(None, description="Alias of type.")  # noqa: N815  # the API's name
+
+
+class AliasedEventIn(_EventFields):
+    """The same with `eventType` in place of `type`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"eventType": "form_submit", "eventId": "evt-3", "anonymousId": "v-1"}]}
+    )
+
+    eventType: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="What happened.")  # noqa: N815  # the API's name
+    type: _Named | None = None
 
 
 class EventBatchIn(BaseModel):
     """Several events; fields beside `events` are defaults of each."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"userId": "u-1", "events": [{"type": "pageview"}, {"type": "purchase"}]}]},
+    )
 
     events: Annotated[list[Any], Field(min_length=1, max_length=100)]
 
@@ -192,10 +248,15 @@ def events_body() -> dict[str, Any]:
         "title": "EventsIn",
         "anyOf": [
             schema_of(EventIn),
+            schema_of(AliasedEventIn),
             schema_of(EventBatchIn),
             {"type": "array", "items": {}, "minItems": 1, "maxItems": 100},
         ],
-        "examples": SCHEMAS["EventIn"]["examples"],
+        "examples": [
+            *SCHEMAS["EventIn"]["examples"],
+            *SCHEMAS["AliasedEventIn"]["examples"],
+            *SCHEMAS["EventBatchIn"]["examples"],
+        ],
     }
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": ref("EventsIn")}}}}
 

@@ -10,8 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
@@ -33,11 +32,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """A stored change. `is_live`: every worker that lives counts by it, and there is one."""
+    """A stored change. `is_live`: every worker that lives counts by it, and there is one. `is_told`: the workers could
+    be reached; else they find it out by themselves."""
 
     version: DefinitionVersion
     is_live: bool
     warnings: tuple[str, ...] = field(default=())
+    is_told: bool = True
 
 
 class Defining:
@@ -104,7 +105,7 @@ class Defining:
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
         ident = new_id("goal")
         done = await self._do(lambda: self._store.create(project, GOAL, ident, merged(body, {}), actor))
-        return Defined(done.version, done.is_live, done.warnings + _unfed(body, present))
+        return replace(done, warnings=done.warnings + _unfed(body, present))
 
     async def edit_goal(
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
@@ -151,33 +152,37 @@ class Defining:
         return await self._do(lambda: self._store.delete(project, kind, ident, actor, check))
 
     async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
-        await self._wait_for_workers_in_touch()
+        # Who waited for Redis once does not wait for it again: an answer takes two seconds at most.
+        is_told = await self._wait_for_workers_in_touch()
         begun = time.monotonic()
         version = await self._ask(change)
-        is_live = await self._live(version.revision, begun)
+        is_live = await self._live(version.revision, begun, is_told=is_told)
         warnings = () if is_live else ("No worker has confirmed this change yet: it is stored and acts when one does.",)
-        return Defined(version, is_live, warnings)
+        return Defined(version, is_live, warnings, is_told)
 
     async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await within(self._patience_seconds, "sql", asyncio.to_thread(call, *args, **kwargs))
 
-    async def _live(self, revision: int, begun: float) -> bool:
-        is_live = await self.wait_until_live(revision)
+    async def _live(self, revision: int, begun: float, *, is_told: bool = True) -> bool:
+        is_live = is_told and await self.wait_until_live(revision)
         # An event that is published after the answer must fall under the definition.
         await asyncio.sleep(max(0.0, begun + ACTS_AFTER_SECONDS + 0.01 - time.monotonic()))
         return is_live
 
-    async def _wait_for_workers_in_touch(self) -> None:
+    async def _wait_for_workers_in_touch(self) -> bool:
         """Right after an outage of the database workers may still count by what they knew: let them notice its return.
 
-        A bounded time: a worker that alone cannot reach it must not keep everybody from changing definitions.
+        A bounded time: a worker that alone cannot reach it must not keep everybody from changing definitions. Returns
+        whether the workers could be asked.
         """
         deadline = time.monotonic() + self._live_timeout_seconds
-        with suppress(StoreUnavailable):
+        try:
             while True:
                 if time.monotonic() > deadline or not await self._signals.workers_out_of_touch():
-                    return
+                    return True
                 await asyncio.sleep(_POLL_SECONDS)
+        except StoreUnavailable:
+            return False
 
     async def wait_until_live(self, revision: int) -> bool:
         """Whether every worker that lives runs the revision, waiting a bounded time for it. False without a worker."""

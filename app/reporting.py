@@ -59,6 +59,8 @@ class Report:
     is_stale: bool = False
     is_rebuilding: bool = False
     generation: int | None = None
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of it already, for all who share it."""
 
 
 _Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
@@ -113,7 +115,7 @@ class Reporter:
             if known is None:
                 raise
             items = [{**item, "stale": True} for item in known.items]
-            return replace(known, items=items, is_stale=True)
+            return replace(known, items=items, is_stale=True, memo={})
         self._known[key] = report
         self._known.move_to_end(key)
         while len(self._known) > _KEPT_PROJECTS:
@@ -124,7 +126,7 @@ class Reporter:
         report = await self._list_goals(project, now, ident)
         changes = await asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES)
         shown = [status_change_item(change) for change in changes]
-        return replace(report, items=[{**item, "statusChanges": shown} for item in report.items])
+        return replace(report, items=[{**item, "statusChanges": shown} for item in report.items], memo={})
 
     async def _list_goals(self, project: str, now: int, only: str | None) -> Report:
         owner, versions = await asyncio.to_thread(self._definitions.current, project, "goal")

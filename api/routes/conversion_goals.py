@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -38,14 +39,31 @@ _SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions", "countin
 PREVIEW_SECONDS = 0.4
 LEAST_SEEN = 200
 """A busy machine must not make it look as if nothing came."""
+MOST_LISTED = 1_000
 router = APIRouter(tags=["conversion goals"], responses=PROBLEMS)
 
 
 @router.get("/api/conversion-goals", operation_id="listConversionGoals", summary="What counts in the project")
-async def list_conversion_goals(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
-    """A bare array, oldest first, with how often each counted and when last."""
+async def list_conversion_goals(
+    request: Request,
+    key: Annotated[Key, Depends(READ)],
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED,
+    after: Annotated[str | None, Query(description="Where the page before ended.", max_length=200)] = None,
+) -> Response:
+    """A bare array, oldest first, with how often each counted and when last. Where it goes on, the header `Link` holds
+    the next page's address (`rel="next"`)."""
     report = await services_of(request).reporter.list_conversion_goals(key.project)
-    return tagged(request, report.items)
+    items = [item for item in report.items if after is None or _place(item) > after]
+    page = items[:limit]
+    if len(items) == len(page):
+        return tagged(request, page)
+    following = urlencode({"limit": limit, "after": _place(page[-1])})
+    return tagged(request, page, {"Link": f'</api/conversion-goals?{following}>; rel="next"'})
+
+
+def _place(item: Mapping[str, Any]) -> str:
+    """Where in the list it stands, whatever else comes and goes."""
+    return f"{item['createdAt']}~{item['id']}"
 
 
 @router.post(

@@ -24,7 +24,7 @@ async def list_goals(request: Request, key: Annotated[Key, Depends(READ)]) -> Re
     """A bare array, oldest first. `freshAsOf` says up to when all events are counted; with `If-None-Match`, 304."""
     services = services_of(request)
     report = await services.reporter.list_goals(key.project, services.now())
-    return tagged(request, report.items, {"X-Stale": "true"} if report.is_stale else None)
+    return tagged(request, report.items, {"X-Stale": "true"} if report.is_stale else None, memo=report.memo)
 
 
 @router.get("/{goal_id}", operation_id="getGoal", summary="One goal with its history")
@@ -82,6 +82,8 @@ async def shown(services: Services, done: Defined) -> dict[str, object]:
     """The goal as lists show it, with `live` and `warnings`."""
     version = done.version
     try:
+        if not done.is_told:
+            raise StoreUnavailable("redis", "the workers could not be told")
         report = await services.reporter.goal(version.project, version.id, services.now())
         item = {name: value for name, value in report.items[0].items() if name != "history"}
     except StoreUnavailable:

@@ -116,6 +116,25 @@ async def test_a_refusal_is_late_so_that_a_flood_is_slow(world: World, monkeypat
     assert time.monotonic() - begun >= 0.2
 
 
+async def test_a_flood_is_refused_before_anything_is_done_for_it(world: World) -> None:
+    for number in range(30):
+        await ask(world, f"sk_wrong_{number}_x")
+    headers = {"x-api-key": "sk_wrong_a_x"}
+    for path in ("/nowhere", "/api/goals"):
+        answer = await world.client.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_failures"), path
+        assert int(answer.headers["retry-after"]) > 0
+    assert (await world.client.get("/health/live")).status_code == 200, "who shows no key is not refused"
+
+
+async def test_more_than_can_be_held_are_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_HELD", 0)
+    for number in range(30):
+        await ask(world, f"sk_wrong_{number}_x")
+    answer = await world.client.get("/api/goals", headers={"x-api-key": "sk_wrong_a_x"})
+    assert (answer.status_code, answer.headers["connection"]) == (429, "close")
+
+
 async def test_the_page_does_not_use_up_what_scripts_may_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[str] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -194,12 +195,33 @@ async def test_changes_are_in_the_audit_log(world: World) -> None:
     made = await create(world)
     await world.call("DELETE", f"/api/conversion-goals?id={made['id']}")
     entries = (await world.call("GET", "/api/audit")).json()["entries"]
-    assert [entry["action"] for entry in entries] == ["delete", "create"]
+    assert [(one["kind"], one["action"]) for one in entries] == [
+        ("conversion_goal", "delete"),
+        ("conversion_goal", "create"),
+        ("api_key", "create"),
+    ]
     assert entries[0]["before"]["name"] == "Trial Signup"
-    assert (await world.call("GET", "/api/audit", "other")).json()["entries"] == []
+    others = (await world.call("GET", "/api/audit", "other")).json()["entries"]
+    assert [one["kind"] for one in others] == ["api_key"]
 
 
 async def test_a_metric_that_is_taken_away_is_the_names_again(world: World) -> None:
     made = await create(world, {**SIGNUP, "metric": "other"})
     edited = await world.call("PATCH", "/api/conversion-goals", json={"id": made["id"], "metric": None})
     assert edited.json()["metric"] == "trial_signup"
+
+
+async def test_a_long_list_comes_in_pages(world: World) -> None:
+    for number in range(5):
+        body = {"name": f"n{number}", "eventType": "a"}
+        await asyncio.to_thread(world.definitions.create, "shop", "conversion_goal", f"cg_{number}", body, "test")
+    whole = await world.call("GET", "/api/conversion-goals")
+    assert "link" not in whole.headers
+    path, seen = "/api/conversion-goals?limit=2", []
+    while path:
+        page = await world.call("GET", path)
+        seen += [one["id"] for one in page.json()]
+        await asyncio.to_thread(world.definitions.delete, "shop", "conversion_goal", seen[-1], "test")
+        path = page.links["next"]["url"] if "next" in page.links else ""
+    assert seen == [one["id"] for one in whole.json()]
+    assert (await world.call("GET", "/api/conversion-goals?limit=1001")).status_code == 422

@@ -241,3 +241,10 @@ async def test_a_goal_that_is_set_while_redis_is_away_is_shown_whole(
     monkeypatch.setattr(type(world.counters), "read", away)
     goal = await create(world)
     assert (goal["current"], goal["status"], goal["stale"], goal["aggregation"]) == (None, None, True, "count")
+
+
+async def test_a_write_waits_once_for_a_redis_that_is_away(world: World) -> None:
+    world.redis_is_away = True
+    made = await world.call("POST", "/api/goals", json={"metric": "m", "target": 5, "deadline": "2099-12-31"})
+    assert (made.status_code, made.json()["live"], made.json()["current"]) == (201, False, None)
+    assert world.signals_asked == 1

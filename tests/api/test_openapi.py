@@ -74,6 +74,35 @@ async def test_every_operation_has_an_id_a_summary_and_its_errors(world: World) 
                 assert "application/problem+json" in said["responses"][status]["content"], (path, status)
 
 
+async def test_every_form_of_an_event_that_is_shown_is_taken(world: World) -> None:
+    examples = (await document(world))["components"]["schemas"]["EventsIn"]["examples"]
+    assert len(examples) >= 5
+    for example in examples:
+        answer = await world.call("POST", "/api/events", json=example)
+        assert (answer.status_code, answer.json().get("errors")) == (200, []), (example, answer.text)
+
+
+async def test_the_fields_of_events_and_their_aliases_are_typed(world: World) -> None:
+    """Each as the parser takes it: what the document forbids is refused, field by field."""
+    schemas = (await document(world))["components"]["schemas"]
+    fields = schemas["EventIn"]["properties"]
+    aliases = {"eventType", "eventId", "messageId", "anonymousId", "properties"}
+    assert {
+        "type",
+        "id",
+        "projectKey",
+        "timestamp",
+        "url",
+        "userId",
+        "visitorId",
+        "sessionId",
+        "data",
+    } | aliases <= set(fields)
+    for name in sorted(set(fields) - {"properties"}):
+        answer = await world.call("POST", "/api/events", json={"type": "a", name: [5]})
+        assert answer.status_code == 422, name
+
+
 async def test_every_example_runs(world: World) -> None:
     components = (await document(world))["components"]["schemas"]
     idents = await make_both(world, "shop")
