@@ -112,15 +112,10 @@ class RedisCounters:
     async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Mapping[str, Mapping[str, int]]:
         """A backfill's counters, checkpoints and state as they were at one moment."""
         owners = (fields.goal_owner(goal), fields.goal_history_owner(goal), "cp", fields.STATE)
+        prefix = self._prefix(stripe, name)
         with as_store_errors():
-            async with self._client.pipeline(transaction=True) as pipe:
-                for owner in owners:
-                    pipe.hgetall(self._prefix(stripe, name) + owner)
-                answers = await pipe.execute()
-        return {
-            owner: {field.decode(): int(number) for field, number in own.items()}
-            for owner, own in zip(owners, answers, strict=True)
-        }
+            answers = await self._client.eval(_SNAPSHOT, len(owners), *(prefix + owner for owner in owners))
+        return {owner: _counts(flat) for owner, flat in zip(owners, answers, strict=True)}
 
     async def backfill_names(self) -> set[str]:
         """Of all that have keys."""

@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode import Service
 
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
@@ -29,6 +30,7 @@ IDLE_SECONDS = 0.02
 FETCH_WAIT_MS = 250
 ERROR_PAUSE_SECONDS = 0.5
 START_SECONDS = 5.0
+STAY_SECONDS = 1.0
 
 
 class Partitions(Protocol):
@@ -90,6 +92,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
         """Seek in the thread that owns the consumer, before any read that is asked for after this call."""
         self.thread_loop.call_soon_threadsafe(self._seek_if_assigned, tp, offset)
 
+    def stay_a_member(self) -> None:
+        """Let aiokafka take this for a fetch that has just ended."""
+        if not self.thread_loop.is_closed():
+            self.thread_loop.call_soon_threadsafe(self._note_a_fetch)
+
+    def _note_a_fetch(self) -> None:
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
+
     def _seek_if_assigned(self, tp: TP, offset: int) -> None:
         try:
             self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
@@ -123,7 +135,7 @@ class BatchConsumer(driver.Consumer):
         self.partitions = cast("HasPartitions", self.app).partitions
         self._position: dict[TP, int] = {}
         self._seeks: dict[TP, int] = {}
-        self._gap_seen: dict[TP, int] = {}
+        self._gap_seen: dict[TP, tuple[int, int]] = {}
         self._settled: dict[str, int] = {}
         self._starting: asyncio.Task[Mapping[TP, int]] | None = None
         self._started_for = -1
@@ -200,6 +212,16 @@ class BatchConsumer(driver.Consumer):
 
     # -- reading
 
+    @Service.task
+    async def _stay_a_member(self) -> None:
+        """While a store is away nothing is fetched. After `broker_max_poll_interval` without a fetch aiokafka leaves
+        the group, and joins again only after the next fetch, which waits for the assignment: for ever. As long as this
+        loop turns, the watchdog is the one to say that nothing moves.
+        """
+        while not self.should_stop:
+            self._thread.stay_a_member()
+            await self.sleep(STAY_SECONDS)
+
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  # Faust names it
         # Faust's own sleeps a whole second when every partition is paused by buffer pressure.
         if not self.flow_active:
@@ -259,12 +281,13 @@ class BatchConsumer(driver.Consumer):
         if not run:
             return
         first = run[0].offset
-        if first > position and self._gap_seen.get(tp) != first:
+        if first > position and self._gap_seen.get(tp) != (position, first):
             # Records may have been dropped on the way here (a rebalance, a race with a seek): read once more. If the
-            # log itself has no records in between (control records, compaction), it says the same again.
-            self._gap_seen[tp] = first
+            # log itself has no records in between (control records, compaction), it says the same again, at once.
+            self._gap_seen[tp] = (position, first)
             self._go_to(tp, position)
             return
+        self._gap_seen.pop(tp, None)
         next_offset = run[-1].offset + 1
         batch = RecordBatch(tp, position, next_offset, run, self._seeks[tp])
         message = self._message(tp, run[-1], batch)

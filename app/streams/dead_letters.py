@@ -71,7 +71,7 @@ class DeadLetterTopic:
         try:
             return await self._producer.send(
                 self._topic,
-                key=record.key,
+                key=_sendable(record.key, record.value),
                 value=record.value,
                 headers=headers_of(letter, position, by_reference=False),
             )
@@ -82,10 +82,15 @@ class DeadLetterTopic:
         key = letter.record.key
         return await self._producer.send(
             self._topic,
-            key=key if len(key or b"") <= 1000 else None,
+            key=_sendable(key if len(key or b"") <= 1000 else None, None),
             value=None,
             headers=headers_of(letter, position, by_reference=True),
         )
+
+
+def _sendable(key: bytes | None, value: bytes | None) -> bytes | None:
+    """The key; an empty one where there is neither key nor value, which the driver takes for a mistake."""
+    return b"" if key is None and value is None else key
 
 
 async def _is_written(sent: Any) -> bool:

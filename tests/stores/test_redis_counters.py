@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
 from app.domain.fields import experiment_id
-from app.domain.increments import Increments, Part, Whose
+from app.domain.increments import Increments, Part, Position, Whose
 from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generations
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client, connect
+from app.stores.redis_signals import RedisSignals
 from tests.servers.redises import RedisServer
 from tests.stores.counting import (
     POSITION,
@@ -169,6 +171,38 @@ async def test_stripes_answer_each_for_itself(client: Client) -> None:
     assert await store.checkpoints([POSITION]) == [[5, 5]]
 
 
+# -- what is not complete
+
+
+async def test_counts_are_as_fresh_as_the_slowest_position_that_is_expected(client: Client) -> None:
+    store = await new_redis_store(client)
+    begun = store.generation.created_at
+    other = Position(POSITION.topic, 1, POSITION.incarnation)
+    await store.expect_positions([POSITION, other])
+    await store.report_freshness({POSITION: (begun + 50, 7)}, begun + 60)
+    assert min(at for at, _, _ in (await store.freshness()).values()) == 0
+    await store.report_freshness({other: (begun + 40, 0)}, begun + 60)
+    assert min(at for at, _, _ in (await store.freshness()).values()) == begun + 40
+
+    # An added partition is behind, but what was complete does not become a rebuild.
+    added = Position(POSITION.topic, 2, POSITION.incarnation)
+    await store.expect_positions([POSITION, other, added])
+    assert min(at for at, _, _ in (await store.freshness()).values()) == begun
+
+    # Of a topic that was created again the old positions are not waited for.
+    again = Position(POSITION.topic, 0, "another")
+    await store.expect_positions([again])
+    assert set(await store.freshness()) == {again.name}
+
+
+async def test_the_moment_is_that_of_redis_whatever_this_machines_clock_says(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, _ = await client.time()
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    assert 0 <= await RedisSignals(client).now() - seconds * 1000 < 60_000
+
+
 # -- a Redis that refuses
 
 
@@ -200,12 +234,17 @@ async def test_a_redis_that_refuses_to_write_is_read_by_status_and_verify(
 ) -> None:
     store = await new_redis_store(client)
     await apply(store, full_batch())
+    await store.open_backfills({"goal@1": 0}, [POSITION])
+    await apply(store, replace(increments(simple(1)), backfill="goal@1"))
     before = await store.snapshot()
+    filled = await store.backfill_snapshot("goal@1", "goal", 0)
     assert before[0]["cp"]
+    assert filled["cp"]
     with redis.Redis.from_url(redis_url) as plain:
         allow = refuse(plain)
         try:
             assert await store.snapshot() == before
+            assert await store.backfill_snapshot("goal@1", "goal", 0) == filled
         finally:
             allow()
 

@@ -10,7 +10,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from faust import App
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
@@ -78,6 +79,12 @@ def test_the_driver_asks_for_metadata_when_a_broker_does_not_know_a_partition_or
     source = inspect.getsource(Fetcher._proc_fetch_request)
     assert "UnknownTopicOrPartitionError" in source.split("self._client.force_metadata_update()")[0]
     assert "self.force_metadata_update()" in inspect.getsource(AIOKafkaClient._on_connection_closed)
+
+
+def test_the_driver_leaves_the_group_when_it_is_idle_for_too_long_and_joins_no_more_until_it_fetches() -> None:
+    """Why our consumer says again and again that it is alive: a later driver may not need that."""
+    assert "idle_time >= self._max_poll_interval" in inspect.getsource(GroupCoordinator.ensure_active_group)
+    assert "_last_fetch_ended = time.monotonic()" in inspect.getsource(SubscriptionState.fetch_context)
 
 
 def test_the_drivers_wait_for_new_records_can_be_set() -> None:
