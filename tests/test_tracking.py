@@ -65,6 +65,13 @@ async def test_one_fault_of_the_store_changes_no_count(fault: str, when: int) ->
     assert world.letters.missing_from(world.log) == []
 
 
+@pytest.mark.parametrize("when", [5, 14, 23])
+async def test_a_stripe_that_goes_back_alone_is_counted_again_alone(when: int) -> None:
+    world = World(log_of(2, 600), [""] * when + ["stripe"], stripes=3)
+    await world.read(world.tracker())
+    assert world.differences() == []
+
+
 async def test_a_store_that_lost_writes_is_noticed_without_a_batch() -> None:
     world = World(log_of(4, 200))
     tracker = world.tracker()

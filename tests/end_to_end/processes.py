@@ -21,7 +21,7 @@ from app.embedded.process import ChildProcess
 COMMAND = [str(Path(sys.executable).parent / "scorekeeper")]
 
 
-def eventually(is_so: Callable[[], Any], timeout_seconds: float = 30.0, what: str = "it") -> Any:
+def eventually(is_so: Callable[[], Any], timeout_seconds: float = 60.0, what: str = "it") -> Any:
     """The first true answer; fails with the last one when the time is over."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -84,7 +84,7 @@ class Deployment:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode != 0, done.stdout
@@ -105,7 +105,7 @@ class Deployment:
 
     def start_api(self) -> None:
         self.api = ChildProcess("the API", [*COMMAND, "api"], self.home / "api.log", self.environment)
-        self.api.wait_until(self.is_ready, 30)
+        self.api.wait_until(self.is_ready, 90)
 
     def is_ready(self) -> bool:
         try:
@@ -127,7 +127,7 @@ class Deployment:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"x-api-key": self.key, **options.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=10, **options)
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
 
     def get(self, path: str) -> Any:
         response = self.request("GET", path)

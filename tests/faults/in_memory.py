@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
@@ -79,7 +79,7 @@ class FlakyCounters:
     """Implements CounterStore over counters in memory. Each apply takes the next fault of the list, if there is one:
 
     `before`: fails without doing it; `after`: does it and fails; `twin`: another worker does it first; `rollback`:
-    goes back to the state three calls ago first; `missing`: everything is gone.
+    goes back to the state three calls ago first; `stripe`: the last stripe alone does; `missing`: everything is gone.
     """
 
     inner: MemoryCounters
@@ -118,6 +118,8 @@ class FlakyCounters:
             raise GenerationMissing(1)
         if fault == "rollback" and len(self._history) >= 3:
             self.inner = copy.deepcopy(self._history[-3])
+        if fault == "stripe" and len(self._history) >= 3:
+            self.inner._stripes[-1] = copy.deepcopy(self._history[-3]._stripes[-1])
         if fault == "twin":
             await self.inner.apply(batch)
         if fault:
@@ -176,11 +178,13 @@ class World:
         faults: Sequence[str] = (),
         letters: Letters | None = None,
         receipts: KeptReceipts | None = None,
+        stripes: int = 1,
     ) -> None:
         self.log = log
+        self._rules = replace(RULES, stripes=stripes)
         self.letters = letters or Letters()
         self.receipts = receipts
-        self.store = FlakyCounters(MemoryCounters(), iter(faults))
+        self.store = FlakyCounters(MemoryCounters(stripes), iter(faults))
         self._catalog = FixedCatalog(traffic_catalog())
 
     @property
@@ -188,11 +192,11 @@ class World:
         return self.store.inner
 
     async def _open(self) -> Counting:
-        return Counting(self.store, RULES, self.store if self.receipts is not None else None)
+        return Counting(self.store, self._rules, self.store if self.receipts is not None else None)
 
     async def _reopen(self) -> Counting:
         # What a worker does when its generation is missing: it begins a new one.
-        self.store.inner = MemoryCounters()
+        self.store.inner = MemoryCounters(self._rules.stripes)
         return await self._open()
 
     def tracker(self, hook: Hook = no_hook) -> Tracker:

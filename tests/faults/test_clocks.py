@@ -20,7 +20,7 @@ def test_a_clock_that_jumps_changes_no_count(make_site: MakeSite, tmp_path: Path
     ahead = tmp_path / "ahead"
     jumping = site.start_worker("tests.faults.jumping_worker", str(ahead))
     site.start_worker()
-    eventually(lambda: len(site.owners()) == 2, 40, "two workers with partitions")
+    eventually(lambda: len(site.owners()) == 2, 90, "two workers with partitions")
     for jump in JUMPS:
         ahead.write_text(str(jump))
         site.publish(200)
@@ -44,6 +44,6 @@ def test_a_generation_that_was_begun_by_a_wrong_clock_is_as_fresh_as_any(
     site.wait_until_counted()
     now = site.redis_now_ms()
     assert abs(int(site.redis.hget("sk:generation:1", "created_at")) - now) < 60_000
-    eventually(lambda: site.fresh_as_of() > now, 20, "freshness")
+    eventually(lambda: site.fresh_as_of() > now, 60, "freshness")
     assert site.fresh_as_of() < site.redis_now_ms() + 5_000
     assert site.differences() == []

@@ -37,7 +37,7 @@ def freeze(site: Site, shard: RedisServer) -> None:
     shard.pause()
     site.publish(300)
     others = [other for other in site.redis_server.shards if other is not shard]
-    eventually(lambda: all(state_of(other) == "fail" for other in others), 20, "the cluster's failure")
+    eventually(lambda: all(state_of(other) == "fail" for other in others), 60, "the cluster's failure")
     wait_until_told(site, "is unavailable")
     shard.resume()
 
@@ -69,7 +69,7 @@ def fill(site: Site, shard: RedisServer) -> None:
 
 def wait_until_told(site: Site, what: str) -> None:
     logs = [worker.log for worker in site.running()]
-    eventually(lambda: any(what in log.read_text() for log in logs), 20, f"the log to say {what}")
+    eventually(lambda: any(what in log.read_text() for log in logs), 60, f"the log to say {what}")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import subprocess
+import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import redis
@@ -18,7 +15,7 @@ from redis.retry import Retry
 
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.proxy import proxied
-from tests.faults.site import ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, seconds_until
+from tests.faults.site import IS_LONG, ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, in_time
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -112,7 +109,7 @@ def lose_the_pointer(site: Site) -> None:
 
 def _wait_until_told(site: Site, what: str) -> None:
     logs = [worker.log for worker in site.running()]
-    eventually(lambda: any(what in log.read_text() for log in logs), 20, f"the log to say {what}")
+    eventually(lambda: any(what in log.read_text() for log in logs), 60, f"the log to say {what}")
 
 
 not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cluster's shards see test_cluster.py")
@@ -185,7 +182,7 @@ def test_an_answer_that_is_lost_after_execution_counts_nothing_twice(
         for _ in range(4):
             site.publish(250)
             proxy.cut()
-        site.wait_until_counted(60)
+        site.wait_until_counted()
         assert site.differences() == []
         assert proxy.swallowed or not swallow_every
 
@@ -249,46 +246,32 @@ def test_a_rebalance_while_redis_is_away_for_long_leaves_no_partition_behind(mak
     site.publish(300)
     time.sleep(SESSION_SECONDS + LONGER_THAN_A_REQUEST)
     site.redis_server.resume()
-    site.wait_until_counted(20)
+    site.wait_until_counted()
     assert site.differences() == []
     assert stays.exit_code() is None
 
 
-OUTAGE_SECONDS = 600.0 if os.environ.get("SCOREKEEPER_TEST_LONG") == "1" else 15.0
-LINES_A_MINUTE = 10
-GROWTH_BYTES = 30 << 20
+IDLE_SECONDS = 6.0
 
 
-def _lines_by_minute_and_cause(log: Path) -> Counter[tuple[str, str]]:
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    # A cause is what the message says before it becomes particular.
-    return Counter((line["time"][:16], line["logger"] + re.split(r"[:\d]", line["message"])[0]) for line in lines)
-
-
-def _resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def test_an_outage_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
-    site = make_site(seed=30, SCOREKEEPER_LOG_FORMAT="json")
-    (worker,) = site.start_workers(1)
+def test_after_a_long_absence_of_redis_consumers_are_members_of_their_group_still(make_site: MakeSite) -> None:
+    """Ten minutes of it found this: after five without a fetch aiokafka leaves the group, and Faust fetches no more."""
+    site = make_site(seed=20)
+    (worker,) = site.start_workers(1, "tests.faults.impatient_worker", str(IDLE_SECONDS))
     site.publish(500)
     site.wait_until_counted()
-    before = _resident_bytes(worker.pid)
-    site.redis_server.kill()
+    site.redis_server.pause()
+    site.publish(1500)
+    time.sleep(2 * IDLE_SECONDS)
+    site.redis_server.resume()
     site.publish(500)
-    time.sleep(OUTAGE_SECONDS)
-    grown = _resident_bytes(worker.pid) - before
-    site.redis_server.start()
-    site.wait_until_counted()
-    told = _lines_by_minute_and_cause(worker.log)
-    # The limit is of any sixty seconds from a cause's first line: two of them may meet in one minute of the clock.
-    assert LINES_A_MINUTE <= max(told.values()) <= 2 * LINES_A_MINUTE, told.most_common(3)
-    assert grown < GROWTH_BYTES
+    site.wait_until_counted(45)  # less than the watchdog's patience, which would end the worker
     assert site.differences() == []
+    assert worker.exit_code() is None
 
 
 RETURN_SECONDS = 3.0
+AWAY_SECONDS = 60.0 if IS_LONG else 3.0
 
 
 def test_counting_goes_on_soon_after_redis_is_back(make_site: MakeSite) -> None:
@@ -300,7 +283,11 @@ def test_counting_goes_on_soon_after_redis_is_back(make_site: MakeSite) -> None:
         shard.admin.save()
     site.redis_server.kill()
     site.publish(500)
+    time.sleep(AWAY_SECONDS)
     site.redis_server.start()
-    took = seconds_until(lambda: sum(site.checkpoints().values()) >= 1000, 20, "the recovery")
-    assert took < RETURN_SECONDS
+    back_at = time.monotonic()
+    site.wait_until_counted()
+    took = time.monotonic() - back_at
+    sys.stdout.write(f"counted {took:.2f} s after Redis's return\n")
+    assert took < in_time(RETURN_SECONDS)
     assert site.differences() == []

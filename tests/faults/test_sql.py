@@ -11,12 +11,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from app.defining import Defined, Defining
-from app.errors import EmbeddedUnavailable
 from app.stores.redis_client import connect
 from app.stores.redis_signals import RedisSignals
 from tests.end_to_end.processes import eventually
 from tests.faults.site import MakeSite, Site
-from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.postgres import start_postgres
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -40,9 +39,9 @@ def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, open_f
         site.wait_until_counted()
         postgres.kill()
         site.publish(600)
-        site.wait_until_counted(20)
+        site.wait_until_counted()
         assert [worker.exit_code() for worker in workers] == [None, None]
-        eventually(lambda: _has_started(postgres), 30, "PostgreSQL's return")
+        eventually(postgres.has_started, 60, "PostgreSQL's return")
         # At once: until a worker has seen that the database is back, it counts by what it knew.
         defined = asyncio.run(define_as_the_api_does(site))
         assert defined.is_live
@@ -57,19 +56,10 @@ def test_counting_goes_on_while_the_database_is_away(make_site: MakeSite, open_f
 async def define_as_the_api_does(site: Site) -> Defined:
     client = connect(site.redis_url, name="test")
     try:
-        defining = Defining(site.definitions, RedisSignals(client), live_timeout_seconds=20)
+        defining = Defining(site.definitions, RedisSignals(client), live_timeout_seconds=60)
         return await defining.create_conversion_goal("shop", NEW, "test")
     finally:
         await client.aclose()
-
-
-def _has_started(postgres: PostgresServer) -> bool:
-    """Not before the killed server's children have let go of its memory."""
-    try:
-        postgres.start()
-    except EmbeddedUnavailable:
-        return False
-    return True
 
 
 def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite) -> None:
@@ -80,7 +70,7 @@ def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite) -> N
     with sqlite3.connect(site.home / "scorekeeper.db", isolation_level=None) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         site.publish(300)
-        site.wait_until_counted(20)
+        site.wait_until_counted()
         connection.execute("ROLLBACK")
     connection.close()
     assert site.differences() == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
+import time
 
 import pytest
 
 from tests.end_to_end.processes import eventually
-from tests.faults.site import SESSION_SECONDS, TAKEOVER_SECONDS, MakeSite, seconds_until
+from tests.faults.site import TAKEOVER_SECONDS, MakeSite, in_time
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -16,11 +18,14 @@ def test_a_killed_workers_partitions_are_counted_by_another_in_time(make_site: M
     site = make_site(seed=11)
     first, second = site.start_workers(2)
     site.publish(1500)
+    killed_at = time.monotonic()
     first.kill()
     site.publish(500)
-    took = seconds_until(lambda: len(site.owners().get(second.pid, [])) == 4, 20, "the takeover")
-    site.wait_until_counted(15)
-    assert took < TAKEOVER_SECONDS + 1.0  # reports come twice a second
+    site.wait_until_counted()
+    took = time.monotonic() - killed_at
+    sys.stdout.write(f"counted by another {took:.2f} s after the kill\n")
+    assert took < in_time(TAKEOVER_SECONDS)
+    eventually(lambda: len(site.owners().get(second.pid, [])) == 4, what="all partitions")
     assert site.differences() == []
 
 
@@ -32,7 +37,7 @@ def test_kills_at_any_moment_change_no_count(make_site: MakeSite) -> None:
         site.running()[0].kill()
         site.start_worker()
     site.publish(300)
-    site.wait_until_counted(60)
+    site.wait_until_counted()
     assert site.differences() == []
 
 
@@ -42,11 +47,11 @@ def test_a_frozen_worker_that_wakes_up_is_fenced(make_site: MakeSite) -> None:
     site.publish(600)
     first.signal(signal.SIGSTOP)
     site.publish(900)
-    site.wait_until_counted(SESSION_SECONDS + 15)
+    site.wait_until_counted()
     first.signal(signal.SIGCONT)
     site.publish(600)
     site.wait_until_counted()
-    eventually(lambda: len(site.owners()) == 2, 20, "the woken worker's partitions")
+    eventually(lambda: len(site.owners()) == 2, 60, "the woken worker's partitions")
     assert first.exit_code() is None
     assert second.exit_code() is None
     assert site.differences() == []
@@ -64,16 +69,17 @@ def test_progress_goes_on_through_a_storm_of_rebalances(make_site: MakeSite) -> 
             site.wait_until_joined(joined)
             joined.signal(signal.SIGTERM)
         site.publish(300)
-    site.wait_until_counted(30)
+    site.wait_until_counted()
     assert site.differences() == []
 
 
 @pytest.mark.parametrize("step", ["fold", "dead_letters", "apply", "applied"])
 def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: MakeSite, step: str) -> None:
-    site = make_site(seed=15, poison=0.05)
-    site.publish(400)
-    for time in ("0", "3"):
-        crashing = site.start_worker("tests.faults.crashing_worker", step, time)
+    # Many small batches, and new messages each time: how they are cut is the broker's and the clock's business.
+    site = make_site(seed=15, poison=0.05, SCOREKEEPER_POLL_RECORDS="25")
+    for which in ("0", "3"):
+        site.publish(400)
+        crashing = site.start_worker("tests.faults.crashing_worker", step, which)
         assert site.wait_until_ended(crashing) == -signal.SIGKILL
     site.start_worker()
     site.wait_until_counted()

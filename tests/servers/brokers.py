@@ -17,7 +17,7 @@ from tests.servers import is_ci
 
 HERE = Path(__file__).parent / "kafka"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka-4.1.0"
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 
 
 class Broker(Protocol):

@@ -14,6 +14,7 @@ import pytest
 
 from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
+from app.errors import EmbeddedUnavailable
 from tests.servers import is_ci
 
 
@@ -49,6 +50,14 @@ class PostgresServer:
         log = self._home.with_suffix(".log")
         self._process = ChildProcess("PostgreSQL", command, log)
         self._process.wait_until(self._answers, 30)
+
+    def has_started(self) -> bool:
+        """Start it again after a kill: not before the killed server's children have let go of its memory."""
+        try:
+            self.start()
+        except EmbeddedUnavailable:
+            return False
+        return True
 
     def _answers(self) -> bool:
         try:

@@ -1,0 +1,163 @@
+"""A store that is away for long: each process says so at most ten times a minute, takes no memory, and goes on after.
+
+15 s of Redis's absence in every run; ten minutes of Redis, the broker and the database with SCOREKEEPER_TEST_LONG=1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import pytest
+
+from app.embedded.ports import free_port
+from app.embedded.process import ChildProcess
+from app.stores.sql_keys import SqlKeys
+from tests.end_to_end.processes import eventually
+from tests.faults.site import IS_LONG, MakeSite, Site
+from tests.servers.brokers import ApacheKafka
+from tests.servers.postgres import PostgresServer, start_postgres
+
+pytestmark = [pytest.mark.faults, pytest.mark.kafka]
+
+OUTAGE_SECONDS = float(os.environ.get("SCOREKEEPER_TEST_OUTAGE_SECONDS", "600" if IS_LONG else "15"))
+SETTLED_SECONDS = 8.0
+"""After this what a process needs in order to wait is there: the first errors' tracebacks, modules, pools."""
+LINES_A_MINUTE = 10
+GROWTH_BYTES = 30 << 20
+long_only = pytest.mark.skipif(not IS_LONG, reason="long: set SCOREKEEPER_TEST_LONG=1")
+
+
+def lines_by_minute_and_cause(log: Path) -> Counter[tuple[str, str]]:
+    """All but the access log, which is a line a request."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    # A cause is what the message says before it becomes particular.
+    return Counter(
+        (line["time"][:16], line["logger"] + re.split(r"[:\d]", line["message"])[0])
+        for line in lines
+        if line["logger"] != "api.access"
+    )
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def an_api_with_readers(site: Site) -> Iterator[ChildProcess]:
+    """An API process that is asked for its goals twice a second."""
+    port = free_port()
+    environment = {**site.environment, "SCOREKEEPER_PORT": str(port), "SCOREKEEPER_READS_PER_MINUTE": "0"}
+    api = ChildProcess("the API", [sys.executable, "-m", "api"], site.home / "api.log", environment)
+    _, key = SqlKeys(site.database).create("shop", name="test")
+    is_over = threading.Event()
+
+    def read(seconds: float = 10) -> int:
+        with suppress(httpx.HTTPError):
+            return httpx.get(
+                f"http://127.0.0.1:{port}/api/goals", headers={"x-api-key": key}, timeout=seconds
+            ).status_code
+        return 0
+
+    def keep_reading() -> None:
+        while not is_over.wait(0.5):
+            read(5)
+
+    reader = threading.Thread(target=keep_reading)
+    try:
+        eventually(lambda: read() == 200, 60, "the API")
+        reader.start()
+        yield api
+        eventually(lambda: read() == 200, 60, "the API's return")
+        assert api.exit_code() is None
+    finally:
+        is_over.set()
+        if reader.ident is not None:
+            reader.join()
+        api.kill()
+
+
+def check_an_outage(site: Site, begin: Callable[[], object], end: Callable[[], object]) -> None:
+    """`begin` and `end` it while there is something to count; prints the figures."""
+    (worker,) = site.start_workers(1)
+    with an_api_with_readers(site) as api:
+        site.publish(500)
+        site.wait_until_counted()
+        begin()
+        time.sleep(min(SETTLED_SECONDS, OUTAGE_SECONDS / 2))
+        before = {each.name: resident_bytes(each.pid) for each in (worker, api)}
+        time.sleep(OUTAGE_SECONDS)
+        grown = {each.name: resident_bytes(each.pid) - before[each.name] for each in (worker, api)}
+        end()
+        site.publish(500)
+        site.wait_until_counted(90)
+    assert worker.exit_code() is None
+    assert site.differences() == []
+    for each in (worker, api):
+        told = lines_by_minute_and_cause(each.log)
+        most = max(told.values(), default=0)
+        sys.stdout.write(
+            f"{each.name}: {OUTAGE_SECONDS:g} s; at most {most} lines a minute and cause, {sum(told.values())} in all; "
+            f"{grown[each.name] / (1 << 20):+.1f} MiB over {before[each.name] / (1 << 20):.0f}\n"
+        )
+        # The limit is of any sixty seconds from a cause's first line: two of them may meet in one minute of the clock.
+        assert most <= 2 * LINES_A_MINUTE, told.most_common(3)
+        assert grown[each.name] < GROWTH_BYTES
+    assert lines_by_minute_and_cause(worker.log), "an outage is told"
+
+
+def test_while_redis_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
+    site = make_site(seed=30, SCOREKEEPER_LOG_FORMAT="json")
+
+    def begin() -> None:
+        for shard in site.redis_server.shards:
+            shard.admin.save()
+        site.redis_server.kill()
+        site.publish(500)
+
+    check_an_outage(site, begin, site.redis_server.start)
+    assert max(lines_by_minute_and_cause(site.workers[0].log).values()) >= LINES_A_MINUTE, "more were to be said"
+
+
+@long_only
+def test_while_the_broker_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    broker = ApacheKafka(tmp_path / "kafka")
+    try:
+        site = make_site(seed=31, kafka=broker.bootstrap, SCOREKEEPER_LOG_FORMAT="json")
+        check_an_outage(site, broker.kill, broker.start)
+    finally:
+        broker.stop()
+
+
+@long_only
+@pytest.mark.postgres
+def test_while_the_database_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
+    # Not below pytest's own folder, which another run beside this one closes to PostgreSQL's user.
+    with TemporaryDirectory(prefix="scorekeeper-postgres-", ignore_cleanup_errors=True) as home:
+        postgres: PostgresServer = start_postgres(Path(home) / "cluster")
+        try:
+            site = make_site(seed=32, database=postgres.create_database(), SCOREKEEPER_LOG_FORMAT="json")
+
+            def end() -> None:
+                eventually(postgres.has_started, 60, "PostgreSQL's return")
+
+            def begin() -> None:
+                postgres.kill()
+                site.publish(500)
+                site.wait_until_counted(60)
+
+            check_an_outage(site, begin, end)
+        finally:
+            postgres.stop()
