@@ -17,7 +17,11 @@ from app.streams.runs import read_runs
 from app.tracking import Batch
 
 POLL_RECORDS = 4_000
-IDLE_POLLS = 3
+POLL_SECONDS = 1.0
+EMPTY_POLLS = 3
+"""After so many in a row to which the broker answered that there is nothing, there is nothing."""
+SILENT_POLLS = 30
+"""After so many to which it did not answer, it is away."""
 
 
 class Log:
@@ -50,23 +54,35 @@ class Log:
             read_runs(consumer._fetcher)
             consumer.assign([tp])
             consumer.seek(tp, start)
-            idle = 0
             while start < end:
-                records = (await consumer.getmany(tp, timeout_ms=1_000, max_records=POLL_RECORDS)).get(tp, [])
-                if records and records[-1].offset >= end:
-                    records = [record for record in records if record.offset < end]
-                if not records:
-                    reached = await consumer.position(tp)
-                    idle += 1
-                    if reached >= end or idle >= IDLE_POLLS:
-                        yield Batch(position, start, end, ())
-                        return
-                    continue
-                idle = 0
-                beyond = min(records[-1].offset + 1, end)
+                records = await _next_records(consumer, tp, end)
+                beyond = min(records[-1].offset + 1, end) if records else end
                 yield Batch(position, start, beyond, records)
                 start = beyond
         except (KafkaError, OSError) as error:
             raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error
         finally:
             await consumer.stop()
+
+
+async def _next_records(consumer: Any, tp: Any, end: int) -> list[Any]:
+    """The next records below `end`; none when the broker says that the log holds none up to there.
+
+    That nothing came says nothing: while brokers are away, aiokafka asks again without a word. Raises StoreUnavailable.
+    """
+    empty = silent = 0
+    while empty < EMPTY_POLLS:
+        heard_at = consumer.last_poll_timestamp(tp)
+        found = await consumer.getmany(tp, timeout_ms=int(POLL_SECONDS * 1000), max_records=POLL_RECORDS)
+        records: list[Any] = found.get(tp, [])
+        if records:
+            return records if records[-1].offset < end else [record for record in records if record.offset < end]
+        if await consumer.position(tp) >= end:
+            return []
+        if consumer.last_poll_timestamp(tp) != heard_at:
+            empty, silent = empty + 1, 0
+            continue
+        silent += 1
+        if silent >= SILENT_POLLS:
+            raise StoreUnavailable("kafka", f"{tp.topic}/{tp.partition} was not answered for {silent} polls in a row")
+    return []

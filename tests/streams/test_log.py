@@ -1,0 +1,88 @@
+"""Reading the log again: silence of the brokers is not taken for a log that holds nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+
+from app.domain.increments import Position
+from app.errors import StoreUnavailable
+from app.streams import log
+from app.streams.log import EMPTY_POLLS, Log
+from tests.builders import LogRecord
+
+AWAY = None
+NOTHING: list[LogRecord] = []
+POSITION = Position("events", 0, "topic-id")
+
+Answer: TypeAlias = list[LogRecord] | None
+"""What a poll gives; None when the broker does not answer."""
+
+
+def records(*offsets: int) -> list[LogRecord]:
+    return [LogRecord(offset, b"{}") for offset in offsets]
+
+
+def consumer_of(polls: Sequence[Answer]) -> type:
+    """An aiokafka consumer to whose polls the broker answers so; from then on it is away."""
+
+    class Consumer:
+        def __init__(self, **_: object) -> None:
+            self._fetcher = SimpleNamespace(_records=OrderedDict[Any, Any]())
+            self._polls = list(polls)
+            self._heard_at: int | None = None
+            self._position = 0
+
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        def assign(self, _: object) -> None: ...
+
+        def seek(self, _: object, offset: int) -> None:
+            self._position = offset
+
+        async def position(self, _: object) -> int:
+            return self._position
+
+        def last_poll_timestamp(self, _: object) -> int | None:
+            return self._heard_at
+
+        async def getmany(self, tp: Any, **_: object) -> dict[Any, list[LogRecord]]:
+            answer = self._polls.pop(0) if self._polls else AWAY
+            if answer is None:
+                return {}
+            self._heard_at = (self._heard_at or 0) + 1
+            self._position = answer[-1].offset + 1 if answer else self._position
+            return {tp: answer} if answer else {}
+
+    return Consumer
+
+
+async def read(monkeypatch: pytest.MonkeyPatch, polls: Sequence[Answer], end: int) -> list[tuple[int, int, list[int]]]:
+    monkeypatch.setattr(log, "AIOKafkaConsumer", consumer_of(polls))
+    batches = [batch async for batch in Log("nowhere:1").read(POSITION, 0, end)]
+    return [(batch.start, batch.next_offset, [record.offset for record in batch.records]) for batch in batches]
+
+
+async def test_brokers_that_are_away_for_a_while_cost_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [records(0, 1), *[AWAY] * (2 * EMPTY_POLLS), records(2, 3)]
+    assert await read(monkeypatch, polls, 4) == [(0, 2, [0, 1]), (2, 4, [2, 3])]
+
+
+async def test_brokers_that_stay_away_are_no_end_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreUnavailable, match="events/0"):
+        await read(monkeypatch, [records(0, 1)], 4)
+
+
+async def test_what_the_broker_says_holds_no_record_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [records(0, 2), *[NOTHING] * EMPTY_POLLS]
+    assert await read(monkeypatch, polls, 6) == [(0, 3, [0, 2]), (3, 6, [])]
+
+
+async def test_records_beyond_the_end_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await read(monkeypatch, [records(0, 1, 2, 3)], 2) == [(0, 2, [0, 1])]
