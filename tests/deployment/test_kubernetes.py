@@ -11,7 +11,7 @@ import yaml
 
 from config.settings import Settings, variable_of
 
-FOLDER = Path(__file__).parents[1] / "config" / "kubernetes"
+FOLDER = Path(__file__).parents[2] / "config" / "kubernetes"
 VERSIONS = ("1.32", "1.34")
 RESOURCES: list[tuple[str, dict[str, Any]]] = [
     (f"{file.name}:{resource['kind']}", resource)
