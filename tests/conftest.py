@@ -1,6 +1,8 @@
-"""What all tests share: the real parts. Builders are in builders.py."""
+"""What all tests share: the real parts, and patience. Builders are in builders.py."""
 
 from __future__ import annotations
+
+from hypothesis import settings
 
 from tests.servers.plugin import (
     _postgres_server,
@@ -31,3 +33,7 @@ __all__ = [
     "sql_ascii_url",
     "sqlite_url",
 ]
+
+# Laws are checked without a time limit per example: machines that run several things at once are slow now and then.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")

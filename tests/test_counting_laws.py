@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -12,10 +13,22 @@ from hypothesis import strategies as st
 from app.domain.catalog import Catalog, build_catalog
 from app.domain.fields import exact_value
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
+from app.domain.increments import Position
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting, Tracker
-from tests.builders import NOW, POSITION, RULES, LogRecord, batches, catalog, conversion_goal, event, goal
+from tests.builders import (
+    NOW,
+    POSITION,
+    RULES,
+    LogRecord,
+    batch,
+    batches,
+    catalog,
+    conversion_goal,
+    event,
+    goal,
+)
 from tests.faults.in_memory import Letters
 
 EDITED, UNDONE = NOW + 10, NOW + 20
@@ -35,6 +48,66 @@ async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> M
     for some in batches(log, size):
         await tracker.track(some)
     return store.owners()
+
+
+ONCE = (
+    conversion_goal("once", metric="once", counting="once_per_session"),
+    goal("sessions", metric="once"),
+    conversion_goal("first", metric="first", counting="once_per_visitor"),
+    goal("visitors", metric="first"),
+)
+EACH = (
+    conversion_goal(valueProperty="amount"),
+    conversion_goal("visits", "visit", metric="visits"),
+    goal("count"),
+    goal("sum", aggregation="sum", period="week"),
+    goal("unique", aggregation="unique"),
+    goal("rate", aggregation="rate", denominatorMetric="visits", period="day"),
+)
+
+
+@given(kinds=st.lists(st.integers(0, 11), min_size=1, max_size=30), chance=st.randoms(use_true_random=False))
+async def test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_same(
+    kinds: list[int], chance: random.Random
+) -> None:
+    values = [
+        event(
+            str(number),
+            ("purchase", "purchase", "visit")[kind % 3],
+            timestamp=NOW - kind * 11 * 3_600_000,
+            userId=f"u{kind % 4}",
+            sessionId=f"s{kind}",
+            data={"amount": f"{kind}.{number:03}"},
+        )
+        for number, kind in enumerate(kinds)
+    ]
+    shuffled = values + chance.sample(values, len(values) // 2)
+    chance.shuffle(shuffled)
+    in_order, otherwise = await counts_of([values]), await counts_of([shuffled[::2], shuffled[1::2]])
+    assert in_order == otherwise
+
+
+async def counts_of(partitions: Sequence[Sequence[bytes]]) -> Mapping[str, Mapping[str, int]]:
+    """Of what counts once a session, visitor or subject, how often: which of its events does is left to the order."""
+    store, by = MemoryCounters(), catalog(*EACH, *ONCE)
+
+    async def opened() -> Counting:
+        return Counting(store, RULES)
+
+    positions = [Position("events", number, "id") for number in range(len(partitions))]
+    tracker = Tracker(opened, FixedCatalog(by), Letters())
+    await tracker.assign(positions)
+    for position, values in zip(positions, partitions, strict=True):
+        if values:
+            await tracker.track(
+                batch([LogRecord(offset, value) for offset, value in enumerate(values)], position=position)
+            )
+    counts = {owner: dict(own) for owner, own in store.owners().items()}
+    for owner in ("sessions", "visitors", "once", "first", "unique"):
+        for prefix in "gchk":
+            own = counts.get(f"{prefix}:{owner}", {})
+            counts[f"{prefix}:{owner}"] = {"n": sum(own[name] for name in own if name == "n" or name[1:2] == ".")}
+    return counts
 
 
 def edited_and_undone(between: Mapping[str, object]) -> list[DefinitionVersion]:
