@@ -68,7 +68,7 @@ QUICK: Mapping[str, Sequence[str]] = {
         "whole[refused by the broker]"
     ],
     "poison": [TRACKING + "test_neighbours_of_poison_are_exact[0.5]"],
-    "receipts-first": ["tests/test_receipts.py::test_a_crash_at_any_step_loses_no_receipt[times0-receipts]"],
+    "receipts-first": ["tests/test_receipting.py::test_a_crash_at_any_step_loses_no_receipt[times0-receipts]"],
     "last-assignment": [
         TRACKING + "test_counting_again_after_a_loss_does_not_replace_the_positions_of_a_rebalance",
         PARTITIONS + "test_a_slow_answer_for_earlier_partitions_does_not_replace_those_of_a_rebalance",
