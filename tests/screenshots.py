@@ -78,6 +78,7 @@ class Photographer:
         self.tell_the_story()
         names = {goal["description"]: goal["id"] for goal in self.api("GET", "/api/goals")}
         self.show("goals", "/", "tbody tr")
+        self.show("goals-grouped", "/?sort=pace&group=status", "tr.group")
         self.show("goal", f"/goals/{names['Trials of paid plans']}", "#conversions tbody tr")
         self.show("goal-sum", f"/goals/{names['Revenue of the campaign']}", "#conversions tbody tr")
         self.show("goal-week", f"/goals/{names['Orders each week']}", "#conversions tbody tr")

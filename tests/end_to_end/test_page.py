@@ -15,7 +15,7 @@ from tests.chromium import open_browser
 from tests.end_to_end.processes import Deployment, deployment, eventually
 
 HOSTILE = ("<script>alert(1)</script>", "\u202egnp.exe", '"><img src=x onerror=alert(1)>', "{{7*7}}", "a" * 1900)
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
