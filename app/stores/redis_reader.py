@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from app.errors import GenerationMissing
 from app.ports import Reading
 from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
+
+_ALL: Final = "*"
+_READ: Final = """
+local shapes, wanted = unpack(cmsgpack.unpack(ARGV[1]))
+local prefix, found = ARGV[2], {}
+for i, one in ipairs(wanted) do
+  local key, names = prefix .. one[1], shapes[one[2]]
+  if names == '*' then
+    found[i] = redis.call('HGETALL', key)
+  else
+    found[i] = {}
+    for first = 1, #names, 1000 do
+      local some = redis.call('HMGET', key, unpack(names, first, math.min(first + 999, #names)))
+      for j = 1, #some do found[i][first + j - 1] = some[j] end
+    end
+  end
+end
+return cmsgpack.pack(found)
+"""
+"""Many fields of many owners of a stripe as one text: redis-py takes longer to read thirty thousand short answers than
+Redis to give them."""
 
 
 class RedisReader:
@@ -32,7 +55,10 @@ class RedisReader:
     async def _read(self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading | None:
         """None when another generation is shown meanwhile."""
         prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
-        asked = [(project, owner, fields) for project, owner, fields in wanted if fields]
+        indexes: dict[int, list[int]] = {}
+        for index, (project, _, names) in enumerate(wanted):
+            if names:
+                indexes.setdefault(generation.rules.stripe_of(project), []).append(index)
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.get(ACTIVE)
@@ -40,12 +66,9 @@ class RedisReader:
                 pipe.hgetall(prefixes[0] + "loss")
                 for prefix in prefixes:
                     pipe.get(prefix + "gen")
-                for project, owner, fields in asked:
-                    prefix = prefixes[generation.rules.stripe_of(project)]
-                    if fields == ("*",):
-                        pipe.hgetall(prefix + owner)
-                    else:
-                        pipe.hmget(prefix + owner, list(fields))
+                for stripe, own in indexes.items():
+                    request = _request([wanted[index] for index in own])
+                    pipe.eval(_READ, 1, prefixes[stripe] + "gen", request, prefixes[stripe])
                 active, fresh, losses, *rest = await pipe.execute()
         if active is None:
             raise GenerationMissing
@@ -56,8 +79,10 @@ class RedisReader:
             raise GenerationMissing(generation.number)
         if any(record.decode() != generation.identity for record in records):
             return None
-        answers = iter(rest[len(prefixes) :])
-        owners = [_numbers(fields, next(answers)) if fields else {} for _, _, fields in wanted]
+        owners: list[Mapping[str, int]] = [{} for _ in wanted]
+        for own, packed in zip(indexes.values(), rest[len(prefixes) :], strict=True):
+            for index, answer in zip(own, msgspec.msgpack.decode(packed), strict=True):
+                owners[index] = _numbers(wanted[index][2], answer)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
         lost_at = [json.loads(text)["at"] for text in losses.values()]
         return Reading(
@@ -69,8 +94,14 @@ class RedisReader:
         )
 
 
-def _numbers(fields: Sequence[str], answer: Any) -> Mapping[str, int]:
-    if isinstance(answer, dict):
-        return {field.decode(): int(number) for field, number in answer.items()}
-    values: list[bytes | None] = answer
-    return {field: int(number) for field, number in zip(fields, values, strict=True) if number is not None}
+def _request(wanted: Sequence[tuple[str, str, Sequence[str]]]) -> bytes:
+    """What the script takes: each list of fields once, and per owner which of them."""
+    shapes: dict[tuple[str, ...], int] = {}
+    owners = [(owner, shapes.setdefault(tuple(names), len(shapes) + 1)) for _, owner, names in wanted]
+    return msgspec.msgpack.encode(([_ALL if names == (_ALL,) else names for names in shapes], owners))
+
+
+def _numbers(names: Sequence[str], answer: list[Any]) -> Mapping[str, int]:
+    if tuple(names) == (_ALL,):
+        return {name: int(number) for name, number in zip(answer[::2], answer[1::2], strict=True)}
+    return {name: int(number) for name, number in zip(names, answer, strict=True) if number}

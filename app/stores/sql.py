@@ -17,12 +17,16 @@ from app.ports import Change
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
 
+_KEPT = 500
+"""Lists of definitions that are remembered."""
+
 
 class SqlDefinitions:
     """Blocking. Every change is one transaction with its catalog revision and its audit entry."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._present: dict[tuple[str, str | None], tuple[int, Project, list[DefinitionVersion]]] = {}
 
     # -- reading
 
@@ -52,13 +56,24 @@ class SqlDefinitions:
         raise NotFound("project", key)
 
     def current(self, project: str, kind: str | None = None) -> tuple[Project, Sequence[DefinitionVersion]]:
-        """The project and its present definitions, oldest first, in one read. Raises NotFound."""
+        """The project and its present definitions, oldest first, in one read. Raises NotFound.
+
+        Remembered until the catalog's revision is another one: every change raises it.
+        """
         with self._database.read() as connection:
+            revision = connection.execute(select(catalog.c.revision)).scalar_one()
+            known = self._present.get((project, kind))
+            if known is not None and known[0] == revision:
+                return known[1], known[2]
             row = connection.execute(select(projects).where(projects.c.key == project)).one_or_none()
             if row is None:
                 raise NotFound("project", project)
             rows = connection.execute(_present(project, kind).order_by(versions.c.created_at, versions.c.id)).all()
-            return _project(row), [_version(found) for found in rows]
+            owner, present = _project(row), [_version(found) for found in rows]
+        if len(self._present) >= _KEPT:
+            self._present.clear()
+        self._present[project, kind] = (revision, owner, present)
+        return owner, present
 
     def get(self, project: str, kind: str, ident: str) -> DefinitionVersion:
         """The present version. Raises NotFound, for another project's just like for a missing one."""

@@ -154,6 +154,20 @@ def test_writers_queue_and_every_change_has_a_revision_of_its_own(definitions: S
     assert len(definitions.current("shop")[1]) == 12
 
 
+def test_what_another_process_changed_is_seen_at_once(database: Database, definitions: SqlDefinitions) -> None:
+    other = SqlDefinitions(database)
+    for target in (1, 2):
+        if target == 1:
+            other.create("shop", GOAL, "g1", {"target": 1}, "ann")
+        else:
+            other.change("shop", GOAL, "g1", lambda _: {"target": 2}, "ann")
+        _, (seen,) = definitions.current("shop", GOAL)
+        assert seen.body == {"target": target}
+        assert definitions.current("shop", GOAL)[1] is definitions.current("shop", GOAL)[1], "looked up once"
+    other.delete("shop", GOAL, "g1", "ann")
+    assert list(definitions.current("shop", GOAL)[1]) == []
+
+
 def test_every_change_is_audited_with_what_was_before(definitions: SqlDefinitions) -> None:
     definitions.create("shop", GOAL, "g1", {"target": 1}, "ann")
     definitions.change("shop", GOAL, "g1", lambda _: {"target": 2}, "bob")
