@@ -92,9 +92,11 @@ def no_repetition() -> None:
 
 
 def long_pauses() -> None:
-    from app.tracking import Tracker
+    from tenacity import wait_fixed
 
-    after_start(Tracker, lambda tracker: setattr(tracker, "_retry_wait_seconds", 60.0))
+    from app import tracking
+
+    put(tracking, "wait_random_exponential", lambda **_: wait_fixed(60.0))
 
 
 class _Later:
