@@ -18,12 +18,12 @@ T = TypeVar("T")
 ProjectOption = Annotated[str | None, typer.Option("--project", help="The project's key.", show_default=False)]
 
 
-def with_parts(ask: Callable[[Parts], Awaitable[T]]) -> T:
-    """Run `ask` over this process's parts, and close them."""
+def with_parts(ask: Callable[[Parts], Awaitable[T]], **overrides: object) -> T:
+    """Run `ask` over this process's parts, and close them. `overrides` are settings by name."""
     from app.bootstrap import Parts, load_settings
 
     async def run() -> T:
-        async with Parts(load_settings(), "cli") as parts:
+        async with Parts(load_settings(overrides), "cli") as parts:
             return await ask(parts)
 
     return asyncio.run(run())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from app.bootstrap import Parts
 
 snapshot = typer.Typer(help="Save the counters to a file, or load them from one.", no_args_is_help=True)
+_PATIENCE_SECONDS = 600.0
+"""A stripe is read in one call, which a large one takes many seconds for."""
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The snapshot.")]
 
 
@@ -38,7 +40,7 @@ def save_snapshot(
         return {"generation": generation.number, "keys": keys, "bytes": file.stat().st_size}
 
     try:
-        done = with_parts(ask)
+        done = with_parts(ask, redis_timeout_seconds=_PATIENCE_SECONDS)
     except OSError as error:
         fail(f"{file} cannot be written ({error.strerror or error})")
     if as_json:

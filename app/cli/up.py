@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -196,10 +197,12 @@ class House:
             workers = await parts.signals.workers()
         except StoreUnavailable as error:
             return str(error)
-        mine = set(self._supervisor.pids("worker"))
-        live = [report for report in workers.values() if report["alive"] and report["pid"] in mine]
-        if len(live) < self._workers:
-            return f"{len(live)} of {self._workers} workers have started"
+        live = [report for report in workers.values() if report["alive"]]
+        mine = {(socket.gethostname(), pid) for pid in self._supervisor.pids("worker")}
+        started = sum((report["host"], report["pid"]) in mine for report in live)
+        if started < self._workers:
+            return f"{started} of {self._workers} workers have started"
+        # Whoever has them: on servers that are named, others may count as well.
         held = {partition for report in live for partition in report["partitions"]}
         wanted = {
             f"{position.topic}/{position.partition}"
@@ -207,7 +210,7 @@ class House:
             for position in topic.positions()
         }
         if not held >= wanted:
-            return f"{len(held)} of {len(wanted)} partitions are assigned"
+            return f"{len(held & wanted)} of {len(wanted)} partitions are assigned"
         return "" if await self._is_fresh(parts) else "the log is read from where counting ended"
 
     async def _is_fresh(self, parts: Parts) -> bool:

@@ -6,8 +6,8 @@
       footer   {keys: how many}
 
 Each stripe is read in one script, so that its counters, seen sets and checkpoints are of one moment; stripes may be of
-different moments, as they are when a worker resumes. That Redis is blocked meanwhile, about a second for ten million
-remembered ids. What DUMP gives is read by a Redis of the same or a newer version.
+different moments, as they are when a worker resumes. That Redis is blocked meanwhile, some seconds for ten million
+remembered ids, so the client has to be a patient one. What DUMP gives is read by a Redis of the same or a newer version.
 """
 
 from __future__ import annotations

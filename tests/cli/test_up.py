@@ -211,6 +211,12 @@ def test_servers_that_the_settings_name_are_used(
         assert json.loads(house.run("status", "--json"))["projects"]["default"]["received"] == 100
 
 
+def test_beside_workers_of_others_it_does_not_wait_for_their_partitions(house: House, tmp_path: Path) -> None:
+    servers = {f"SCOREKEEPER_{name.upper()}": house.ready[name] for name in ("kafka", "redis", "database")}
+    with running(tmp_path, **servers) as beside:
+        assert beside.ready["kafka"] == house.ready["kafka"]
+
+
 def test_killed_it_takes_its_children_with_it_and_the_next_run_goes_on_with_the_demo(tmp_path: Path) -> None:
     with running(tmp_path, "--demo") as house:
         assert house.ready["projectKey"] == "demo-shop"
