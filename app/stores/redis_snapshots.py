@@ -7,7 +7,7 @@
 
 Each stripe is read in one script, so that its counters, seen sets and checkpoints are of one moment; stripes may be of
 different moments, as they are when a worker resumes. That Redis is blocked meanwhile, some seconds for ten million
-remembered ids, so the client has to be a patient one. What DUMP gives is read by a Redis of the same or a newer version.
+remembered ids, so the client has to be patient. What DUMP gives is read by a Redis of the same or a newer version.
 """
 
 from __future__ import annotations
