@@ -176,7 +176,7 @@ def main() -> int:
                 environment |= {f"SCOREKEEPER_{part}": where[key] for part, key in parts.items()}
                 file = folder / "definitions.json"
                 file.write_text(json.dumps(definitions(options.goals)))
-                subprocess.run([*COMMAND, "apply", str(file)], env=environment, check=True, stdout=quiet)
+                subprocess.run([*COMMAND, "apply", str(file)], env=environment, check=True, stdout=quiet, stderr=quiet)
                 with changing(options.goals, options.rate, options.seconds + 60, environment, folder):
                     found = asyncio.run(measure(where, options.streams, options.seconds))
             finally:
