@@ -1,12 +1,13 @@
 """`scorekeeper worker`, `api` and `migrate`: one part alone, as real deployments run them.
 
-A part takes this process's place (exec), so that its supervisor sees the part itself: its id, signals and exit code.
+A part runs in this process, so that its supervisor sees the part itself: its id, signals and exit code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,5 +116,8 @@ async def _require_our_scheme(parts: Parts) -> None:
 
 
 def _become(module: str) -> None:
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606  # our own module
+    """Run the module in this process, which has loaded most of it already: a second faster than a new one."""
+    sys.argv = [module]
+    # The loop of the checks is closed, and Faust asks for the present one.
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

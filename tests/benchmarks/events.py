@@ -38,8 +38,11 @@ class Count:
     """Repeated ids counted again, as a contender without deduplication must."""
 
 
-def write(number: int, seed: int, count: Count, hot: float = 0.0) -> Iterator[tuple[bytes, bytes]]:
-    """(key, value) of each message; fills `count`. `hot`: the share of the first project beyond its own."""
+def write(
+    number: int, seed: int, count: Count, hot: float = 0.0, matching: float = 0.25
+) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of each message; fills `count`. `hot`: the share of the first project beyond its own; `matching`:
+    the share of events that match."""
     chance = random.Random(seed)
     repeated: list[tuple[bytes, bytes, str]] = []
     for serial in range(number):
@@ -55,7 +58,7 @@ def write(number: int, seed: int, count: Count, hot: float = 0.0) -> Iterator[tu
         project, visitor = chance.randrange(PROJECTS), f"v{chance.randrange(10_000)}"
         if hot and chance.random() < hot:
             project = 0
-        wanted = chance.randrange(PER_PROJECT) if chance.random() < 0.25 else None
+        wanted = chance.randrange(PER_PROJECT) if chance.random() < matching else None
         shelf = wanted if wanted is not None else f"x{chance.randrange(PER_PROJECT)}"
         event = {
             "type": f"t{(wanted if wanted is not None else chance.randrange(PER_PROJECT)) % TYPES}",

@@ -61,14 +61,15 @@ def publish(
     partitions: int = PARTITIONS,
     python: str = sys.executable,
     hot: float = 0.0,
+    matching: float = 0.25,
 ) -> Parts:
-    """Write a topic; `hot` is the share of the events that belong to one project."""
+    """Write a topic; `hot` is the share of the events that belong to one project, `matching` of those that match."""
     topic, count = f"bench-{uuid.uuid4().hex[:8]}", Count()
     topics = Topics(kafka)
     topics.create(topic, partitions, config={"message.timestamp.type": "LogAppendTime"})
     topics.create(f"{topic}.dead-letters", 1)
     producer = KafkaProducer(bootstrap_servers=kafka, linger_ms=20, batch_size=1 << 18, acks="all")
-    for key, value in write(events, seed, count, hot):
+    for key, value in write(events, seed, count, hot, matching):
         producer.send(topic, value, key=key)
     producer.flush()
     producer.close()
