@@ -10,10 +10,12 @@ const SEEN_EVERY_MS = 1000;
 const MOST_SEEN = 1800;
 const MOST_ROWS = 62;
 const MOST_CHANGES = 12;
+const MOST_LOOKS = 12;
 let goal = given("goal-data");
 let seen = [];
 let refreshedAt = 0;
 let isWaiting = false;
+let looksLeft = 0;
 const chart = new Chart(byId("chart"), byId("readout"));
 
 function show() {
@@ -131,6 +133,9 @@ async function refresh() {
   show();
   showChanges();
   await showConversions();
+  // A change is recorded a moment after it is seen, and nothing else may move any more: look again.
+  const isRecorded = goal.statusChanges?.at(-1)?.to === goal.status;
+  if (!isRecorded && looksLeft-- > 0) refresh();
 }
 
 function receive({ order, goals }) {
@@ -140,6 +145,7 @@ function receive({ order, goals }) {
   }
   const found = goals.find((one) => one.id === goal.id);
   if (!found) return;
+  if (found.status !== goal.status) looksLeft = MOST_LOOKS;
   const hasMoved = found.current !== goal.current || found.status !== goal.status || found.revision !== goal.revision;
   const isNewPeriod = found.periodStartsAt !== goal.periodStartsAt;
   goal = { ...goal, ...found };
