@@ -45,15 +45,17 @@ def build_services(parts: Parts) -> Services:
             "kafka": lambda: asyncio.to_thread(parts.topics.describe, settings.topics),
         }
     )
-    recording: list[asyncio.Task[None]] = []
+    beside: list[asyncio.Task[None]] = []
 
     async def start() -> None:
-        recording.append(asyncio.create_task(parts.status_recorder.keep_recording()))
+        alerting = parts.alerting
+        works = (parts.status_recorder.keep_recording(), alerting.keep_looking(), alerting.keep_sending())
+        beside.extend(asyncio.create_task(work) for work in works)
 
     async def stop() -> None:
-        for task in recording:
+        for task in beside:
             task.cancel()
-        await asyncio.gather(*recording, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
         await sender.close()
         await parts.close()
 
@@ -62,6 +64,7 @@ def build_services(parts: Parts) -> Services:
         defining=parts.defining,
         reporter=parts.reporter,
         experiments=parts.experiments,
+        alerts=parts.alerts,
         keys=parts.keys,
         publisher=sender,
         recent=RecentEvents(parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules),

@@ -57,6 +57,36 @@ class ConversionGoal(_Open):
     warnings: list[str] | None = None
 
 
+class Alert(_Open):
+    """A rule, and where it tells of what it sees."""
+
+    id: str
+    name: str
+    url: str
+    when: Literal["status_change", "target_reached", "goal_silent", "stale"]
+    goalIds: list[str] | None = None  # noqa: N815  # the API's name
+    silentHours: float | None = None  # noqa: N815  # the API's name
+    staleMinutes: float | None = None  # noqa: N815  # the API's name
+    holdMinutes: float | None = None  # noqa: N815  # the API's name
+    status: Literal["active", "paused"]
+    createdAt: str  # noqa: N815  # the API's name
+    secret: str | None = Field(None, description="In the answer to its creation alone: what messages are signed with.")
+
+
+class AlertDelivery(_Open):
+    """One message, and what became of it."""
+
+    id: str = Field(description="The same at each attempt: by it a receiver knows a repetition.")
+    state: Literal["pending", "delivered", "given_up"]
+    createdAt: str  # noqa: N815  # the API's name
+    attempts: int
+    nextAt: str | None = None  # noqa: N815  # the API's name
+    deliveredAt: str | None = None  # noqa: N815  # the API's name
+    answer: int | None = Field(None, description="The status that the receiver answered with last.")
+    error: str | None = None
+    message: dict[str, Any]
+
+
 class Deleted(_Open):
     id: str
     deleted: bool
@@ -200,6 +230,13 @@ def answer_schemas() -> dict[str, dict[str, Any]]:
         "showGeneration": schema_of(Shown),
         "listExperiments": _array(Experiment),
         "getExperiment": schema_of(Comparison),
+        "listAlerts": {"type": "array", "items": ref("Alert")},
+        "createAlert": schema_of(Alert),
+        "getAlert": ref("Alert"),
+        "editAlert": ref("Alert"),
+        "deleteAlert": deleted,
+        "testAlert": schema_of(AlertDelivery),
+        "listAlertDeliveries": {"type": "array", "items": ref("AlertDelivery")},
         "isLive": schema_of(Health),
         "isReady": ref("Health"),
     }

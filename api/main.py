@@ -13,7 +13,7 @@ from api import cors, openapi, problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
-from api.routes import conversion_goals, events, experiments, goals, operations, pipeline, recent
+from api.routes import alerts, conversion_goals, events, experiments, goals, operations, pipeline, recent
 from api.services import Services
 
 THREADS = 64
@@ -50,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(conversion_goals.router)
     app.include_router(events.router)
     app.include_router(experiments.router)
+    app.include_router(alerts.router)
     app.include_router(operations.router)
     app.include_router(pipeline.router)
     if services.cors_origins:

@@ -17,6 +17,7 @@ _OPEN = {"isLive", "isReady", "metrics"}
 _IDEMPOTENT = {
     "createGoal",
     "createConversionGoal",
+    "createAlert",
     "publishEvents",
     "replayDeadLetters",
     "showGeneration",

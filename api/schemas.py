@@ -96,6 +96,37 @@ class ConversionGoalIn(_Strict):
     status: Literal["active", "paused", "archived"] | None = Field(None, description="Default: active.")
 
 
+class AlertIn(_Strict):
+    """What is told to whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "Signups fall behind", "url": "https://hooks.example.com/scorekeeper", "when": "status_change"}
+            ]
+        }
+    )
+
+    name: Name
+    url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(
+        description="Where messages are posted to: https, and a public address."
+    )
+    when: Literal["status_change", "target_reached", "goal_silent", "stale"]
+    goalIds: (  # noqa: N815  # the API's name
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)] | None
+    ) = Field(None, description="Of these goals; default: of every goal.")
+    silentHours: Annotated[float, Field(gt=0, le=720)] | None = Field(  # noqa: N815  # the API's name
+        None, description="With goal_silent: so long without a conversion."
+    )
+    staleMinutes: Annotated[float, Field(gt=0, le=43_200)] | None = Field(  # noqa: N815  # the API's name
+        None, description="With stale: `freshAsOf` is so long ago."
+    )
+    holdMinutes: Annotated[float, Field(ge=0, le=43_200)] | None = Field(  # noqa: N815  # the API's name
+        None, description="With status_change: the new status has to hold for so long; default: 5."
+    )
+    status: Literal["active", "paused"] | None = Field(None, description="Default: active.")
+
+
 class PreviewIn(_Strict):
     """A definition to try out; with `id` an edit of that conversion goal, whose other fields it keeps."""
 
@@ -220,12 +251,18 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def schema_of(model: type[BaseModel], name: str | None = None, *, partial: bool = False) -> dict[str, Any]:
+def schema_of(
+    model: type[BaseModel], name: str | None = None, *, partial: bool = False, has_id: bool = True
+) -> dict[str, Any]:
     """A reference to the model among the document's components; `partial` for an edit, where every field may be left
-    out or, where it is optional, be null."""
+    out or, where it is optional, be null; `has_id`: the body names what is changed, and not the path."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     SCHEMAS.update(schema.pop("$defs", {}))
-    if partial:
+    if partial and not has_id:
+        del schema["required"]
+        schema["description"] = "The fields to change; null takes an optional one away."
+        schema["examples"] = [{"status": "paused"}]
+    elif partial:
         schema["required"] = ["id"]
         schema["properties"] = {"id": {"type": "string", "minLength": 1}, **schema["properties"]}
         schema["description"] = "`id`, and the fields to change; null takes an optional one away."
@@ -236,9 +273,10 @@ def schema_of(model: type[BaseModel], name: str | None = None, *, partial: bool 
     return ref(name)
 
 
-def body_of(model: type[BaseModel], *, partial: bool = False) -> dict[str, Any]:
+def body_of(model: type[BaseModel], *, partial: bool = False, has_id: bool = True) -> dict[str, Any]:
     """The OpenAPI request body of a model."""
-    schema = schema_of(model, model.__name__.replace("In", "Edit") if partial else None, partial=partial)
+    name = model.__name__.replace("In", "Edit") if partial else None
+    schema = schema_of(model, name, partial=partial, has_id=has_id)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.alerting import Alerts
 from app.defining import Defining
 from app.domain.event import Event
 from app.domain.parsing import ParsingRules
@@ -98,6 +99,7 @@ class Services:
     defining: Defining
     reporter: Reporter
     experiments: Experiments
+    alerts: Alerts
     keys: Keys
     publisher: Publisher
     recent: RecentEvents

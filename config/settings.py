@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     )
     access_log: bool = _setting(True, "Whether the HTTP API logs one line a request.")
     cors_origins: str = _setting("", "Origins of other pages that may use the API, with commas.", unit="URL[,URL]")
+    alerts_allow_private: bool = _setting(
+        False, "Whether alerts may go to addresses that are not public, and over plain HTTP."
+    )
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Self
 
+from app.alerting import Alerting, Alerts
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.bootstrap.observing import TimedReader, observe_sql
 from app.defining import Defining
@@ -30,6 +31,7 @@ from app.stores.redis_client import Client, connect
 from app.stores.redis_reader import RedisReader
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
+from app.stores.sql_alerts import SqlAlerts
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import SqlStatusChanges
 from app.streams.letters import Letters
@@ -38,6 +40,7 @@ from app.streams.options import KafkaOptions
 from app.streams.publishing import Publisher
 from app.streams.security import aiokafka_security, kafka_python_security
 from app.streams.topics import Topics
+from app.webhook import Webhook
 from config.settings import DAY_MS, Settings
 
 
@@ -179,6 +182,15 @@ class Parts:
     @cached_property
     def status_recorder(self) -> StatusRecorder:
         return StatusRecorder(self.status_changes, self.reporter, lambda: int(time.time() * 1000))
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        return Alerts(SqlAlerts(self.database), allow_private=self.settings.alerts_allow_private)
+
+    @cached_property
+    def alerting(self) -> Alerting:
+        webhook = Webhook(allow_private=self.settings.alerts_allow_private)
+        return Alerting(SqlAlerts(self.database), self.reporter, webhook, lambda: int(time.time() * 1000))
 
 
 def parsing_rules(settings: Settings) -> ParsingRules:

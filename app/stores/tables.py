@@ -121,3 +121,34 @@ status_changes: Final = Table(
     Index("ix_status_changes_project", "project", "goal", "number"),
 )
 """What became of each goal's status: its records are numbered from 1, and a number is taken once. `seen` is JSON."""
+
+alerts: Final = Table(
+    "alerts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project", String(64), ForeignKey("projects.key"), nullable=False, index=True),
+    Column("created_at", _Number, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("secret", String(128), nullable=False),
+    Column("told", Text, nullable=False),
+    Column("version", _Number, nullable=False),
+)
+"""`told` is what each alert told of each goal last, JSON; it and `body` change with `version` only, from the one that
+was read. `secret` signs, so it is kept as it is."""
+
+alert_deliveries: Final = Table(
+    "alert_deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("alert", String(64), ForeignKey("alerts.id"), nullable=False),
+    Column("created_at", _Number, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", _Number, nullable=True),
+    Column("delivered_at", _Number, nullable=True),
+    Column("status", Integer, nullable=True),
+    Column("error", Text, nullable=False),
+    Index("ix_alert_deliveries_alert", "alert", "created_at"),
+    Index("ix_alert_deliveries_next_at", "next_at"),
+)
+"""What is to be sent and what was: `next_at` is NULL when nothing more is tried. Written with what was told."""

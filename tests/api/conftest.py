@@ -16,6 +16,7 @@ from api import auth, middleware
 from api.main import create_app
 from api.services import Services
 from app import patience, reporting
+from app.alerting import Alerting, Alerts
 from app.defining import Defining
 from app.domain.event import Event
 from app.errors import StoreUnavailable
@@ -27,9 +28,11 @@ from app.stores.database import Database
 from app.stores.generations import GenerationState
 from app.stores.memory import MemoryCounters
 from app.stores.sql import SqlDefinitions
+from app.stores.sql_alerts import SqlAlerts
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import SqlStatusChanges
+from app.webhook import Webhook
 
 PIPELINE: dict[str, Any] = {
     "projects": {"shop": {"received": 1}, "other": {"received": 2}},
@@ -98,6 +101,7 @@ class World:
     keys: SqlKeys
     counters: MemoryCounters
     recorder: StatusRecorder = field(init=False)
+    alerting: Alerting = field(init=False)
     published: list[tuple[bytes | None, bytes]] = field(default_factory=list)
     recent: list[Event] = field(default_factory=list)
     now: int = 1_800_000_000_000
@@ -192,8 +196,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS, **more: Any) -> AsyncIterator[World]:
-    """The API over a database of its own in `folder`; `more` of its services."""
+async def surrounded(
+    folder: Path, projects: Sequence[str] = PROJECTS, *, allow_private: bool = False, **more: Any
+) -> AsyncIterator[World]:
+    """The API over a database of its own in `folder`; `more` of its services. `allow_private`: where alerts may go."""
     database = Database(f"sqlite:///{folder / 'api.db'}")
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
@@ -202,11 +208,14 @@ async def surrounded(folder: Path, projects: Sequence[str] = PROJECTS, **more: A
     counters.fresh_as_of = made.now
     reporter = Reporter(definitions, counters, changes)
     made.recorder = StatusRecorder(changes, reporter, lambda: made.now)
+    alerts = SqlAlerts(database)
+    made.alerting = Alerting(alerts, reporter, Webhook(allow_private=allow_private), lambda: made.now, first_pause_ms=1)
     services = Services(
         definitions=definitions,
         defining=Defining(definitions, _Signals(made), live_timeout_seconds=0.2),
         reporter=reporter,
         experiments=Experiments(definitions, counters),
+        alerts=Alerts(alerts, allow_private=allow_private),
         keys=keys,
         publisher=_Publisher(made),
         recent=_Recent(made),

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
-from api.schemas import ConversionGoalIn, GoalIn
-from app.domain import conversion_goal, goal, goal_definition
+from api.schemas import AlertIn, ConversionGoalIn, GoalIn
+from app.domain import alerting, conversion_goal, goal, goal_definition
 from tests.api.conftest import World
 
 
@@ -32,12 +32,14 @@ def example_of(said: dict[str, Any], components: dict[str, Any]) -> dict[str, An
     return found
 
 
-async def make_both(world: World, project: str) -> tuple[str, str]:
+async def make_all(world: World, project: str) -> tuple[str, str, str]:
     body = {"metric": f"metric-of-{project}", "target": 5, "deadline": "2099-12-31", "unit": f"unit-of-{project}"}
     counting = {"name": f"name-of-{project}", "eventType": f"type-of-{project}"}
     made = await world.call("POST", "/api/goals", project, json=body)
     counted = await world.call("POST", "/api/conversion-goals", project, json=counting)
-    return made.json()["id"], counted.json()["id"]
+    telling = {"name": f"alert-of-{project}", "url": "https://example.com/hook", "when": "status_change"}
+    told = await world.call("POST", "/api/alerts", project, json=telling)
+    return made.json()["id"], counted.json()["id"], told.json()["id"]
 
 
 async def call(
@@ -46,12 +48,13 @@ async def call(
     path: str,
     said: dict[str, Any],
     body: Any,
-    idents: tuple[str, str],
+    idents: tuple[str, str, str],
     project: str = "shop",
 ) -> Any:
-    goal, counting = idents
+    goal, counting, alert = idents
     ident = counting if "conversion-goals" in path else goal
     where = path.replace("{goal_id}", goal).replace("{experiment}", "none").replace("{number}", "1")
+    where = where.replace("{alert_id}", alert)
     query = {p["name"]: ident for p in said.get("parameters", []) if p["in"] == "query" and p["name"] == "id"}
     if isinstance(body, dict) and body.get("id") == "…":
         body = {**body, "id": ident}
@@ -105,7 +108,7 @@ async def test_the_fields_of_events_and_their_aliases_are_typed(world: World) ->
 
 async def test_every_example_runs(world: World) -> None:
     components = (await document(world))["components"]["schemas"]
-    idents = await make_both(world, "shop")
+    idents = await make_all(world, "shop")
     ran = 0
     order = sorted(await operations(world), key=lambda found: found[0] == "delete")
     for method, path, said in order:
@@ -118,7 +121,8 @@ async def test_every_example_runs(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "fields"), [(GoalIn, goal_definition.FIELDS), (ConversionGoalIn, conversion_goal.FIELDS)]
+    ("model", "fields"),
+    [(GoalIn, goal_definition.FIELDS), (ConversionGoalIn, conversion_goal.FIELDS), (AlertIn, alerting.FIELDS)],
 )
 def test_the_documented_fields_are_those_of_the_domain(model: Any, fields: tuple[str, ...]) -> None:
     assert set(model.model_fields) == set(fields)
@@ -132,6 +136,7 @@ def test_the_documented_fields_are_those_of_the_domain(model: Any, fields: tuple
         (GoalIn, "status", goal.Status),
         (ConversionGoalIn, "counting", conversion_goal.Counting),
         (ConversionGoalIn, "status", conversion_goal.DefinitionStatus),
+        (AlertIn, "status", alerting.AlertStatus),
     ],
 )
 def test_the_documented_choices_are_those_of_the_domain(model: Any, field: str, kind: Any) -> None:
@@ -142,8 +147,8 @@ def test_the_documented_choices_are_those_of_the_domain(model: Any, field: str, 
 async def test_projects_are_walls_in_every_operation(world: World) -> None:
     """With another project's ids each operation answers what it answers to ids that nobody has, byte for byte."""
     components = (await document(world))["components"]["schemas"]
-    foreign = await make_both(world, "other")
-    missing = ("goal_" + "0" * 24, "cg_" + "0" * 24)
+    foreign = await make_all(world, "other")
+    missing = ("goal_" + "0" * 24, "cg_" + "0" * 24, "alert_" + "0" * 24)
     tried = 0
     for method, path, said in await operations(world):
         if path.endswith("/stream") or not path.startswith("/api/"):
@@ -168,6 +173,8 @@ async def test_projects_are_walls_in_every_operation(world: World) -> None:
             assert "-of-other" not in answers[0][1], (method, path, "shows another project's words")
             tried += 1
     assert tried >= 20
+    assert len((await world.call("GET", "/api/alerts", "other")).json()) == 1
+    assert (await world.call("GET", f"/api/alerts/{foreign[2]}/deliveries", "other")).json() == []
     mine = (await world.call("GET", "/api/goals", "other")).json()
     assert [one["target"] for one in mine] == [5], "another project's goal was changed"
     assert len((await world.call("GET", "/api/conversion-goals", "other")).json()) == 1
@@ -193,6 +200,7 @@ def _without_what_differs(text: str) -> str:
             "entries",
             "next",
             "recent",
+            "secret",
         ):
             found.pop(name, None)
         return json.dumps(found)

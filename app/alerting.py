@@ -1,0 +1,231 @@
+"""Alerts: looks at goals as every reader sees them, writes down what is to be told, and sends it until it arrives.
+
+Any number of processes may look and send at once, and each may die at any point. What a look found is stored from the
+state that it read, together with the deliveries, or not at all: so a change is told once. A delivery is taken for a
+while; whoever dies with it leaves it to the next one, with the same id, by which a receiver knows a repetition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, look, sample
+from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
+from app.domain.moments import rfc3339
+from app.errors import InvalidDefinition, ScorekeeperError
+from app.patience import ask_sql
+from app.reporting import Reporter
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+SEND_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""After a failure of a store the pause doubles, up to this."""
+AT_ONCE = 20
+FIRST_PAUSE_MS = 10_000
+LONGEST_PAUSE_MS = 3_600_000
+KEEP_TRYING_MS = 86_400_000
+"""From when it was made; then a delivery is given up."""
+
+
+class AlertStore(Protocol):
+    """Blocking. Raises StoreUnavailable; NotFound for another project's or none."""
+
+    def create(self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str) -> StoredAlert: ...
+    def list(self, project: str) -> Sequence[StoredAlert]: ...
+    def get(self, project: str, ident: str) -> StoredAlert: ...
+    def edit(
+        self, project: str, ident: str, change: Callable[[StoredAlert], tuple[Mapping[str, Any], bool]], actor: str
+    ) -> StoredAlert: ...
+    def delete(self, project: str, ident: str, actor: str) -> None: ...
+    def all(self) -> Sequence[StoredAlert]: ...
+    def tell(self, alert: StoredAlert, told: Mapping[str, Told], deliveries: Sequence[tuple[str, str]]) -> bool: ...
+    def deliveries(self, project: str, ident: str, limit: int) -> Sequence[Delivery]: ...
+    def take(self, limit: int) -> Sequence[Taken]: ...
+    def finish(self, taken: Taken, outcome: Outcome, pause_ms: int | None) -> None: ...
+
+
+class Webhook(Protocol):
+    """Calls an address once; what the other side does is the outcome, and raises nothing."""
+
+    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Outcome: ...
+
+
+class Alerts:
+    """What the API does with alerts. Coroutines; raise InvalidDefinition, NotFound, Conflict, StoreUnavailable."""
+
+    def __init__(self, store: AlertStore, *, allow_private: bool) -> None:
+        self._store = store
+        self._allow_private = allow_private
+
+    async def create(self, project: str, body: Mapping[str, Any], actor: str) -> tuple[StoredAlert, str]:
+        """And its secret, which is shown this once."""
+        stored = {name: value for name, value in body.items() if value is not None}
+        compile_alert(stored, allow_private=self._allow_private)
+        secret = f"whsec_{secrets.token_hex(32)}"
+        return await ask_sql(self._store.create, project, _new_id("alert"), secret, stored, actor), secret
+
+    async def list(self, project: str) -> Sequence[StoredAlert]:
+        return await ask_sql(self._store.list, project)
+
+    async def get(self, project: str, ident: str) -> StoredAlert:
+        return await ask_sql(self._store.get, project, ident)
+
+    async def edit(self, project: str, ident: str, changes: Mapping[str, Any], actor: str) -> StoredAlert:
+        """`changes` replaces the fields that it names; null takes an optional one away."""
+
+        def change(before: StoredAlert) -> tuple[Mapping[str, Any], bool]:
+            body = {name: value for name, value in {**before.body, **changes}.items() if value is not None}
+            compile_alert(body, allow_private=self._allow_private)
+            # Another rule begins anew; a paused one must not tell of what became of goals meanwhile.
+            rule = ("when", "silentHours", "staleMinutes", "status")
+            return body, any(before.body.get(name) != body.get(name) for name in rule)
+
+        return await ask_sql(self._store.edit, project, ident, change, actor)
+
+    async def delete(self, project: str, ident: str, actor: str) -> None:
+        await ask_sql(self._store.delete, project, ident, actor)
+
+    async def test(self, project: str, ident: str, now: int) -> Delivery:
+        """Send a sample, like everything else."""
+        alert = await ask_sql(self._store.get, project, ident)
+        rule = compile_alert(alert.body, allow_private=True)
+        made = _message(alert, rule, sample(rule), now)
+        # Whoever looks at the same time is first; then once more from what he stored.
+        while not await ask_sql(self._store.tell, alert, alert.told, [made]):
+            alert = await ask_sql(self._store.get, project, ident)
+        return next(one for one in await self.deliveries(project, ident, 500) if one.id == made[0])
+
+    async def deliveries(self, project: str, ident: str, limit: int) -> Sequence[Delivery]:
+        """Newest first."""
+        return await ask_sql(self._store.deliveries, project, ident, limit)
+
+
+class Alerting:
+    """Looks, and sends. The times are there for tests."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        reporter: Reporter,
+        webhook: Webhook,
+        now: Callable[[], int],
+        *,
+        first_pause_ms: int = FIRST_PAUSE_MS,
+        keep_trying_ms: int = KEEP_TRYING_MS,
+    ) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._webhook = webhook
+        self._now = now
+        self._first_pause_ms = first_pause_ms
+        self._keep_trying_ms = keep_trying_ms
+
+    async def look(self) -> int:
+        """Look once at every project with alerts; how many deliveries were written. Raises ScorekeeperError, after all
+        that can be looked at."""
+        made = 0
+        failure: ScorekeeperError | None = None
+        seen: dict[str, Seen] = {}
+        for alert in await asyncio.to_thread(self._store.all):
+            try:
+                if alert.project not in seen:
+                    seen[alert.project] = await self._see(alert.project)
+                made += await self._look(alert, seen[alert.project])
+            except ScorekeeperError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return made
+
+    async def _see(self, project: str) -> Seen:
+        report = await self._reporter.list_goals(project, self._now())
+        is_known = not report.is_stale and not report.is_rebuilding
+        return Seen(report.items if is_known else None, report.fresh_as_of)
+
+    async def _look(self, alert: StoredAlert, seen: Seen) -> int:
+        now = self._now()
+        rule = _rule(alert)
+        if rule is None or rule.status is AlertStatus.PAUSED:
+            return 0
+        told, notices = look(rule, alert.told, seen, now)
+        if told == alert.told:
+            return 0
+        messages = [_message(alert, rule, notice, now) for notice in notices]
+        return len(messages) if await asyncio.to_thread(self._store.tell, alert, told, messages) else 0
+
+    async def send(self) -> int:
+        """Send what is due, once; how many were tried. Raises StoreUnavailable."""
+        taken = await asyncio.to_thread(self._store.take, AT_ONCE)
+        await asyncio.gather(*(self._send(one) for one in taken))
+        return len(taken)
+
+    async def _send(self, taken: Taken) -> None:
+        delivery = taken.delivery
+        outcome = await self._webhook.call(taken.url, taken.secret, delivery.id, delivery.body.encode())
+        pause: int | None = None
+        if outcome.error:
+            pause = min(self._first_pause_ms << min(delivery.attempts - 1, 20), LONGEST_PAUSE_MS)
+            # Not all at the same moment when a receiver comes back.
+            pause += random.randrange(pause // 4 + 1)  # noqa: S311  # no secret
+            if taken.age_ms + pause > self._keep_trying_ms:
+                pause = None
+                log.warning(
+                    "an alert is given up", extra={"fields": {"delivery": delivery.id, "alert": delivery.alert}}
+                )
+        await asyncio.to_thread(self._store.finish, taken, outcome, pause)
+
+    async def keep_looking(self) -> None:
+        await _keep("no alert is looked at", LOOK_SECONDS, self.look)
+
+    async def keep_sending(self) -> None:
+        await _keep("no alert is sent", SEND_SECONDS, self.send)
+
+
+async def _keep(complaint: str, seconds: float, act: Callable[[], Any]) -> None:
+    """For ever. A store that is away is logged once, and asked again less often."""
+    pause = seconds
+    while True:
+        try:
+            await act()
+            pause = seconds
+        except ScorekeeperError as error:
+            if pause == seconds:
+                log.warning("%s: %s", complaint, error)
+            pause = min(2 * pause, PATIENCE_SECONDS)
+        await asyncio.sleep(pause)
+
+
+def _rule(alert: StoredAlert) -> Alert | None:
+    """None for one that cannot be read: it must not stop the others. Whether its address is allowed is asked when it
+    is sent."""
+    try:
+        return compile_alert(alert.body, allow_private=True)
+    except InvalidDefinition:
+        return None
+
+
+def _message(alert: StoredAlert, rule: Alert, notice: Mapping[str, Any], now: int) -> tuple[str, str]:
+    """(id, body) of a delivery."""
+    ident = _new_id("dlv")
+    body = {
+        "id": ident,
+        "alertId": alert.id,
+        "alert": rule.name,
+        "project": alert.project,
+        "when": str(rule.when),
+        "at": rfc3339(now),
+        **notice,
+    }
+    return ident, json.dumps(body, ensure_ascii=False)
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(12)}"
