@@ -19,6 +19,7 @@ from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, l
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition, ScorekeeperError
+from app.metrics import ALERT_ATTEMPTS
 from app.patience import ask_sql
 from app.reporting import Reporter
 
@@ -181,6 +182,7 @@ class Alerting:
                     "an alert is given up", extra={"fields": {"delivery": delivery.id, "alert": delivery.alert}}
                 )
         await asyncio.to_thread(self._store.finish, taken, outcome, pause)
+        ALERT_ATTEMPTS.labels("delivered" if not outcome.error else "given_up" if pause is None else "failed").inc()
 
     async def keep_looking(self) -> None:
         await _keep("no alert is looked at", LOOK_SECONDS, self.look)

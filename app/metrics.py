@@ -187,10 +187,19 @@ STREAMS_ENDED: Final = _counter(
     API,
     ["cause"],
 )
+ALERT_ATTEMPTS: Final = _counter(
+    "alert_attempts",
+    "Times that a webhook was called, by outcome: delivered, failed (and tried again later), given_up.",
+    "times",
+    API,
+    ["outcome"],
+)
 
+# A counter that appears with its first event has no rate for it.
 for _fate in ("counted", "unmatched", "duplicate", "rejected"):
-    # A counter that appears with its first event has no rate for it.
     EVENTS.labels(_fate)
+for _outcome in ("delivered", "failed", "given_up"):
+    ALERT_ATTEMPTS.labels(_outcome)
 
 
 _shown: Final[dict[Gauge, set[tuple[str, ...]]]] = {}

@@ -80,7 +80,7 @@ def test_every_alert_says_what_to_do_first() -> None:
 
 def test_no_label_is_without_a_bound() -> None:
     bounded = {"fate", "reason", "step", "topic", "partition", "state", "generation", "operation", "route", "status"}
-    assert {label for one in metrics.DESCRIBED for label in one.labels} <= bounded | {"cause"}
+    assert {label for one in metrics.DESCRIBED for label in one.labels} <= bounded | {"cause", "outcome"}
 
 
 def test_prometheus_takes_its_configuration() -> None:

@@ -40,7 +40,6 @@ from app.streams.options import KafkaOptions
 from app.streams.publishing import Publisher
 from app.streams.security import aiokafka_security, kafka_python_security
 from app.streams.topics import Topics
-from app.webhook import Webhook
 from config.settings import DAY_MS, Settings
 
 
@@ -189,6 +188,9 @@ class Parts:
 
     @cached_property
     def alerting(self) -> Alerting:
+        # Imported where it is used: a worker calls no webhook, and the HTTP client costs its start time and memory.
+        from app.webhook import Webhook
+
         webhook = Webhook(allow_private=self.settings.alerts_allow_private)
         return Alerting(SqlAlerts(self.database), self.reporter, webhook, lambda: int(time.time() * 1000))
 

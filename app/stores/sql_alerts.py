@@ -141,23 +141,27 @@ class SqlAlerts:
             return [_delivery(row) for row in connection.execute(newest)]
 
     def take(self, limit: int) -> Sequence[Taken]:
-        """Deliveries that are due, and nobody else's until the lease ends."""
-        with self._database.read() as connection:
-            now = self._database.now(connection)
-            due = select(alert_deliveries.c.id).where(alert_deliveries.c.next_at <= now)
-            if connection.execute(due.limit(1)).one_or_none() is None:
-                return []
+        """Deliveries that are due, and nobody else's until the lease ends. Of each project in turn: one whose receiver
+        hangs does not keep the others waiting behind all that it has."""
         joined = select(alert_deliveries, alerts.c.body.label("rule"), alerts.c.secret).join(
             alerts, alerts.c.id == alert_deliveries.c.alert
         )
+        with self._database.read() as connection:
+            is_due = alert_deliveries.c.next_at <= self._database.now(connection)
+            turn = func.row_number().over(
+                partition_by=alerts.c.project, order_by=(alert_deliveries.c.next_at, alert_deliveries.c.id)
+            )
+            in_turn = joined.where(is_due).with_only_columns(alert_deliveries.c.id).order_by(turn).limit(limit)
+            idents = connection.execute(in_turn).scalars().all()
+        if not idents:
+            return []
         taken = []
         with self._database.write() as connection:
             now = self._database.now(connection)
             rows = connection.execute(
-                joined.where(alert_deliveries.c.next_at <= now)
-                .order_by(alert_deliveries.c.next_at)
-                .limit(limit)
-                .with_for_update(of=alert_deliveries, skip_locked=True)
+                joined.where(alert_deliveries.c.id.in_(idents) & (alert_deliveries.c.next_at <= now)).with_for_update(
+                    of=alert_deliveries, skip_locked=True
+                )
             ).all()
             for row in rows:
                 attempts = row.attempts + 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app.metrics import API
 from app.stores.sql_alerts import MOST
 from app.webhook import Webhook, signature
 from tests.api.conftest import World, surrounded
@@ -54,6 +57,12 @@ async def alert(world: World, url: str = "https://hooks.example.com/x", **more: 
 async def deliveries(world: World, made: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await world.call("GET", f"/api/alerts/{made['id']}/deliveries")).json()
     return found
+
+
+def attempts() -> dict[str, float]:
+    """As the metric tells them."""
+    outcomes = ("delivered", "failed", "given_up")
+    return {one: API.get_sample_value("scorekeeper_alert_attempts_total", {"outcome": one}) or 0 for one in outcomes}
 
 
 async def send_until(world: World, is_done: Callable[[], bool]) -> None:
@@ -148,11 +157,17 @@ async def test_what_fails_is_sent_again_with_the_same_id(open_world: World, rece
     made = await alert(open_world, f"https://localhost:{receiver.port}/")
     asked = await open_world.call("POST", f"/api/alerts/{made['id']}/test")
     assert asked.json()["state"] == "pending"
+    before = attempts()
     await send_until(open_world, lambda: len(receiver.calls) == 4)
     assert set(receiver.ids) == {asked.json()["id"]}
     assert receiver.last["test"] is True
     (logged,) = await deliveries(open_world, made)
     assert (logged["state"], logged["attempts"], logged["answer"]) == ("delivered", 4, 200)
+    assert {outcome: after - before[outcome] for outcome, after in attempts().items()} == {
+        "delivered": 1,
+        "failed": 3,
+        "given_up": 0,
+    }
 
 
 async def test_what_fails_for_too_long_is_given_up(open_world: World, receiver: Receiver) -> None:
@@ -299,3 +314,10 @@ async def test_a_deleted_alert_sends_nothing_more(open_world: World, receiver: R
     await open_world.call("POST", f"/api/alerts/{made['id']}/test")
     await open_world.call("DELETE", f"/api/alerts/{made['id']}")
     assert await open_world.alerting.send() == 0
+
+
+def test_a_worker_loads_no_http_client() -> None:
+    """It calls no webhook, and would pay with its start time and memory."""
+    asked = "import sys, app.bootstrap.worker; print({'httpx', 'httpcore'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -91,6 +91,17 @@ async def test_two_senders_send_each_delivery_once(databases: list[Database]) ->
     assert {(one.attempts, one.next_at, one.status) for one in found} == {(1, None, 200)}
 
 
+def test_a_project_with_much_to_send_does_not_keep_another_waiting(databases: list[Database]) -> None:
+    store = SqlAlerts(databases[0])
+    write_deliveries(store, 30)
+    SqlDefinitions(databases[0]).create_project("other", "Other", "UTC")
+    other = store.create("other", "alert_2", "whsec_2", BODY, "key")
+    store.tell(other, {}, [("dlv_other", "{}")])
+    taken = [one.delivery.id for one in store.take(10)]
+    assert "dlv_other" in taken
+    assert len(taken) == 10
+
+
 class _Dies(SqlAlerts):
     """The process ends between sending and writing it down."""
 
