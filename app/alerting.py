@@ -165,7 +165,10 @@ class Alerting:
     async def send(self) -> int:
         """Send what is due, once; how many were tried. Raises StoreUnavailable."""
         taken = await asyncio.to_thread(self._store.take, AT_ONCE)
-        await asyncio.gather(*(self._send(one) for one in taken))
+        done = await asyncio.gather(*(self._send(one) for one in taken), return_exceptions=True)
+        for failure in done:
+            if isinstance(failure, BaseException):
+                raise failure
         return len(taken)
 
     async def _send(self, taken: Taken) -> None:

@@ -63,13 +63,7 @@ class Webhook:
             return Outcome(None, f"refused: {error}")
         except TimeoutError:
             return Outcome(None, f"no answer within {self._patience_seconds:g} s")
-        except (
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.TimeoutException,
-            OSError,
-            UnicodeError,
-        ) as error:
+        except Exception as error:  # noqa: BLE001  # whatever an address brings about, other projects' messages go on
             return Outcome(None, f"{type(error).__name__}: {error}"[:200])
         if 200 <= status < 300:
             return Outcome(status, "")

@@ -21,6 +21,9 @@ LEASE_MS: Final = 60_000
 """How long a delivery is one process's own: several times what a call may take."""
 KEPT_MS: Final = 30 * 86_400_000
 """How long the log of deliveries is kept."""
+MOST_WAITING: Final = 1_000
+MOST_LOGGED: Final = 1_000
+"""Of one alert: a goal that flickers, or a receiver that is away, must not fill the database."""
 
 
 class SqlAlerts:
@@ -123,14 +126,26 @@ class SqlAlerts:
             if connection.execute(update(alerts).where(unchanged).values(**values)).rowcount == 0:
                 return False
             if deliveries:
-                now = self._database.now(connection)
-                new = {"alert": alert.id, "created_at": now, "attempts": 0, "next_at": now, "error": ""}
-                connection.execute(insert(alert_deliveries), [{"id": i, "body": body, **new} for i, body in deliveries])
-                mine = (alert_deliveries.c.alert == alert.id) & alert_deliveries.c.next_at.is_(None)
-                connection.execute(
-                    delete(alert_deliveries).where(mine & (alert_deliveries.c.created_at < now - KEPT_MS))
-                )
+                self._write(connection, alert.id, deliveries)
         return True
+
+    def _write(self, connection: Connection, alert: str, deliveries: Sequence[tuple[str, str]]) -> None:
+        now = self._database.now(connection)
+        mine = alert_deliveries.c.alert == alert
+        waiting, ended = mine & alert_deliveries.c.next_at.is_not(None), mine & alert_deliveries.c.next_at.is_(None)
+        count = select(func.count()).select_from(alert_deliveries).where(waiting)
+        room = max(0, MOST_WAITING - connection.execute(count).scalar_one())
+        new = {"alert": alert, "created_at": now, "attempts": 0, "next_at": now, "error": ""}
+        refused = {**new, "next_at": None, "error": f"given up: {MOST_WAITING} messages of this alert wait already"}
+        rows = [
+            {"id": ident, "body": body, **(new if place < room else refused)}
+            for place, (ident, body) in enumerate(deliveries)
+        ]
+        connection.execute(insert(alert_deliveries), rows)
+        newest = select(alert_deliveries.c.created_at).where(ended).order_by(alert_deliveries.c.created_at.desc())
+        oldest_kept = connection.execute(newest.offset(MOST_LOGGED).limit(1)).scalar_one_or_none() or 0
+        too_old = alert_deliveries.c.created_at <= max(oldest_kept, now - KEPT_MS)
+        connection.execute(delete(alert_deliveries).where(ended & too_old))
 
     def deliveries(self, project: str, ident: str, limit: int) -> Sequence[Delivery]:
         """Newest first. Raises NotFound."""
