@@ -188,7 +188,7 @@ async def product_figures(redis_url: str, path: Path, defined: Sequence[Defined]
     now = round(NOW.timestamp() * 1000)
     catalog = build_catalog(DefinitionHistory(1, now, [Project("shop", "shop", ZONE, 0)], versions))
     assert not catalog.left_out
-    client = connect(redis_url, name="test")
+    client = connect(redis_url, name="test", timeout_seconds=60.0)
     try:
         store = await new_redis_store(client)
         await _track(store, FixedCatalog(catalog), path, now)

@@ -83,7 +83,7 @@ BATCHES = st.builds(
 
 
 async def _assert_twins_agree(redis_url: str, batches: Sequence[Increments]) -> None:
-    client = connect(redis_url, name="test")
+    client = connect(redis_url, name="test", timeout_seconds=60.0)
     try:
         memory, in_redis = MemoryCounters(), await new_redis_store(client)
         for batch in batches:

@@ -40,7 +40,7 @@ async def contents(client: Any, number: int) -> dict[str, Any]:
 
 @pytest.fixture
 async def client(redis_url: str) -> Any:
-    made = connect(redis_url, name="test")
+    made = connect(redis_url, name="test", timeout_seconds=60.0)
     yield made
     await made.aclose()
 
