@@ -128,17 +128,18 @@ def test_every_alert_fires_for_its_cause(
     assert state.fired == set(alerts())
 
 
-def moved(first: Scrape, second: Scrape, name: str) -> bool:
-    """Whether every series of the metric has grown."""
-    return all(value > first.values[series] for series, value in second.values.items() if series.startswith(name + "{"))
+def moved(first: Scrape, second: Scrape, *names: str) -> bool:
+    """Whether every series of the metrics has grown."""
+    begins = tuple(name + "{" for name in names)
+    return all(value > first.values[series] for series, value in second.values.items() if series.startswith(begins))
 
 
 def dead_letters(state: Injections, page: Page) -> None:
     first = scrape(state.both())
     state.send(30, "bad", timestamp="yesterday")
     state.wait()
-    checked = "scorekeeper_catalog_checked_timestamp_seconds"
-    eventually(lambda: moved(first, scrape(state.both()), checked), what="the next look at the catalog")
+    clocks = ("scorekeeper_catalog_checked_timestamp_seconds", "scorekeeper_partition_fresh_timestamp_seconds")
+    eventually(lambda: moved(first, scrape(state.both()), *clocks), what="the next reports")
     second = scrape(state.both())
     assert state.judge((first, second)) == {"ScorekeeperDeadLetters"}
 
