@@ -258,7 +258,7 @@ class Site:
         return {int(name.split(":")[1]): min(int(stripe.get(name, 0)) for stripe in stripes) for name in names}
 
     def wait_until_counted(
-        self, timeout_seconds: float = 90, *, meanwhile: Callable[[], object] = lambda: None
+        self, timeout_seconds: float = 150, *, meanwhile: Callable[[], object] = lambda: None
     ) -> None:
         """Return when every checkpoint is at the log's end; `meanwhile` is called again and again."""
         (topic,) = self.topics.describe([self.topic])
