@@ -15,7 +15,7 @@ from api.problems import CODES, TITLES
 from app import reporting
 from tests.api.conftest import World
 
-STREET = "/home/secret/path SELECT password FROM users"
+STREET = "/secret/path SELECT password FROM users"
 
 
 async def test_a_defect_of_ours_tells_nothing_of_the_inside(
