@@ -20,15 +20,13 @@ from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition, ScorekeeperError
 from app.metrics import ALERT_ATTEMPTS
-from app.patience import ask_sql
+from app.patience import ask_sql, keep_doing
 from app.reporting import Reporter
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 SEND_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
-"""After a failure of a store the pause doubles, up to this."""
 AT_ONCE = 20
 FIRST_PAUSE_MS = 10_000
 LONGEST_PAUSE_MS = 3_600_000
@@ -188,24 +186,10 @@ class Alerting:
         ALERT_ATTEMPTS.labels("delivered" if not outcome.error else "given_up" if pause is None else "failed").inc()
 
     async def keep_looking(self) -> None:
-        await _keep("no alert is looked at", LOOK_SECONDS, self.look)
+        await keep_doing("no alert is looked at", LOOK_SECONDS, self.look)
 
     async def keep_sending(self) -> None:
-        await _keep("no alert is sent", SEND_SECONDS, self.send)
-
-
-async def _keep(complaint: str, seconds: float, act: Callable[[], Any]) -> None:
-    """For ever. A store that is away is logged once, and asked again less often."""
-    pause = seconds
-    while True:
-        try:
-            await act()
-            pause = seconds
-        except ScorekeeperError as error:
-            if pause == seconds:
-                log.warning("%s: %s", complaint, error)
-            pause = min(2 * pause, PATIENCE_SECONDS)
-        await asyncio.sleep(pause)
+        await keep_doing("no alert is sent", SEND_SECONDS, self.send)
 
 
 def _rule(alert: StoredAlert) -> Alert | None:

@@ -6,14 +6,19 @@ What hangs is given up, not ended: a thread cannot be. A store that hangs is a s
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
-from app.errors import StoreUnavailable
+from app.errors import ScorekeeperError, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LONGEST_PAUSE_SECONDS = 60.0
+"""After failures the pause doubles, up to this."""
 SQL_SECONDS = 1.5
 """For SQL, where somebody waits: with what else a request does it stays below the two seconds an answer may take."""
 
@@ -33,3 +38,18 @@ async def within(seconds: float, store: str, asked: Awaitable[T]) -> T:
             return await asked
     except TimeoutError as error:
         raise StoreUnavailable(store, f"no answer within {seconds:g} s") from error
+
+
+async def keep_doing(complaint: str, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+    """Act for ever, with that pause. A failure is logged once, and the pause doubles until it is over; so too for a
+    defect, which must not end what nobody would miss before he needs it."""
+    pause = seconds
+    while True:
+        try:
+            await act()
+            pause = seconds
+        except Exception as error:
+            if pause == seconds:
+                log.warning("%s: %s", complaint, error, exc_info=None if isinstance(error, ScorekeeperError) else error)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(pause)

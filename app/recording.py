@@ -8,19 +8,14 @@ that two noticed is recorded once.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.domain.status_changes import StatusChange, next_change, observe
-from app.errors import ScorekeeperError
+from app.patience import keep_doing
 from app.reporting import Reporter
 
-log = logging.getLogger(__name__)
-
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
-"""After a failure the pause doubles, up to this."""
 
 
 class StatusChanges(Protocol):
@@ -59,14 +54,5 @@ class StatusRecorder:
         return len(changes)
 
     async def keep_recording(self) -> None:
-        """Look for ever. A store that is away is logged once, and asked again less often."""
-        pause = LOOK_SECONDS
-        while True:
-            try:
-                await self.record()
-                pause = LOOK_SECONDS
-            except ScorekeeperError as error:
-                if pause == LOOK_SECONDS:
-                    log.warning("no status change is recorded: %s", error)
-                pause = min(2 * pause, PATIENCE_SECONDS)
-            await asyncio.sleep(pause)
+        """Look for ever."""
+        await keep_doing("no status change is recorded", LOOK_SECONDS, self.record)
