@@ -22,12 +22,12 @@ from mode import Service
 
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
+from app.streams.doubts import FETCH_WAIT_MS, Doubts
 from app.streams.runs import read_runs
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.02
-FETCH_WAIT_MS = 250
 ERROR_PAUSE_SECONDS = 0.5
 START_SECONDS = 5.0
 STAY_SECONDS = 1.0
@@ -62,20 +62,13 @@ class HasPartitions(Protocol):
 class _Thread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka runs."""
 
-    doubts = 0
-    """How often the brokers did not know a partition, or were lost: what is read next may be of another topic."""
+    doubts: Doubts
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         consumer = super()._create_consumer(loop)
         # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        update = consumer._client.force_metadata_update
-
-        def force_metadata_update() -> Any:
-            self.doubts += 1
-            return update()
-
-        consumer._client.force_metadata_update = force_metadata_update
+        self.doubts = Doubts(consumer._client)
         return consumer
 
     async def _fetch_records(
@@ -259,11 +252,8 @@ class BatchConsumer(driver.Consumer):
             await asyncio.sleep(0)
 
     async def _is_of_another_topic(self, topics: set[str]) -> bool:
-        """Whether one of them was created again since this was last certain; then reading goes on where it must.
-
-        The fetch that is under way when a topic is deleted is answered with an error: only after one is it asked.
-        """
-        doubts = self._thread.doubts
+        """Whether one of them was created again since this was last certain; then reading goes on where it must."""
+        doubts = self._thread.doubts.number
         doubtful = [topic for topic in topics if self._settled.get(topic) != doubts]
         if not doubtful:
             return False

@@ -57,11 +57,6 @@ def in_time(seconds: float) -> float:
     return seconds if IS_LONG else 3 * seconds
 
 
-def patience(seconds: float) -> float:
-    """How long to wait for counting that would take so long at the most."""
-    return seconds
-
-
 def now_ms() -> int:
     return int(time.time() * 1000)
 
@@ -264,15 +259,23 @@ class Site:
         (topic,) = self.topics.describe([self.topic])
         ends = {partition: end for partition, (_, end) in self.ends().items() if end}
 
+        last: list[object] = []
+
         def is_counted() -> bool:
             meanwhile()
             try:
                 found = self._checkpoints(topic.incarnation)
-            except REDIS_ERRORS:
+            except REDIS_ERRORS as error:
+                last[:] = [repr(error)]
                 return False
+            last[:] = [found]
             return all(found.get(partition, 0) >= end for partition, end in ends.items())
 
-        eventually(is_counted, patience(timeout_seconds), f"counting up to {ends}")
+        try:
+            eventually(is_counted, timeout_seconds, f"counting up to {ends}")
+        except AssertionError as late:
+            tails = [f"{worker.name}: …{worker.log.read_text()[-1500:]}" for worker in self.running()]
+            raise AssertionError("\n".join([f"{late}; checkpoints: {last}", *tails])) from None
 
     def log(self) -> list[Message]:
         """Everything that the log holds now."""

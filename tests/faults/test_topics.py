@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from app.streams.doubts import FETCH_WAIT_MS
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.poison import POISON
 from tests.faults.site import MakeSite, Site, now_ms
@@ -61,13 +63,16 @@ def test_a_topic_that_was_recreated_while_no_worker_ran_is_counted_from_its_star
 
 
 def test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets(make_site: MakeSite) -> None:
-    """The worker sees the new topic when that is longer already than what it had counted of the old one."""
+    """The worker sees the new topic when that is longer already than what it had counted of the old one, and no request
+    of its own was there to be refused."""
     site = make_site(seed=40, partitions=1, SCOREKEEPER_SESSION_TIMEOUT_SECONDS="20")
     (worker,) = site.start_workers(1)
     site.publish(200)
     site.wait_until_counted()
     old = site.log()
     worker.signal(signal.SIGSTOP)
+    # Nobody sees when the broker has answered the request that was under way: it keeps it for so long.
+    time.sleep(2 * FETCH_WAIT_MS / 1000)
     recreate(site)
     site.publish(600)
     worker.signal(signal.SIGCONT)

@@ -12,6 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.protocol.fetch import FetchRequest
 from faust import App
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
@@ -42,6 +43,8 @@ def test_the_versions_are_those_the_seams_were_read_in() -> None:
         (driver.AIOKafkaConsumerThread, "_create_consumer", ["self", "loop"]),
         (App, "_new_transport", ["self"]),
         (AIOKafkaConsumer, "seek", ["self", "partition", "offset"]),
+        (AIOKafkaClient, "send", ["self", "node_id", "request", "group"]),
+        (AIOKafkaClient, "force_metadata_update", ["self"]),
         (Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -73,6 +76,14 @@ def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
     assert "tp_state.highwater = highwater" in source
     assert "tp_state.timestamp = now_ms" in source
     assert "self.timestamp" in inspect.getsource(TopicPartitionState.__init__)
+
+
+def test_a_fetch_tells_its_partitions() -> None:
+    request = FetchRequest(250, 1, 1_000, 0, [("events", [(3, 17, 1_000)])])
+    assert [(topic, partition) for topic, partitions in request.topics for partition, *_ in partitions] == [
+        ("events", 3)
+    ]
+    assert "self._client.send(node_id, request)" in inspect.getsource(Fetcher._proc_fetch_request)
 
 
 def test_the_driver_asks_for_metadata_when_a_broker_does_not_know_a_partition_or_is_lost() -> None:
