@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from faust.types import TP
@@ -53,8 +54,9 @@ async def track_batch(batch: RecordBatch) -> None:
     position = worker.partitions.position(batch.tp)
     if position is None or batch.seeks != worker.consumer.seeks(batch.tp):
         return
+    begun = time.perf_counter()
     outcome = await worker.tracker.track(Batch(position, batch.start, batch.next_offset, batch.records))
-    worker.observe(position, outcome)
+    worker.observe(position, outcome, time.perf_counter() - begun)
     if outcome.seek_to is not None:
         log.info("reading %s again from offset %d", position.name, outcome.seek_to)
         worker.rewind(list(worker.partitions.positions) if outcome.recount else [batch.tp])

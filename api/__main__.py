@@ -11,7 +11,7 @@ from api.main import create_app
 from api.readiness import Readiness
 from api.services import Services
 from api.serving import make_server
-from app.bootstrap import Parts, PipelineReader, load_settings, parsing_rules
+from app.bootstrap import Parts, PipelineReader, load_settings, make_tracer, parsing_rules
 from app.errors import ScorekeeperError
 from app.stores.redis_limits import TokenBuckets
 from app.stores.sql_answers import SqlAnswers
@@ -45,6 +45,7 @@ def build_services(parts: Parts) -> Services:
             "kafka": lambda: asyncio.to_thread(parts.topics.describe, settings.topics),
         }
     )
+    tracer = make_tracer(settings.traces, "api")
     beside: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -58,6 +59,8 @@ def build_services(parts: Parts) -> Services:
         await asyncio.gather(*beside, return_exceptions=True)
         await sender.close()
         await parts.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
     return Services(
         definitions=parts.definitions,
@@ -80,6 +83,7 @@ def build_services(parts: Parts) -> Services:
         cors_origins=settings.allowed_origins,
         failed_keys_per_minute=settings.failed_keys_per_minute,
         write_seconds=settings.live_timeout_seconds,
+        tracer=tracer,
         start=start,
         stop=stop,
     )

@@ -55,5 +55,11 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(pipeline.router)
     if services.cors_origins:
         cors.install(app, services.cors_origins)
-    app.add_middleware(Edge, write_seconds=services.write_seconds, origins=services.cors_origins, gate=doorkeeper.gate)
+    app.add_middleware(
+        Edge,
+        write_seconds=services.write_seconds,
+        origins=services.cors_origins,
+        gate=doorkeeper.gate,
+        tracer=services.tracer,
+    )
     return app

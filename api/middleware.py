@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from api.problems import Problem, respond, to_problem
+from api.services import RequestTracer
 from app import metrics
 
 log = logging.getLogger("api.access")
@@ -42,7 +43,7 @@ _STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 class Edge:
     """`write_seconds`: what a change of definitions may take beyond ANSWER_SECONDS, waiting for the workers.
     `origins`: pages of other sites that may read the answers, those too that are given here. `gate` may refuse a
-    request by its head."""
+    request by its head. `tracer` is told of each answer."""
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class Edge:
         write_seconds: float = 3.0,
         origins: Sequence[str] = (),
         gate: Callable[[Any], Awaitable[None]] | None = None,
+        tracer: RequestTracer | None = None,
     ) -> None:
         self._app = app
+        self._tracer = tracer
         self._gate = gate
         self._write_seconds = write_seconds
         self._origins = frozenset(origins)
@@ -68,7 +71,7 @@ class Edge:
         try:
             await self._serve(exchange, receive)
         finally:
-            exchange.note(time.perf_counter() - begun)
+            exchange.note(time.perf_counter() - begun, self._tracer)
 
     async def _serve(self, exchange: _Exchange, receive: Any) -> None:
         scope = exchange.scope
@@ -133,8 +136,8 @@ class _Exchange:
             message["headers"] = [*message["headers"], *more, (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 
-    def note(self, seconds: float) -> None:
-        """Count and log the answer; a status of 0 means that the client went away before it."""
+    def note(self, seconds: float, tracer: RequestTracer | None) -> None:
+        """Count, log and trace the answer; a status of 0 means that the client went away before it."""
         path = getattr(self.scope.get("route"), "path", "(none)")
         metrics.HTTP_SECONDS.labels(path, f"{self._status // 100}xx").observe(seconds)
         key = self.scope["state"].get("key")
@@ -149,6 +152,9 @@ class _Exchange:
             "keyId": getattr(key, "id", None),
         }
         log.info("%s %s %d", self._method, path, self._status, extra={"fields": fields})
+        if tracer is not None:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+            tracer.note_request(self._method, path, self._status, seconds, headers)
 
 
 class _Body:

@@ -87,6 +87,14 @@ class Limits(Protocol):
         ...
 
 
+class RequestTracer(Protocol):
+    """Writes spans; never blocks, never raises."""
+
+    def note_request(
+        self, method: str, route: str, status: int, seconds: float, headers: Mapping[str, str]
+    ) -> None: ...
+
+
 Check = Callable[[], Awaitable[Mapping[str, str | None]]]
 """Part -> None when it answers, else what is wrong with it."""
 
@@ -116,5 +124,6 @@ class Services:
     failed_keys_per_minute: int = 30
     write_seconds: float = 3.0
     """How long a write may wait for the workers."""
+    tracer: RequestTracer | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None

@@ -90,11 +90,11 @@ class Worker:
         await self.tracker.counting()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
-    def observe(self, position: Position, outcome: Outcome) -> None:
-        """Remember what a batch came to, for the reports."""
+    def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
+        """Remember what a batch came to, and how long it took."""
         self.counted += outcome.counted
         self.received += outcome.received
-        self.parts.observe(position, outcome)
+        self.parts.observe(position, outcome, seconds)
 
     def rewind(self, tps: Iterable[TP]) -> None:
         """Read these partitions on from where the counters end."""

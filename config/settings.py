@@ -172,6 +172,12 @@ class Settings(BaseSettings):
     alerts_allow_private: bool = _setting(
         False, "Whether alerts may go to addresses that are not public, and over plain HTTP."
     )
+    traces: str | None = _setting(
+        None,
+        "The OpenTelemetry collector that gets a span for each request and batch, over OTLP/HTTP; none if not set.",
+        unit="URL",
+        pattern=r"^https?://[^/]+(/.*)?$",
+    )
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
 

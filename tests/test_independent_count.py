@@ -1,6 +1,6 @@
 """An independent count: DuckDB computes every figure of 200 definitions from the raw data alone, with SQL of this file.
 
-50,000 events in the suite; 1,000,000 with SCOREKEEPER_TEST_LONG=1. The product counts through its tracker into a real
+20,000 events in the suite; 1,000,000 with SCOREKEEPER_TEST_LONG=1. The product counts through its tracker into a real
 Redis; DuckDB reads the same lines of JSON, and shares nothing with it but the definitions' meaning.
 """
 
@@ -30,7 +30,7 @@ from app.tracking import Batch, Counting, Tracker
 from tests.builders import LogRecord, conversion_goal, goal
 from tests.stores.counting import new_redis_store
 
-EVENTS = 1_000_000 if os.environ.get("SCOREKEEPER_TEST_LONG") else 50_000
+EVENTS = 1_000_000 if os.environ.get("SCOREKEEPER_TEST_LONG") else 20_000
 ZONE = "Europe/Berlin"
 NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 """Ten days after the clocks were set back in Berlin."""

@@ -3,12 +3,14 @@
 addresses.py   where each server is: a setting, or what `scorekeeper up` runs in the data directory
 parts.py       the parts of any process, each made when it is first asked for
 worker.py      what a worker is made of
+tracing.py     spans, for those who ask for them
 pipeline.py    the state of it all, as operators see it; accounting.py: what became of every message
 """
 
 from app.bootstrap.addresses import database_url, kafka_address, load_settings, redis_url
 from app.bootstrap.parts import Parts, folding_rules, parsing_rules
 from app.bootstrap.pipeline import PipelineReader, pipeline_status, read_spans
+from app.bootstrap.tracing import make_tracer
 from app.bootstrap.worker import WorkerParts, worker_parts
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "folding_rules",
     "kafka_address",
     "load_settings",
+    "make_tracer",
     "parsing_rules",
     "pipeline_status",
     "read_spans",

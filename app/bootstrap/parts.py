@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from app.alerting import Alerting, Alerts
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
@@ -34,13 +34,15 @@ from app.stores.sql import SqlDefinitions
 from app.stores.sql_alerts import SqlAlerts
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import SqlStatusChanges
-from app.streams.letters import Letters
-from app.streams.log import Log
 from app.streams.options import KafkaOptions
-from app.streams.publishing import Publisher
 from app.streams.security import aiokafka_security, kafka_python_security
-from app.streams.topics import Topics
 from config.settings import DAY_MS, Settings
+
+if TYPE_CHECKING:
+    from app.streams.letters import Letters
+    from app.streams.log import Log
+    from app.streams.publishing import Publisher
+    from app.streams.topics import Topics
 
 
 class Parts:
@@ -132,7 +134,7 @@ class Parts:
         """Of the generation that is shown. Raises GenerationMissing, StoreUnavailable."""
         return RedisCounters(self.redis, await self.generations.active())
 
-    # -- Kafka
+    # -- Kafka. Its clients are imported by who asks for them: they are a fifth of what a command's start costs.
 
     @cached_property
     def kafka(self) -> KafkaOptions:
@@ -140,19 +142,27 @@ class Parts:
 
     @cached_property
     def topics(self) -> Topics:
+        from app.streams.topics import Topics
+
         return Topics(self.kafka.bootstrap, kafka_python_security(self.kafka))
 
     @cached_property
     def log(self) -> Log:
         """Reads the log again."""
+        from app.streams.log import Log
+
         return Log(self.kafka.bootstrap, aiokafka_security(self.kafka))
 
     def publisher(self, topic: str | None = None) -> Publisher:
         """Writes to the first topic that is counted, or to `topic`. Not started."""
+        from app.streams.publishing import Publisher
+
         return Publisher(self.kafka.bootstrap, topic or self.settings.topics[0], aiokafka_security(self.kafka))
 
     @cached_property
     def letters(self) -> Letters:
+        from app.streams.letters import Letters
+
         return Letters(self.topics, self.log, self.settings.dead_letters, self.publisher)
 
     # -- what we do with them

@@ -14,6 +14,7 @@ from app import metrics
 from app.bootstrap.addresses import load_settings
 from app.bootstrap.observing import StepClock, TimedCounters
 from app.bootstrap.parts import Parts, folding_rules
+from app.bootstrap.tracing import make_tracer
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
@@ -53,6 +54,7 @@ class WorkerParts:
         self._letters = LateDeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
         self.dead_letters = _CountedLetters(self._letters)
 
+        self._tracer = make_tracer(settings.traces, "worker")
         self._receipts: KafkaReceipts | None = None
         self.receipts: ReceiptSender | None = None
         """None where nobody asks for receipts."""
@@ -103,9 +105,10 @@ class WorkerParts:
         ends = await asyncio.to_thread(self._parts.topics.ends, positions)
         return {position: first for position, (first, _) in ends.items()}
 
-    def observe(self, position: Position, outcome: Outcome) -> None:
-        """Count what a batch came to."""
-        del position
+    def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
+        """Count what a batch came to, and trace it."""
+        if self._tracer is not None:
+            self._tracer.note_batch(position, outcome, seconds)
         metrics.BATCH_EVENTS.observe(outcome.received)
         for fate, number in (
             ("counted", outcome.counted),
@@ -138,6 +141,8 @@ class WorkerParts:
         if self._receipts is not None:
             await self._receipts.close()
         await self._parts.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
 
 class _CountedLetters:

@@ -6,6 +6,9 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
+REVISIONS: Final = ("0001", "0002", "0003")
+"""The migrations that make these tables, oldest first."""
+
 metadata: Final = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",

@@ -1,4 +1,7 @@
-"""A real Prometheus with our configuration: it finds every process, its rules work, and each panel has data."""
+"""A real Prometheus with our configuration: it finds every process, its rules work, and each panel has data.
+
+A collector gets the spans of each process.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from tests.end_to_end.processes import Deployment, deployment, eventually
 from tests.servers import is_ci
+from tests.servers.collector import spans
+from tests.servers.receiver import receiving
 
 MONITORING = Path(__file__).parents[2] / "config" / "monitoring"
 PATIENCE_SECONDS = 90.0
@@ -110,8 +115,19 @@ def test_prometheus_sees_every_process_and_every_panel_has_data(
     make_topic: Callable[..., str],
 ) -> None:
     port = free_port()
-    settings = {"SCOREKEEPER_METRICS_PORT": str(port)}
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(1), **settings) as scorekeeper:
+    topic = make_topic(1)
+    with (
+        receiving() as collector,
+        deployment(
+            tmp_path,
+            kafka_bootstrap,
+            redis_url,
+            sqlite_url,
+            topic,
+            SCOREKEEPER_METRICS_PORT=str(port),
+            SCOREKEEPER_TRACES=f"http://127.0.0.1:{collector.port}",
+        ) as scorekeeper,
+    ):
         scorekeeper.start_worker()
         scorekeeper.start_api()
         scorekeeper.create_project("shop")
@@ -140,3 +156,10 @@ def test_prometheus_sees_every_process_and_every_panel_has_data(
         written = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
         assert {rule["name"] for rule in rules()} == {rule["alert"] for group in written for rule in group["rules"]}
         assert [rule for rule in rules() if rule["health"] != "ok" or rule.get("lastError")] == []
+
+        traced = {("scorekeeper-api", "POST /api/goals"), ("scorekeeper-worker", f"process {topic}")}
+        eventually(
+            lambda: traced <= {(service, span.name) for service, span in spans(collector)},
+            PATIENCE_SECONDS,
+            "a span of each process",
+        )

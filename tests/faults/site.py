@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -49,6 +50,7 @@ SABOTAGE: list[str] = []
 HEARD_OF_MS = 2_500
 """Workers report twice a second."""
 IS_LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
+long_only = pytest.mark.skipif(not IS_LONG and not ON_CLUSTER, reason="long: set SCOREKEEPER_TEST_LONG=1")
 
 
 def in_time(seconds: float) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.processes import eventually
 from tests.faults.proxy import proxied
-from tests.faults.site import MakeSite, Site
+from tests.faults.site import MakeSite, Site, long_only
 from tests.servers.redises import RedisClusterServers, RedisServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
@@ -76,12 +76,12 @@ def wait_until_told(site: Site, what: str) -> None:
     ("fault", "key"),
     [
         (kill, POINTER),
-        (kill, SPECIFICATION),
+        pytest.param(kill, SPECIFICATION, marks=long_only),
         (freeze, COUNTERS),
         (empty, POINTER),
-        (go_back, POINTER),
+        pytest.param(go_back, POINTER, marks=long_only),
         (go_back, COUNTERS),
-        (fill, SPECIFICATION),
+        pytest.param(fill, SPECIFICATION, marks=long_only),
     ],
 )
 def test_after_a_shard_recovers_every_count_is_exact(

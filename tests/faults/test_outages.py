@@ -24,7 +24,7 @@ from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from app.stores.sql_keys import SqlKeys
 from tests.end_to_end.processes import eventually
-from tests.faults.site import IS_LONG, MakeSite, Site
+from tests.faults.site import IS_LONG, MakeSite, Site, long_only
 from tests.servers.brokers import ApacheKafka
 from tests.servers.postgres import PostgresServer, start_postgres
 
@@ -35,7 +35,6 @@ SETTLED_SECONDS = 8.0
 """After this what a process needs in order to wait is there: the first errors' tracebacks, modules, pools."""
 LINES_A_MINUTE = 10
 GROWTH_BYTES = 30 << 20
-long_only = pytest.mark.skipif(not IS_LONG, reason="long: set SCOREKEEPER_TEST_LONG=1")
 
 
 def lines_by_minute_and_cause(log: Path) -> Counter[tuple[str, str]]:

@@ -11,7 +11,7 @@ from tests.faults.soak import soak
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
-SECONDS = float(os.environ.get("SCOREKEEPER_TEST_SOAK_SECONDS", "12"))
+SECONDS = float(os.environ.get("SCOREKEEPER_TEST_SOAK_SECONDS", "8"))
 
 
 @pytest.mark.parametrize("seed", [2, 3], ids=["duplicates anywhere", "definitions change"])

@@ -6,23 +6,27 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import GOAL
 from app.domain.history import EFFECTIVE_LEAD_MS
 from app.domain.status_changes import Cause, Observation, StatusChange
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
+from app.stores import migrations
 from app.stores.database import Database
 from app.stores.sql import SqlDefinitions
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import KEPT, SqlStatusChanges
-from app.stores.tables import metadata
+from app.stores.tables import REVISIONS, metadata
 
 
 @pytest.fixture
@@ -57,6 +61,26 @@ def test_the_migrations_make_the_schema_that_the_code_knows(database: Database) 
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert database.pending_migrations() == 0
     database.migrate()
+
+
+def test_the_migrations_are_known_by_name() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    newest_first = ScriptDirectory.from_config(config).walk_revisions()
+    assert tuple(reversed([revision.revision for revision in newest_first])) == REVISIONS
+
+
+def test_what_is_missing_is_counted_and_a_newer_schema_is_told(database_url: str) -> None:
+    made = Database(database_url)
+    try:
+        assert made.pending_migrations() == len(REVISIONS)
+        made.migrate()
+        for present, pending in [(REVISIONS[0], len(REVISIONS) - 1), ("9999", -1), (REVISIONS[-1], 0)]:
+            with made.write() as connection:
+                connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": present})
+            assert made.pending_migrations() == pending
+    finally:
+        made.close()
 
 
 def test_a_definition_acts_a_moment_after_it_was_committed(database: Database, definitions: SqlDefinitions) -> None:
