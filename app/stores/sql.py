@@ -14,6 +14,7 @@ from app.domain.declaring import Step
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
+from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
 
@@ -111,6 +112,17 @@ class SqlDefinitions:
             _require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
+            write_audit(
+                connection,
+                at=self._database.now(connection),
+                project=key,
+                actor=COMMAND_LINE,
+                action="create",
+                kind="project",
+                target=key,
+                before=None,
+                after={"name": name, "timeZone": time_zone},
+            )
         return self._confirm_project(project)
 
     def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
@@ -264,17 +276,16 @@ class SqlDefinitions:
         before: Mapping[str, object] | None,
         after: Mapping[str, object] | None,
     ) -> None:
-        connection.execute(
-            insert(audit).values(
-                at=self._database.now(connection),
-                project=version.project,
-                actor=actor,
-                action=action,
-                kind=version.kind,
-                target=version.id,
-                before=None if before is None else json.dumps(before),
-                after=None if after is None else json.dumps(after),
-            )
+        write_audit(
+            connection,
+            at=self._database.now(connection),
+            project=version.project,
+            actor=actor,
+            action=action,
+            kind=version.kind,
+            target=version.id,
+            before=before,
+            after=after,
         )
 
 

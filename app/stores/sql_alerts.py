@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from app.domain.alerting import Told
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.errors import Conflict, NotFound
+from app.stores.auditing import write_audit
 from app.stores.database import Database
-from app.stores.tables import alert_deliveries, alerts, audit
+from app.stores.tables import alert_deliveries, alerts
 
 MOST: Final = 20
 """Alerts of one project: each is looked at every other second."""
@@ -98,17 +99,16 @@ class SqlAlerts:
         before: Mapping[str, Any] | None,
         after: Mapping[str, Any] | None,
     ) -> None:
-        connection.execute(
-            insert(audit).values(
-                at=self._database.now(connection),
-                project=alert.project,
-                actor=actor,
-                action=action,
-                kind="alert",
-                target=alert.id,
-                before=None if before is None else json.dumps(before),
-                after=None if after is None else json.dumps(after),
-            )
+        write_audit(
+            connection,
+            at=self._database.now(connection),
+            project=alert.project,
+            actor=actor,
+            action=action,
+            kind="alert",
+            target=alert.id,
+            before=before,
+            after=after,
         )
 
     # -- what they tell

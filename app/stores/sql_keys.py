@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets as random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +17,15 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from app.domain.api_key import SESSION_SECONDS, key_text, parse_key
 from app.errors import Conflict, InvalidApiKey, NotFound
+from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
-from app.stores.tables import api_keys, audit, catalog, projects, secrets, sessions
+from app.stores.tables import api_keys, catalog, projects, secrets, sessions
 
 SCOPES = ("read", "write", "ingest", "admin")
 """What a key may do when nothing else is said."""
 OPERATOR = "operator"
 """Sees and changes what belongs to all projects together. Given by name only."""
 _USED_EVERY_MS = 60_000
-_ACTOR = "cli"
-"""In the audit log: keys are made and ended from the command line alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +145,16 @@ class SqlKeys:
         )
 
     def _audit(self, connection: Connection, action: str, now: int, before: ApiKey | None, after: ApiKey) -> None:
-        connection.execute(
-            insert(audit).values(
-                at=now,
-                project=after.project,
-                actor=_ACTOR,
-                action=action,
-                kind="api_key",
-                target=after.id,
-                before=None if before is None else _audited(before),
-                after=_audited(after),
-            )
+        write_audit(
+            connection,
+            at=now,
+            project=after.project,
+            actor=COMMAND_LINE,
+            action=action,
+            kind="api_key",
+            target=after.id,
+            before=None if before is None else _audited(before),
+            after=_audited(after),
         )
 
     # -- sessions
@@ -216,10 +213,9 @@ class SqlKeys:
         return bytes.fromhex(found)
 
 
-def _audited(key: ApiKey) -> str:
-    """What may be told of a key, as the audit log's JSON."""
-    told = {"name": key.name, "scopes": key.scopes, "expiresAt": key.expires_at, "revokedAt": key.revoked_at}
-    return json.dumps(told)
+def _audited(key: ApiKey) -> dict[str, object]:
+    """What may be told of a key."""
+    return {"name": key.name, "scopes": key.scopes, "expiresAt": key.expires_at, "revokedAt": key.revoked_at}
 
 
 def _token_hash(token: str) -> str:

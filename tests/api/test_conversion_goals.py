@@ -199,10 +199,11 @@ async def test_changes_are_in_the_audit_log(world: World) -> None:
         ("conversion_goal", "delete"),
         ("conversion_goal", "create"),
         ("api_key", "create"),
+        ("project", "create"),
     ]
     assert entries[0]["before"]["name"] == "Trial Signup"
     others = (await world.call("GET", "/api/audit", "other")).json()["entries"]
-    assert [one["kind"] for one in others] == ["api_key"]
+    assert [one["kind"] for one in others] == ["api_key", "project"]
 
 
 async def test_a_metric_that_is_taken_away_is_the_names_again(world: World) -> None:

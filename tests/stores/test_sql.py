@@ -195,10 +195,17 @@ def test_what_another_process_changed_is_seen_at_once(database: Database, defini
 def test_every_change_is_audited_with_what_was_before(definitions: SqlDefinitions) -> None:
     definitions.create("shop", GOAL, "g1", {"target": 1}, "ann")
     definitions.change("shop", GOAL, "g1", lambda _: {"target": 2}, "bob")
-    newest, oldest = definitions.audit("shop")
+    newest, oldest, project = definitions.audit("shop")
+    assert (project["actor"], project["kind"], project["action"], project["target"], project["after"]) == (
+        *("cli", "project", "create", "shop"),
+        {"name": "Shop", "timeZone": "Europe/Berlin"},
+    )
     assert (oldest["actor"], oldest["before"], oldest["after"]) == ("ann", None, {"target": 1})
     assert (newest["actor"], newest["before"], newest["after"]) == ("bob", {"target": 1}, {"target": 2})
-    assert [entry["id"] for entry in definitions.audit("shop", before=newest["id"])] == [oldest["id"]]
+    assert [entry["id"] for entry in definitions.audit("shop", before=newest["id"])] == [
+        oldest["id"],
+        project["id"],
+    ]
 
 
 def test_a_key_opens_until_it_is_revoked(keys: SqlKeys) -> None:
@@ -218,7 +225,7 @@ def test_every_change_of_a_key_is_audited(keys: SqlKeys, definitions: SqlDefinit
     made, text = keys.create("shop", name="site", scopes=("ingest",))
     rolled, _ = keys.roll(made.id, grace_ms=60_000)
     keys.revoke(rolled.id)
-    entries = list(reversed(definitions.audit("shop")))
+    _, *entries = reversed(definitions.audit("shop"))
     told = [(entry["actor"], entry["kind"], entry["action"], entry["target"]) for entry in entries]
     assert told == [
         ("cli", "api_key", action, key.id)
