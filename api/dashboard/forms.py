@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -14,6 +15,8 @@ from api.services import Key
 from app.errors import InvalidDefinition
 
 MOST_FIELDS = 500
+_MOST_DIGITS = 30
+"""More than any field takes: a short text may stand for more digits than memory holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +77,14 @@ def revision_of(form: Form) -> int | None:
     """The revision that the form was filled in for, so that nobody's change is overwritten unseen."""
     text = form.text("revision")
     return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def to_number(text: str) -> int | float | None:
+    """A number as people write it: spaces between thousands are fine, a comma is not (it means two things)."""
+    try:
+        number = Decimal(text.replace(" ", "").replace("\u00a0", "").replace("\u202f", ""))
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number.adjusted() >= _MOST_DIGITS:
+        return None
+    return int(number) if number == number.to_integral_value() else float(number)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 
-from api.dashboard.forms import Faults, Form
+from api.dashboard.forms import Faults, Form, to_number
 
 TEXTS = (
     "description",
@@ -66,14 +65,3 @@ def to_form(body: Mapping[str, object]) -> Form:
     idents = body.get("conversionGoalIds")
     pairs.extend(("conversionGoalIds", str(ident)) for ident in (idents if isinstance(idents, list) else ()))
     return Form(pairs)
-
-
-def to_number(text: str) -> int | float | None:
-    """A number as people write it: spaces between thousands are fine, a comma is not (it means two things)."""
-    try:
-        number = Decimal(text.replace(" ", "").replace("\u00a0", "").replace("\u202f", ""))
-    except InvalidOperation:
-        return None
-    if not number.is_finite():
-        return None
-    return int(number) if number == number.to_integral_value() else float(number)
