@@ -92,6 +92,7 @@ class Photographer:
         page.locator(".pick", has_text="order_paid").first.click()
         page.locator("article.verdict").first.wait_for()
         self.take("explain")
+        self.alerts(names["Trials of paid plans"])
         self.show("pipeline", "/pipeline", "tbody tr")
         self.show("reference", "/docs", "section")
         self.show("not-found", "/goals/none", "h1")
@@ -132,6 +133,25 @@ class Photographer:
         page.get_by_label("Value", exact=True).nth(1).fill("DE, FR")
         page.locator(".difference").wait_for()
         self.take("conversion-goal-edit")
+
+    def alerts(self, goal: str) -> None:
+        self.show("alerts-empty", "/alerts", "section.empty")
+        self.show("alert-new", "/alerts/new", "form.card")
+        address = {"url": "https://hooks.example.com/scorekeeper"}
+        made = self.api(
+            "POST", "/api/alerts", {**address, "name": "Paid trials", "when": "status_change", "goalIds": [goal]}
+        )
+        silent = {
+            **address,
+            "name": "A campaign is silent",
+            "when": "goal_silent",
+            "silentHours": 24,
+            "status": "paused",
+        }
+        self.api("POST", "/api/alerts", silent)
+        self.api("POST", f"/api/alerts/{made['id']}/test")
+        self.show("alerts", "/alerts", "tbody tr")
+        self.show("alert", f"/alerts/{made['id']}", "tbody tr")
 
     def lagging(self) -> None:
         page = self.page

@@ -27,6 +27,7 @@ NAVIGATION = (
     ("/", "Goals"),
     ("/conversion-goals", "Conversion goals"),
     ("/explain", "Explain"),
+    ("/alerts", "Alerts"),
     ("/pipeline", "Pipeline"),
 )
 _templates = Environment(

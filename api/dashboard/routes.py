@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.auth import READ
-from api.dashboard import conversion_goal_pages, explain_page, goal_pages, reference, signing_in
+from api.dashboard import alert_pages, conversion_goal_pages, explain_page, goal_pages, reference, signing_in
 from api.dashboard.hub import Hub
 from api.dashboard.key_guard import KeyGuard
 from api.dashboard.pages import VISITOR, PageRoute, page
@@ -35,8 +35,8 @@ def mount(app: FastAPI) -> None:
 
     app.state.hub = Hub(read)
     app.state.guard = KeyGuard()
-    views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, signing_in.pages)
-    for part in (router, *views, signing_in.router, reference.router):
+    views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, alert_pages.pages)
+    for part in (router, *views, signing_in.pages, signing_in.router, reference.router):
         app.include_router(part)
 
 

@@ -74,6 +74,8 @@ def test_the_page_lives(
             "/conversion-goals",
             "/conversion-goals/new",
             "/explain",
+            "/alerts",
+            "/alerts/new",
             "/pipeline",
             "/docs",
         ):
@@ -146,6 +148,8 @@ def hostile(scorekeeper: Deployment) -> None:
         scorekeeper.post(
             "/api/goals", {"metric": name[:100], "target": 10, "deadline": "2036-12-31", "description": name}
         )
+        rule = {"name": name[:100], "url": "https://hooks.example.com/x", "when": "stale", "staleMinutes": 43_200}
+        scorekeeper.post("/api/alerts", rule)
 
 
 def publish(scorekeeper: Deployment, name: str, data: list[dict[str, object]]) -> None:

@@ -1,6 +1,6 @@
 // Times and numbers that the server wrote plainly, in the reader's language and time zone; "… ago" goes on counting.
 import { set } from "./dom.js";
-import { ago, fullTime, number } from "./format.js";
+import { ago, fullTime, number, time } from "./format.js";
 
 export function localise(root = document) {
   for (const node of root.querySelectorAll("data[value]")) set(node, number(Number(node.value)));
@@ -9,6 +9,7 @@ export function localise(root = document) {
     set(node, isAhead ? fullTime(node.dateTime) : ago(node.dateTime));
     node.title = fullTime(node.dateTime);
   }
+  for (const node of root.querySelectorAll("time[data-show=clock][datetime]")) set(node, time(node.dateTime));
 }
 
 localise();

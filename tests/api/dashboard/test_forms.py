@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.dashboard.condition_rows import OPERATORS, Row, read_value, show_value, to_conditions, to_rows
+from api.dashboard.forms import to_number
 from app.domain.condition import compile_condition
 from app.domain.event import Event
 from tests.api.conftest import World
@@ -175,6 +176,11 @@ async def test_hostile_names_are_text_on_every_page(world: World, name: str) -> 
         assert "<script>alert" not in text
         assert "<img" not in text
         assert ">49<" not in text
+
+
+@pytest.mark.parametrize("text", ["1e999999999999", "-1e31", "1e400", "nan", "inf", "1,5", ""])
+def test_a_number_that_no_field_can_hold_is_none(text: str) -> None:
+    assert to_number(text) is None
 
 
 # ---------------------------------------------------------------- conditions as rows

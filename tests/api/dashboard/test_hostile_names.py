@@ -14,6 +14,7 @@ from app.domain.event import Event
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
 from app.errors import InvalidDefinition
+from app.stores.sql_alerts import MOST
 from tests import hostile
 from tests.api.dashboard.site import Site
 from tests.builders import version
@@ -77,6 +78,21 @@ def define(site: Site, names: list[str]) -> tuple[set[str], set[str]]:
     return set(goals), set(definitions)
 
 
+def define_alerts(site: Site, names: list[str]) -> dict[str, str]:
+    """As many as a project may have, about goals of such names, each with a message; name -> id."""
+    goals = [goal["id"] for goal in site.get("/api/goals")]
+    made: dict[str, str] = {}
+    for number, name in enumerate(names[::7]):
+        rule = {"name": name[:200], "url": "https://hooks.example.com/x", "when": "target_reached"}
+        answer = site.post("/api/alerts", {**rule, "goalIds": [goals[number], "nobody's"]})
+        if answer.status_code == 201:
+            made[name[:200]] = answer.json()["id"]
+            assert site.post(f"/api/alerts/{made[name[:200]]}/test", {}).status_code == 201
+        if len(made) == MOST:
+            return made
+    raise AssertionError(made)
+
+
 def event(name: str, number: int, data: dict[str, Any], now: int) -> Event:
     return Event(
         type=name[:200],
@@ -124,6 +140,17 @@ def test_two_hundred_hostile_names_are_text_on_every_view(browser: Browser, site
         assert page.get_by_label("Event type").input_value() == listed[place]["eventType"]
         expect(page.locator("#preview-verdict")).to_contain_text("would count")
         is_harmless(page, f"the definition {listed[place]['name']!r}")
+    alerts = define_alerts(site, names)
+    page.goto("/alerts")
+    assert as_text(page, ".definitions .name a") == set(alerts)
+    is_harmless(page, "alerts")
+    page.goto("/alerts/new")
+    assert goals <= as_text(page, ".some span")
+    is_harmless(page, "the form of alerts")
+    for name, ident in list(alerts.items())[:: len(alerts) - 1]:
+        page.goto(f"/alerts/{ident}")
+        assert as_text(page, "h1") == {name}
+        is_harmless(page, f"the alert {name!r}")
     page.goto("/explain")
     shown = {"type": listed[PICKED[0]]["eventType"], "data": data}
     page.get_by_label("One event").fill(json.dumps(shown))

@@ -1,0 +1,372 @@
+"""The pages of alerts: what they show, what each form does without a script, and who is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from api.dashboard.alert_form import CHOICES, SPANS, to_body
+from api.dashboard.alert_words import describe_delivery, describe_when
+from api.dashboard.forms import Faults, Form
+from app.domain.alerting import When, compile_alert
+from app.domain.deliveries import Delivery, Outcome
+from app.stores.sql_alerts import MOST
+from app.webhook import Webhook
+from tests.api.conftest import World, surrounded
+from tests.api.dashboard.site import PATIENCE_MS, Site
+from tests.api.dashboard.test_forms import OURS, sign_in
+from tests.end_to_end.test_page import found_nothing_wrong, watch
+from tests.servers.receiver import receiving
+
+FORM: dict[str, Any] = {
+    "name": "Signups",
+    "url": "https://hooks.example.com/x",
+    "when": "status_change",
+    "holdMinutes": "10",
+}
+BODY = {"name": "Signups", "url": "https://hooks.example.com/x", "when": "status_change"}
+GOAL = {"metric": "m", "description": "Trials", "target": 5, "deadline": "2099-12-31"}
+FAULT = re.compile(r'<p class="fault" id="fault-(\w+)"><span aria-hidden="true">✕ </span>(.*?)</p>')
+
+
+@pytest.fixture
+async def open_world(tmp_path: Path) -> AsyncIterator[World]:
+    """Where alerts may go to this machine."""
+    async with surrounded(tmp_path, allow_private=True) as made:
+        yield made
+
+
+async def made_alert(world: World, project: str = "shop", **more: object) -> str:
+    answer = await world.call("POST", "/api/alerts", project, json={**BODY, **more})
+    assert answer.status_code == 201, answer.text
+    ident: str = answer.json()["id"]
+    return ident
+
+
+async def alerts(world: World, project: str = "shop") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await world.call("GET", "/api/alerts", project)).json()
+    return found
+
+
+async def shown(world: World, path: str) -> str:
+    answer = await world.client.get(path)
+    assert answer.status_code == 200, answer.text
+    return unescape(answer.text)
+
+
+async def post(world: World, path: str, form: dict[str, Any]) -> Any:
+    return await world.client.post(path, data=form or {"": ""}, headers=OURS)
+
+
+async def send(world: World) -> None:
+    """What is due; a failure is tried again after a millisecond."""
+    deadline = time.monotonic() + 30
+    while not await world.alerting.send():
+        assert time.monotonic() < deadline, "nothing was sent"
+
+
+async def test_a_project_without_alerts_is_told_what_they_are(world: World) -> None:
+    await sign_in(world)
+    text = await shown(world, "/alerts")
+    assert '<a href="/alerts" aria-current="page">Alerts</a>' in text
+    assert "Nobody is told yet" in text
+    assert 'href="/alerts/new"' in text
+
+
+async def test_an_alert_is_made_paused_resumed_and_deleted_without_a_script(world: World) -> None:
+    await sign_in(world)
+    goal = (await world.call("POST", "/api/goals", json=GOAL)).json()["id"]
+    assert "Trials" in await shown(world, "/alerts/new")
+    # What belongs to another choice is on the page without a script, and is left out.
+    answer = await post(world, "/alerts/new", {**FORM, "goalIds": goal, "silentHours": "", "staleMinutes": "7"})
+    assert answer.status_code == 303, answer.text
+    (made,) = await alerts(world)
+    given: dict[str, Any] = {**FORM, "holdMinutes": 10, "goalIds": [goal], "status": "active"}
+    assert made == {**given, "id": made["id"], "createdAt": made["createdAt"]}
+
+    for path in ("/alerts", f"/alerts/{made['id']}"):
+        text = await shown(world, path)
+        for part in ("Signups", "A status changes and holds for 10 min", "Trials", FORM["url"], "● Active"):
+            assert part in text, (path, part)
+    for status, word in (("paused", "‖ Paused"), ("active", "● Active")):
+        answer = await post(world, f"/alerts/{made['id']}/status", {"status": status})
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/alerts#{made['id']}")
+        assert (await alerts(world))[0]["status"] == status
+        assert word in await shown(world, "/alerts")
+    assert "Delete for good" in await shown(world, f"/alerts/{made['id']}")
+    assert (await post(world, f"/alerts/{made['id']}/delete", {})).headers["location"] == "/alerts"
+    assert await alerts(world) == []
+
+
+async def test_the_secret_is_shown_once_and_kept_by_no_browser(world: World) -> None:
+    await sign_in(world)
+    answer = await post(world, "/alerts/new", FORM)
+    (made,) = await alerts(world)
+    place = f"/alerts/{made['id']}/secret"
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
+    for part in ("HttpOnly", "SameSite=strict", f"Path={place}", "Max-Age=300"):
+        assert part in answer.headers["set-cookie"]
+    page = await world.client.get(place)
+    (secret,) = re.findall(r"whsec_[0-9a-f]{64}", page.text)
+    assert "shown this once" in page.text
+    assert page.headers["cache-control"] == "no-store"
+    again = await world.client.get(place)
+    assert (again.status_code, again.headers["location"]) == (303, f"/alerts/{made['id']}")
+    assert secret not in again.text + again.headers.get("set-cookie", "")
+    for path in ("/alerts", f"/alerts/{made['id']}", f"/alerts/{made['id']}/log", "/alerts/new"):
+        assert secret not in (await world.client.get(path)).text, path
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "fault"),
+    [
+        ({"name": " "}, "name", "It is missing. Give it as a string."),
+        ({"url": "http://hooks.example.com/"}, "url", "Its scheme is 'http', not https."),
+        ({"url": "https://10.0.0.1/"}, "url", "Its address is not public."),
+        ({"when": ""}, "when", "It is missing."),
+        ({"when": "sometimes"}, "when", "sometimes"),
+        ({"holdMinutes": "soon"}, "holdMinutes", "'soon' is not a number. Write it like 10 or 2.5."),
+        ({"holdMinutes": "-1"}, "holdMinutes", "It is out of range."),
+        ({"when": "goal_silent"}, "silentHours", "It is missing. A number above 0, at most 720."),
+        ({"when": "goal_silent", "silentHours": "721"}, "silentHours", "It is out of range."),
+        ({"when": "stale", "staleMinutes": "0"}, "staleMinutes", "It is out of range."),
+        ({"goalIds": [f"goal_{n}" for n in range(101)]}, "goalIds", "At most 100 are allowed."),
+    ],
+)
+async def test_a_wrong_field_is_told_beside_it_and_what_was_typed_stays(
+    world: World, changes: dict[str, Any], field: str, fault: str
+) -> None:
+    await sign_in(world)
+    await world.call("POST", "/api/goals", json=GOAL)
+    form = {**FORM, **changes}
+    answer = await post(world, "/alerts/new", form)
+    text = unescape(answer.text)
+    assert answer.status_code == 422
+    assert "Not saved." in text
+    ((found, words),) = FAULT.findall(text)
+    assert found == field
+    assert fault in words
+    for name in {"name", "url", "holdMinutes"} - changes.keys():
+        assert f'value="{FORM[name]}"' in text, name
+    if field in SPANS or field in {"name", "url"}:
+        assert f'aria-invalid="true" aria-describedby="fault-{field} hint-{field}"' in text
+    assert await alerts(world) == []
+
+
+async def test_one_alert_too_many_is_refused_in_words(world: World) -> None:
+    await sign_in(world)
+    for _ in range(MOST):
+        await made_alert(world)
+    answer = await post(world, "/alerts/new", FORM)
+    assert answer.status_code == 422
+    assert f"A project has at most {MOST} alerts" in answer.text
+
+
+async def test_a_test_is_sent_and_the_log_says_how_it_went(open_world: World) -> None:
+    world = open_world
+    await sign_in(world)
+    with receiving() as receiver:
+        receiver.answers = [500]
+        ident = await made_alert(world, url=f"http://127.0.0.1:{receiver.port}/hook")
+        assert "none yet" in await shown(world, "/alerts")
+        assert "No message so far" in await shown(world, f"/alerts/{ident}")
+        answer = await post(world, f"/alerts/{ident}/test", {})
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/alerts/{ident}#log")
+        for words in ("◌ Waiting", "▲ Trying again", "✓ Delivered"):
+            for path in ("/alerts", f"/alerts/{ident}"):
+                assert words in await shown(world, path)
+            (line,) = (await world.client.get(f"/alerts/{ident}/log")).json()
+            assert line["word"] == words
+            assert (line["next"] is not None) == ("Trying" in words)
+            if "Delivered" not in words:
+                await send(world)
+        assert (line["text"], line["said"], line["attempts"]) == ("This is a test.", "The answer was 200", 2)
+
+
+async def test_the_log_holds_the_newest_fifty(world: World) -> None:
+    await sign_in(world)
+    ident = await made_alert(world)
+    for _ in range(51):
+        await world.call("POST", f"/api/alerts/{ident}/test")
+    assert (await shown(world, f"/alerts/{ident}")).count("This is a test.") == 50
+
+
+@pytest.mark.parametrize("path", ["", "/secret", "/log", "/status", "/test", "/delete"])
+async def test_another_projects_alert_is_not_there(world: World, path: str) -> None:
+    await sign_in(world)
+    ident = await made_alert(world, "other")
+    if path in {"", "/secret", "/log"}:
+        answer = await world.client.get(f"/alerts/{ident}{path}")
+    else:
+        answer = await post(world, f"/alerts/{ident}{path}", {"status": "paused"})
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+    assert [one["status"] for one in await alerts(world, "other")] == ["active"]
+    assert FORM["url"] not in await shown(world, "/alerts")
+
+
+async def test_who_may_only_read_sees_no_address_and_no_form_and_changes_nothing(world: World) -> None:
+    ident = await made_alert(world)
+    _, reader = world.keys.create("shop", scopes=("read",))
+    assert (await world.client.post("/sign-in", data={"key": reader}, headers=OURS)).status_code == 303
+    answer = await world.client.get("/alerts")
+    assert answer.status_code == 403
+    assert "may read only" in answer.text
+    for path in ("/alerts", "/alerts/new", f"/alerts/{ident}", f"/alerts/{ident}/secret", f"/alerts/{ident}/log"):
+        answer = await world.client.get(path)
+        assert answer.status_code == 403, path
+        assert "hooks.example.com" not in answer.text
+        assert 'action="/alerts' not in answer.text
+        assert 'name="url"' not in answer.text
+    for path in ("/alerts/new", f"/alerts/{ident}/status", f"/alerts/{ident}/test", f"/alerts/{ident}/delete"):
+        assert (await post(world, path, {**FORM, "status": "paused"})).status_code == 403, path
+    assert [one["status"] for one in await alerts(world)] == ["active"]
+
+
+async def test_no_form_of_another_site_is_taken(world: World) -> None:
+    await sign_in(world)
+    ident = await made_alert(world)
+    for path in ("/alerts/new", f"/alerts/{ident}/status", f"/alerts/{ident}/test", f"/alerts/{ident}/delete"):
+        for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+            answer = await world.client.post(path, data={**FORM, "status": "paused"}, headers=headers)
+            assert answer.status_code == 403, path
+    assert [one["status"] for one in await alerts(world)] == ["active"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"when": "status_change"}, "A status changes and holds for 5 min"),
+        ({"when": "status_change", "holdMinutes": 0}, "A status changes"),
+        ({"when": "status_change", "holdMinutes": 1440}, "A status changes and holds for 1,440 min"),
+        ({"when": "target_reached"}, "A target is reached"),
+        ({"when": "goal_silent", "silentHours": 2.5}, "A goal gets no conversion for 2.5 h"),
+        ({"when": "stale", "staleMinutes": 10}, "Counting is more than 10 min late"),
+        ({"when": "full_moon"}, "A rule that this version does not know"),
+    ],
+)
+def test_when_it_tells_is_said_in_plain_words(body: dict[str, Any], words: str) -> None:
+    assert describe_when(body) == words
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome", "said"),
+    [
+        ({}, "◌ Waiting", "It is sent within seconds"),
+        ({"attempts": 1}, "◌ Waiting", "It is being sent"),
+        ({"attempts": 2, "error": "no answer within 10 s"}, "▲ Trying again", "No answer within 10 s"),
+        ({"attempts": 9, "error": "the answer was 410", "next_at": None}, "✕ Given up", "The answer was 410"),
+        ({"attempts": 1, "status": 204, "delivered_at": 9, "next_at": None}, "✓ Delivered", "The answer was 204"),
+    ],
+)
+def test_the_outcome_of_a_message_is_said_in_words(told: dict[str, Any], outcome: str, said: str) -> None:
+    body = json.dumps({"alert": "Mine", "text": "Mine: This is a test."})
+    whole: dict[str, Any] = {"attempts": 0, "next_at": 5, "delivered_at": None, "status": None, "error": "", **told}
+    line = describe_delivery(Delivery(id="dlv_1", alert="alert_1", created_at=0, body=body, **whole))
+    assert (line["text"], line["word"], line["said"]) == ("This is a test.", outcome, said)
+    assert line["next"] == ("1970-01-01T00:00:00.005Z" if "Trying" in outcome else None)
+
+
+def test_every_choice_of_the_form_makes_a_rule() -> None:
+    assert [value for value, _, _ in CHOICES] == list(When)
+    for when in When:
+        faults = Faults()
+        pairs = [("name", "n"), ("url", FORM["url"]), ("when", str(when)), ("goalIds", "g")]
+        body = to_body(Form([*pairs, *((name, "3") for name in SPANS)]), faults)
+        assert faults.by_field == {}
+        assert compile_alert(body, allow_private=False).when is when
+
+
+def opened(browser: Browser, site: Site, path: str) -> Page:
+    """Signed in without the views that lead here."""
+    page = browser.new_context(base_url=site.url).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    assert page.request.post("/session", data={"apiKey": site.key}).ok
+    page.goto(path)
+    return page
+
+
+@pytest.mark.browser
+def test_an_alert_in_a_browser(browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the empty list to the log, which goes on while it is looked at."""
+
+    async def call(*_: object) -> Outcome:
+        return Outcome(503, "the answer was 503")
+
+    monkeypatch.setattr(Webhook, "call", call)
+    site.create_goal(description="Trials")
+    page = opened(browser, site, "/explain")
+    complaints = watch(page, site.url)
+    page.get_by_role("link", name="Alerts").click()
+    page.get_by_role("link", name="Create the first alert").click()
+    expect(page.get_by_label("Minutes a changed status must hold")).to_be_visible()
+    page.get_by_role("radio", name="Counting is late").check()
+    expect(page.get_by_label("Trials")).to_be_hidden()
+    page.get_by_role("radio", name="A goal is silent").check()
+    expect(page.get_by_label("Minutes a changed status must hold")).to_be_hidden()
+    page.get_by_label("Name").fill("Quiet")
+    page.get_by_label("Address").fill("https://10.0.0.1/x")
+    page.get_by_role("button", name="Create the alert").click()
+    expect(page.locator("#fault-url, #fault-silentHours")).to_have_count(2)
+    page.get_by_label("Address").fill("https://hooks.example.com/x")
+    page.get_by_label("Hours without a conversion").fill("24")
+    page.get_by_role("button", name="Create the alert").click()
+    expect(page.locator("#secret")).to_contain_text("whsec_")
+    # Loading it again asks for the alert: no second one is made, and the secret is gone.
+    page.reload()
+    expect(page.get_by_role("heading", name="Quiet")).to_be_visible()
+    assert len(site.get("/api/alerts")) == 1
+    page.get_by_role("button", name="Send a test of Quiet").click()
+    expect(page.locator(".log [data-outcome]")).to_have_text("◌ Waiting")
+    site.run(site.world.alerting.send())
+    expect(page.locator(".log [data-outcome]")).to_have_text("▲ Trying again")
+    assert not complaints, complaints
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_no_alert_and_a_wrong_form_are_accessible(browser: Browser, site: Site) -> None:
+    site.create_goal(description="Trials")
+    page = opened(browser, site, "/alerts")
+    found_nothing_wrong(page, "no alerts")
+    page.goto("/alerts/new")
+    page.get_by_label("Name").fill("Quiet")
+    page.get_by_label("Address").fill("https://10.0.0.1/x")
+    page.get_by_role("button", name="Create the alert").click()
+    page.locator("#fault-url").wait_for()
+    found_nothing_wrong(page, "faults")
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_the_secret_and_the_log_are_accessible(browser: Browser, site: Site) -> None:
+    page = opened(browser, site, "/alerts/new")
+    page.get_by_label("Name").fill("Quiet")
+    page.get_by_label("Address").fill("https://hooks.example.com/x")
+    page.get_by_role("button", name="Create the alert").click()
+    page.locator("#secret").wait_for()
+    found_nothing_wrong(page, "the secret")
+    page.get_by_role("button", name="Send a test of Quiet").click()
+    page.locator(".log").wait_for()
+    found_nothing_wrong(page, "the log")
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_the_list_is_accessible(browser: Browser, site: Site) -> None:
+    goals = [site.create_goal(description=name) for name in ("One", "Two", "Three", "Four")]
+    made = site.post("/api/alerts", {**BODY, "goalIds": goals}).json()
+    site.post("/api/alerts", {**BODY, "status": "paused"})
+    site.post(f"/api/alerts/{made['id']}/test", {})
+    page = opened(browser, site, "/alerts")
+    expect(page.locator(".definitions tbody tr")).to_have_count(2)
+    found_nothing_wrong(page, "the list")
+    page.context.close()
