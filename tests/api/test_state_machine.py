@@ -187,7 +187,7 @@ class Projects(RuleBasedStateMachine):
 
 TestProjects = Projects.TestCase
 TestProjects.settings = settings(
-    max_examples=int(os.environ.get("SCOREKEEPER_TEST_EXAMPLES", "2000")) if IS_LONG else 12,
+    max_examples=int(os.environ.get("SCOREKEEPER_TEST_EXAMPLES", "2000")) if IS_LONG else 6,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.streams.topics import Topics
-from tests.faults.site import IS_LONG, SESSION_SECONDS, MakeSite, in_time, seconds_until, sites
+from tests.faults.site import IS_LONG, SESSION_SECONDS, MakeSite, in_time, long_only, seconds_until, sites
 from tests.servers.brokers import ApacheKafka, has_java
 
 pytestmark = [
@@ -59,7 +59,7 @@ def freeze(kafka: ApacheKafka) -> None:
     kafka.resume()
 
 
-@pytest.mark.parametrize("fault", [stop_for_long, kill_and_start, freeze])
+@pytest.mark.parametrize("fault", [pytest.param(stop_for_long, marks=long_only), kill_and_start, freeze])
 def test_a_broker_that_comes_back_loses_nothing(
     make_own_site: MakeSite, kafka: ApacheKafka, fault: Callable[[ApacheKafka], None]
 ) -> None:

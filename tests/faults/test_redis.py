@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.proxy import proxied
-from tests.faults.site import IS_LONG, ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, in_time
+from tests.faults.site import IS_LONG, ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, in_time, long_only
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -121,13 +121,13 @@ not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cl
         kill_and_start,
         empty,
         go_back,
-        forget_scripts,
+        pytest.param(forget_scripts, marks=long_only),
         fill,
-        pytest.param(become_a_replica, marks=not_on_a_cluster),
+        pytest.param(become_a_replica, marks=[not_on_a_cluster, long_only]),
         load,
         freeze,
         empty_with_a_kill,
-        lose_a_stripe,
+        pytest.param(lose_a_stripe, marks=long_only),
     ],
 )
 def test_after_redis_recovers_every_count_is_exact(make_site: MakeSite, fault: Callable[[Site], None]) -> None:
@@ -170,7 +170,12 @@ def test_a_lost_pointer_never_loses_a_message(make_site: MakeSite) -> None:
 
 @not_on_a_cluster
 @pytest.mark.parametrize(
-    ("swallow_every", "delay_seconds"), [(3, 0.0), (2, 0.05), (0, 0.2)], ids=["lost", "late and lost", "late"]
+    ("swallow_every", "delay_seconds"),
+    [
+        pytest.param(3, 0.0, id="lost"),
+        pytest.param(2, 0.05, id="late and lost", marks=long_only),
+        pytest.param(0, 0.2, id="late"),
+    ],
 )
 def test_an_answer_that_is_lost_after_execution_counts_nothing_twice(
     make_site: MakeSite, swallow_every: int, delay_seconds: float
@@ -217,7 +222,14 @@ def lose_one_stripe_of_three(site: Site) -> None:
 
 
 @not_on_a_cluster
-@pytest.mark.parametrize("fault", [lose_one_stripe_of_three, go_back, kill_and_start])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lose_one_stripe_of_three,
+        pytest.param(go_back, marks=long_only),
+        pytest.param(kill_and_start, marks=long_only),
+    ],
+)
 def test_stripes_recover_each_by_itself(make_site: MakeSite, fault: Callable[[Site], None]) -> None:
     site = make_site(seed=27, SCOREKEEPER_STRIPES="3")
     with proxied(site) as (proxy,):

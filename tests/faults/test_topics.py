@@ -16,7 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from app.streams.doubts import FETCH_WAIT_MS
 from tests.end_to_end.processes import COMMAND, eventually
 from tests.faults.poison import POISON
-from tests.faults.site import MakeSite, Site, now_ms
+from tests.faults.site import MakeSite, Site, long_only, now_ms
 from tests.faults.traffic import CONVERSION_GOALS
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
@@ -33,7 +33,7 @@ def recreate(site: Site) -> None:
     eventually(is_created, 60, "the creation")
 
 
-@pytest.mark.parametrize("number", [200, 3000], ids=["shorter", "longer"])
+@pytest.mark.parametrize("number", [pytest.param(200, id="shorter", marks=long_only), pytest.param(3000, id="longer")])
 def test_a_recreated_topic_is_counted_from_its_start(make_site: MakeSite, number: int) -> None:
     site = make_site(seed=31)
     workers = site.start_workers(2)
@@ -214,7 +214,7 @@ def test_a_message_too_large_for_the_dead_letter_topic_is_kept_by_reference_and_
     assert {name: site.hashes()["c:later-cg"][name] for name in ("n", "v")} == {"n": 1, "v": 5}
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.01, pytest.param(0.5, marks=long_only), 1.0])
 def test_poison_harms_no_neighbour_and_no_worker(make_site: MakeSite, share: float) -> None:
     site = make_site(seed=38, poison=share)
     workers = site.start_workers(2)
