@@ -77,7 +77,7 @@ def wait_until_told(site: Site, what: str) -> None:
     [
         (kill, POINTER),
         pytest.param(kill, SPECIFICATION, marks=long_only),
-        (freeze, COUNTERS),
+        pytest.param(freeze, COUNTERS, marks=long_only),
         (empty, POINTER),
         pytest.param(go_back, POINTER, marks=long_only),
         (go_back, COUNTERS),

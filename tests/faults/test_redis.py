@@ -125,7 +125,7 @@ not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cl
         fill,
         pytest.param(become_a_replica, marks=[not_on_a_cluster, long_only]),
         load,
-        freeze,
+        pytest.param(freeze, marks=long_only),
         empty_with_a_kill,
         pytest.param(lose_a_stripe, marks=long_only),
     ],

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.end_to_end.processes import eventually
-from tests.faults.site import TAKEOVER_SECONDS, MakeSite, in_time
+from tests.faults.site import TAKEOVER_SECONDS, MakeSite, in_time, long_only
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -73,7 +73,15 @@ def test_progress_goes_on_through_a_storm_of_rebalances(make_site: MakeSite) -> 
     assert site.differences() == []
 
 
-@pytest.mark.parametrize("step", ["fold", "dead_letters", "apply", "applied"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("fold", marks=long_only),
+        pytest.param("dead_letters", marks=long_only),
+        "apply",
+        "applied",
+    ],
+)
 def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: MakeSite, step: str) -> None:
     # Many small batches, and new messages each time: how they are cut is the broker's and the clock's business.
     site = make_site(seed=15, poison=0.05, SCOREKEEPER_POLL_RECORDS="25")
