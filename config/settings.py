@@ -176,7 +176,6 @@ class Settings(BaseSettings):
         None,
         "The OpenTelemetry collector that gets a span for each request and batch, over OTLP/HTTP; none if not set.",
         unit="URL",
-        pattern=r"^https?://[^/]+(/.*)?$",
     )
     log_format: LogFormat = _setting(LogFormat.AUTO, "`text`, `json`, or by whether stderr is a terminal (`auto`).")
     log_level: LogLevel = _setting(LogLevel.INFO, "The least severe level that is logged.")
@@ -224,6 +223,10 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError(
                 "SCOREKEEPER_TLS_CERTIFICATE and SCOREKEEPER_TLS_KEY belong together; set both, or none for plain HTTP"
+            )
+        if self.traces is not None and not re.match(r"https?://[^/]", self.traces):
+            raise ValueError(
+                f"SCOREKEEPER_TRACES: {self.traces!r} is no address; give the collector's, like http://collector:4318"
             )
         wrong = [one for one in self.allowed_origins if not _ORIGIN.fullmatch(one)]
         if wrong:

@@ -46,11 +46,13 @@ class Tracer:
         self._tracer = self._provider.get_tracer("scorekeeper")
 
     def note_request(self, method: str, route: str, status: int, seconds: float, headers: Mapping[str, str]) -> None:
-        """One answered request; `headers` may hold the caller's `traceparent`."""
+        """One request; `headers` may hold the caller's `traceparent`. Status 0: the client left before the answer."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+        attributes: dict[str, Any] = {"http.request.method": method, "http.route": route}
+        if status:
+            attributes["http.response.status_code"] = status
         context = TraceContextTextMapPropagator().extract(headers)
         self._note(f"{method} {route}", SpanKind.SERVER, seconds, attributes, context, is_error=status >= 500)
 

@@ -21,7 +21,6 @@ from app.errors import InvalidDefinition, NotFound
 if TYPE_CHECKING:
     from app.bootstrap import Parts
 
-ACTOR = "cli"
 SIGNS = {"create": "+", "change": "~", "delete": "-"}
 
 
@@ -111,14 +110,16 @@ async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> tuple[Plan, b
 
 
 async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *, dry_run: bool) -> dict[str, Any]:
+    from app.stores.auditing import COMMAND_LINE
+
     _show(one, made, is_new)
     is_live = True
     if not dry_run:
         if is_new and one.versions:
-            is_live = await parts.defining.restore(one.as_project(one.created_at), one.versions, ACTOR)
+            is_live = await parts.defining.restore(one.as_project(one.created_at), one.versions, COMMAND_LINE)
         elif is_new:
             await parts.defining.create_project(one.project, one.time_zone or "UTC")
-        is_live = await parts.defining.carry_out(one.project, made.steps, ACTOR) and is_live
+        is_live = await parts.defining.carry_out(one.project, made.steps, COMMAND_LINE) and is_live
         _tell_what_is_left(one, made, is_new, is_live)
     return {
         "project": one.project,

@@ -112,17 +112,7 @@ class SqlDefinitions:
             _require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
-            write_audit(
-                connection,
-                at=self._database.now(connection),
-                project=key,
-                actor=COMMAND_LINE,
-                action="create",
-                kind="project",
-                target=key,
-                before=None,
-                after={"name": name, "timeZone": time_zone},
-            )
+            self._audit_project(connection, COMMAND_LINE, "create", project)
         return self._confirm_project(project)
 
     def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
@@ -179,6 +169,7 @@ class SqlDefinitions:
                 if _born(connection, ident) is not None:
                     raise Conflict(f"the id {ident!r} is already another definition's")
             connection.execute(insert(projects).values(**asdict(project)))
+            self._audit_project(connection, actor, "restore", project)
             for version in sorted(earlier, key=lambda version: version.effective_from):
                 revision = _next_revision(connection)
                 connection.execute(insert(versions).values(**_row(replace(version, revision=revision))))
@@ -266,6 +257,19 @@ class SqlDefinitions:
                 mine = projects.c.key == project.key
                 connection.execute(update(projects).where(mine).values(created_at=acts_from))
             project = replace(project, created_at=acts_from)
+
+    def _audit_project(self, connection: Connection, actor: str, action: str, project: Project) -> None:
+        write_audit(
+            connection,
+            at=self._database.now(connection),
+            project=project.key,
+            actor=actor,
+            action=action,
+            kind="project",
+            target=project.key,
+            before=None,
+            after={"name": project.name, "timeZone": project.time_zone},
+        )
 
     def _audit(
         self,

@@ -40,6 +40,15 @@ def test_a_request_is_a_span_below_the_callers() -> None:
     assert (second.name, second.status.code, second.parent_span_id) == ("POST /api/goals", 2, b"")
 
 
+def test_a_client_that_left_got_no_status() -> None:
+    with receiving() as collector:
+        tracer = Tracer(f"http://127.0.0.1:{collector.port}", "api")
+        tracer.note_request("GET", "/api/goals/stream", 0, 9.0, {})
+        tracer.close()
+        ((_, span),) = spans(collector)
+    assert attributes(span) == {"http.request.method": "GET", "http.route": "/api/goals/stream"}
+
+
 def test_a_batch_is_a_span_with_what_it_came_to() -> None:
     with receiving() as collector:
         tracer = Tracer(f"http://127.0.0.1:{collector.port}", "worker")

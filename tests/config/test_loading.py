@@ -52,6 +52,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
         ("SCOREKEEPER_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "SCOREKEEPER_KAFKA_SASL_USERNAME"),
         ("SCOREKEEPER_STATUS_AT_RISK_RATIO", "0.95", "SCOREKEEPER_STATUS_ON_TRACK_RATIO"),
         ("SCOREKEEPER_CONFIG", "absent.toml", "absent.toml cannot be read"),
+        ("SCOREKEEPER_TRACES", "collector:4318", "like http://collector:4318"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(

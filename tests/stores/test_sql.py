@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import GOAL
-from app.domain.history import EFFECTIVE_LEAD_MS
+from app.domain.history import EFFECTIVE_LEAD_MS, Project
 from app.domain.status_changes import Cause, Observation, StatusChange
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
 from app.stores import migrations
@@ -206,6 +206,12 @@ def test_every_change_is_audited_with_what_was_before(definitions: SqlDefinition
         oldest["id"],
         project["id"],
     ]
+
+
+def test_a_project_that_is_restored_is_audited(definitions: SqlDefinitions) -> None:
+    definitions.restore(Project("again", "Again", "UTC", 5), (), "ann")
+    (entry,) = definitions.audit("again")
+    assert (entry["actor"], entry["kind"], entry["action"]) == ("ann", "project", "restore")
 
 
 def test_a_key_opens_until_it_is_revoked(keys: SqlKeys) -> None:
