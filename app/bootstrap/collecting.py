@@ -9,4 +9,3 @@ def collect_rarely() -> None:
     """Call it once, when everything is loaded: 18 to 30% more events a second (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)

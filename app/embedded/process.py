@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 from app.errors import EmbeddedUnavailable
 
@@ -23,6 +24,16 @@ def _die_with_parent() -> None:
     """Runs in the child, before exec: the kernel ends it when its parent's thread is gone (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Started(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class ChildProcess:
@@ -37,13 +48,16 @@ class ChildProcess:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603  # the command is ours
-                list(command),
+        self._process = self._start(list(command), {**os.environ, **(environment or {})})
+
+    def _start(self, command: list[str], environment: dict[str, str]) -> Started:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603  # the command is ours
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )

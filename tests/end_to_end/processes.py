@@ -6,19 +6,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
+from tests.servers.forking import SCOREKEEPER, ForkedProcess, run_forked
 
-COMMAND = [str(Path(sys.executable).parent / "scorekeeper")]
+COMMAND = [SCOREKEEPER]
 
 
 def eventually(is_so: Callable[[], Any], timeout_seconds: float = 60.0, what: str = "it") -> Any:
@@ -33,7 +32,7 @@ def eventually(is_so: Callable[[], Any], timeout_seconds: float = 60.0, what: st
 
 
 class Deployment:
-    """One Scorekeeper on the given parts. Workers and the API are started on demand."""
+    """One Scorekeeper on the given parts. Workers and the API are started on demand, and end with the block."""
 
     def __init__(self, home: Path, kafka: str, redis: str, database: str, topic: str, **settings: str) -> None:
         self.home = home
@@ -62,33 +61,31 @@ class Deployment:
         self.key = ""
         self.run("migrate")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     # -- commands
 
     def run(self, *arguments: str, timeout_seconds: float = 120.0, check: bool = True) -> str:
         """The command's standard output. Fails with its error output when it ends with another code than 0."""
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
+        done = self._run([*COMMAND, *arguments], timeout_seconds)
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def refused(self, *arguments: str) -> str:
         """The command's error output; it must end with another code than 0."""
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = self._run([*COMMAND, *arguments], 120)
         assert done.returncode != 0, done.stdout
         return done.stderr
+
+    def _run(self, command: list[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=timeout_seconds, check=False
+        )
 
     def create_project(self, name: str) -> None:
         """And use its key from now on."""
@@ -99,12 +96,19 @@ class Deployment:
     def start_worker(self) -> ChildProcess:
         number = len(self.workers)
         log = self.home / f"worker-{number}.log"
-        worker = ChildProcess(f"worker {number}", [*COMMAND, "worker", "--create-topics"], log, self.environment)
+        worker = self.start(f"worker {number}", "worker", "--create-topics", log=log)
         self.workers.append(worker)
         return worker
 
+    def start(self, name: str, *arguments: str, log: Path, **settings: str) -> ChildProcess:
+        """A process of the command line; the caller ends it."""
+        return self._start(name, [*COMMAND, *arguments], log, {**self.environment, **settings})
+
+    def _start(self, name: str, command: list[str], log: Path, environment: dict[str, str]) -> ChildProcess:
+        return ChildProcess(name, command, log, environment)
+
     def start_api(self) -> None:
-        self.api = ChildProcess("the API", [*COMMAND, "api"], self.home / "api.log", self.environment)
+        self.api = self.start("the API", "api", log=self.home / "api.log")
         self.api.wait_until(self.is_ready, 90)
 
     def is_ready(self) -> bool:
@@ -162,11 +166,11 @@ class Deployment:
         self.run("wait", "--timeout", str(timeout_seconds), timeout_seconds=timeout_seconds + 20)
 
 
-@contextmanager
-def deployment(home: Path, kafka: str, redis: str, database: str, topic: str, **settings: str) -> Iterator[Deployment]:
-    """A deployment whose processes end with the block."""
-    made = Deployment(home, kafka, redis, database, topic, **settings)
-    try:
-        yield made
-    finally:
-        made.stop()
+class ForkedDeployment(Deployment):
+    """Its processes start at once, see forking.py."""
+
+    def _run(self, command: list[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+        return run_forked(command, self.environment, timeout_seconds)
+
+    def _start(self, name: str, command: list[str], log: Path, environment: dict[str, str]) -> ChildProcess:
+        return ForkedProcess(name, command, log, environment)

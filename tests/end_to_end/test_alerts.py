@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from app.embedded.ports import free_port
 from app.streams.topics import Topics
 from tests.end_to_end.alerting import Scrape, alerts, firing, look, scrape
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.end_to_end.test_page import browser as browser
 from tests.end_to_end.test_page import sign_in, watch
 from tests.servers import is_ci
@@ -94,7 +94,7 @@ def test_every_alert_fires_for_its_cause(
 ) -> None:
     topic, port = make_topic(1), free_port()
     settings = {"SCOREKEEPER_METRICS_PORT": str(port)}
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, topic, **settings) as scorekeeper:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, topic, **settings) as scorekeeper:
         (tmp_path / "promtool").mkdir()
         state = Injections(scorekeeper, promtool, f"http://127.0.0.1:{port}", tmp_path / "promtool")
         worker = scorekeeper.start_worker()

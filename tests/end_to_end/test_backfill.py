@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.end_to_end.test_proof import Shop
 
 GOALS = (
@@ -26,7 +26,7 @@ GOALS = (
 def shop_site(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> Iterator[Deployment]:
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(3)) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(3)) as made:
         made.start_worker()
         made.start_api()
         made.create_project("shop")

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
 FILE = """\
 project: shop
@@ -47,7 +47,7 @@ def shown(made: Deployment) -> dict[str, Any]:
 def test_exported_wiped_applied_and_rebuilt_all_is_as_it_was(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, postgres_url: str, make_topic: Callable[..., str]
 ) -> None:
-    with deployment(tmp_path, kafka_bootstrap, redis_url, postgres_url, make_topic(2)) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, postgres_url, make_topic(2)) as made:
         made.start_worker()
         made.start_api()
         file = tmp_path / "shop.yaml"

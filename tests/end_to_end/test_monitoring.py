@@ -19,7 +19,7 @@ import yaml
 
 from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.servers import is_ci
 from tests.servers.collector import spans
 from tests.servers.receiver import receiving
@@ -118,7 +118,7 @@ def test_prometheus_sees_every_process_and_every_panel_has_data(
     topic = make_topic(1)
     with (
         receiving() as collector,
-        deployment(
+        ForkedDeployment(
             tmp_path,
             kafka_bootstrap,
             redis_url,

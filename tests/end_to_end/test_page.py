@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.chromium import open_browser
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
 HOSTILE = ("<script>alert(1)</script>", "\u202egnp.exe", '"><img src=x onerror=alert(1)>', "{{7*7}}", "a" * 1900)
 PATIENCE_MS = 60_000
@@ -33,7 +33,7 @@ def test_the_page_lives(
     sqlite_url: str,
     make_topic: Callable[..., str],
 ) -> None:
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(2)) as scorekeeper:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(2)) as scorekeeper:
         worker = scorekeeper.start_worker()
         scorekeeper.start_api()
         scorekeeper.create_project("shop")

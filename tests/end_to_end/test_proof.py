@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def scorekeeper(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> Iterator[Deployment]:
     """One worker, one API, a project with two definitions and a goal for each aggregation."""
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(3)) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(3)) as made:
         made.start_worker()
         made.start_api()
         made.create_project("shop")

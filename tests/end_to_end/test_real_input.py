@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.servers import is_ci
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "eshop"
@@ -32,7 +32,7 @@ def test_the_real_shop_is_counted_exactly(
         pytest.skip(f"the real data is not in {DATA}")
     definitions = json.loads((DATA / "goals.json").read_text())
     expected = _expected()
-    with deployment(
+    with ForkedDeployment(
         tmp_path,
         kafka_bootstrap,
         redis_url,

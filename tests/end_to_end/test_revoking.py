@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from app.embedded.ports import free_port
-from app.embedded.process import ChildProcess
-from tests.end_to_end.processes import COMMAND, deployment, eventually
+from tests.end_to_end.processes import ForkedDeployment, eventually
 
 
 def is_serving(url: str) -> bool:
@@ -26,15 +25,10 @@ def is_serving(url: str) -> bool:
 def test_a_revoked_key_ends_in_every_process(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> None:
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(1)) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(1)) as made:
         ports = [free_port(), free_port()]
         processes = [
-            ChildProcess(
-                f"API {port}",
-                [*COMMAND, "api"],
-                tmp_path / f"api-{port}.log",
-                {**made.environment, "SCOREKEEPER_PORT": str(port)},
-            )
+            made.start(f"API {port}", "api", log=tmp_path / f"api-{port}.log", SCOREKEEPER_PORT=str(port))
             for port in ports
         ]
         try:

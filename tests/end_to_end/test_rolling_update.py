@@ -22,7 +22,7 @@ from kafka import KafkaProducer
 
 from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
-from tests.end_to_end.processes import COMMAND, Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
 LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
 EVENTS_PER_SECOND = 2_000
@@ -134,8 +134,7 @@ class Load:
 
 def start_api(made: Deployment, number: int) -> tuple[ChildProcess, int]:
     port = free_port()
-    environment = {**made.environment, "SCOREKEEPER_PORT": str(port)}
-    process = ChildProcess(f"API {number}", [*COMMAND, "api"], made.home / f"api-{number}.log", environment)
+    process = made.start(f"API {number}", "api", log=made.home / f"api-{number}.log", SCOREKEEPER_PORT=str(port))
 
     def is_ready() -> bool:
         try:
@@ -162,7 +161,7 @@ def test_a_rolling_update_under_load_loses_and_doubles_nothing(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> None:
     settings = {"SCOREKEEPER_READS_PER_MINUTE": "0", "SCOREKEEPER_WRITES_PER_MINUTE": "0"}
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(4), **settings) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, make_topic(4), **settings) as made:
         made.start_api()  # watches only; it takes no load
         workers = [made.start_worker(), made.start_worker()]
         made.create_project("shop")

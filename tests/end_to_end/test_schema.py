@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.servers.redises import RedisServer
 
 IS_LONG = bool(os.environ.get("SCOREKEEPER_TEST_LONG"))
@@ -76,7 +76,7 @@ def scorekeeper(
         "SCOREKEEPER_LOG_FORMAT": "json",
     }
     try:
-        with deployment(tmp_path, kafka_bootstrap, redis.url, postgres_url, make_topic(2), **settings) as made:
+        with ForkedDeployment(tmp_path, kafka_bootstrap, redis.url, postgres_url, make_topic(2), **settings) as made:
             made.start_worker()
             made.start_api()
             made.create_project("shop")

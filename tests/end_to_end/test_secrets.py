@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url
 from api.auth import SESSION_COOKIE
 from app.embedded.ports import free_port
 from app.stores.tables import metadata
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -86,7 +86,8 @@ def scorekeeper(
     database = make_url(postgres_url).set(password=SQL_SECRET).render_as_string(hide_password=False)
     redis_with_password = f"redis://counter:{REDIS_SECRET}@{host}"
     settings = {"SCOREKEEPER_LOG_FORMAT": "json", "SCOREKEEPER_METRICS_PORT": str(free_port())}
-    with deployment(tmp_path, kafka_bootstrap, redis_with_password, database, make_topic(2), **settings) as made:
+    # Not forked: the process list has to show what users start.
+    with Deployment(tmp_path, kafka_bootstrap, redis_with_password, database, make_topic(2), **settings) as made:
         yield made
 
 

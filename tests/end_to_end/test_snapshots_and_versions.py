@@ -12,7 +12,7 @@ import pytest
 import redis
 from kafka import KafkaAdminClient, TopicPartition
 
-from tests.end_to_end.processes import Deployment, deployment, eventually
+from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
 
 def purchases(first: int, number: int) -> list[bytes]:
@@ -31,7 +31,7 @@ def test_a_snapshot_and_the_rest_of_the_log_count_exactly_and_a_new_scheme_is_re
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> None:
     topic = make_topic(1)
-    with deployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, topic) as made:
+    with ForkedDeployment(tmp_path, kafka_bootstrap, redis_url, sqlite_url, topic) as made:
         worker = made.start_worker()
         made.start_api()
         made.create_project("shop")

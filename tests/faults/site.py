@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -32,6 +33,7 @@ from tests.faults.comparing import differences
 from tests.faults.oracle import Answer, Definition, Message, count
 from tests.faults.poison import POISON
 from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
+from tests.servers.forking import SCOREKEEPER, ForkedProcess, run_forked
 from tests.servers.redises import RedisClusterServers, RedisServer
 
 SESSION_SECONDS = 2.0
@@ -152,7 +154,7 @@ class Site:
         if SABOTAGE and module == "agents":
             module = "tests.faults.sabotage"
         command = [sys.executable, "-m", module, *arguments, *SABOTAGE]
-        worker = ChildProcess(name, command, log, self.environment)
+        worker = ForkedProcess(name, command, log, self.environment)
         self.workers.append(worker)
         return worker
 
@@ -161,6 +163,10 @@ class Site:
         started = [self.start_worker(module, *arguments) for _ in range(number)]
         eventually(lambda: len(self.owners()) >= number, 90, f"{number} workers with partitions")
         return started
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line, on the site's parts."""
+        return run_forked([SCOREKEEPER, *arguments], self.environment, 180)
 
     def owners(self) -> dict[int, list[str]]:
         """Process id -> the partitions it counts, of those workers that report now."""

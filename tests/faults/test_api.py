@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from app.embedded.ports import free_port
-from app.embedded.process import ChildProcess
 from app.stores.sql_keys import SqlKeys
 from tests.end_to_end.processes import eventually
 from tests.faults.site import IS_LONG, MakeSite, Site, in_time, seconds_until
+from tests.servers.forking import ForkedProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
@@ -39,7 +39,7 @@ def test_every_definition_that_was_committed_reaches_the_workers(make_site: Make
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "tests.faults.crashing_api", str(DEATHS)]
-    api = ChildProcess("the API", command, site.home / "api.log", {**site.environment, "SCOREKEEPER_PORT": str(port)})
+    api = ForkedProcess("the API", command, site.home / "api.log", {**site.environment, "SCOREKEEPER_PORT": str(port)})
     try:
         before = len(site.definitions.current("shop", "conversion_goal")[1])
         slowest = 0.0

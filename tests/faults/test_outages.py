@@ -26,6 +26,7 @@ from app.stores.sql_keys import SqlKeys
 from tests.end_to_end.processes import eventually
 from tests.faults.site import IS_LONG, MakeSite, Site, long_only
 from tests.servers.brokers import ApacheKafka
+from tests.servers.forking import ForkedProcess
 from tests.servers.postgres import PostgresServer, start_postgres
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
@@ -57,7 +58,7 @@ def an_api_with_readers(site: Site) -> Iterator[ChildProcess]:
     """An API process that is asked for its goals twice a second."""
     port = free_port()
     environment = {**site.environment, "SCOREKEEPER_PORT": str(port), "SCOREKEEPER_READS_PER_MINUTE": "0"}
-    api = ChildProcess("the API", [sys.executable, "-m", "api"], site.home / "api.log", environment)
+    api = ForkedProcess("the API", [sys.executable, "-m", "api"], site.home / "api.log", environment)
     _, key = SqlKeys(site.database).create("shop", name="test")
     is_over = threading.Event()
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import uuid
-from pathlib import Path
 
 import pytest
 
@@ -119,7 +115,6 @@ def test_a_generation_whose_receipts_are_not_sent_is_not_dropped(make_site: Make
 
 def run(site: Site, *arguments: str, status: int = 0) -> str:
     """The command line beside the site's workers; what it says."""
-    command = [str(Path(sys.executable).parent / "scorekeeper"), *arguments]
-    done = subprocess.run(command, env={**os.environ, **site.environment}, capture_output=True, text=True, timeout=120)
+    done = site.run(*arguments)
     assert done.returncode == status, done.stderr + done.stdout
     return done.stdout or done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.end_to_end.processes import COMMAND, eventually
+from tests.end_to_end.processes import eventually
 from tests.faults.proxy import proxied
 from tests.faults.site import IS_LONG, ON_CLUSTER, SESSION_SECONDS, MakeSite, Site, in_time, long_only
 
@@ -210,9 +208,7 @@ def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> Non
     site = make_site(seed=25)
     # Of a cluster one shard is enough, and not the first that is asked.
     site.redis_server.shards[-1].admin.config_set("maxmemory-policy", "allkeys-lru")
-    done = subprocess.run(
-        [*COMMAND, "worker"], env={**os.environ, **site.environment}, capture_output=True, text=True, check=False
-    )
+    done = site.run("worker")
     assert done.returncode != 0
     assert "noeviction" in done.stderr
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from typing import Any
 
@@ -14,7 +12,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from app.streams.doubts import FETCH_WAIT_MS
-from tests.end_to_end.processes import COMMAND, eventually
+from tests.end_to_end.processes import eventually
 from tests.faults.poison import POISON
 from tests.faults.site import MakeSite, Site, long_only, now_ms
 from tests.faults.traffic import CONVERSION_GOALS
@@ -187,10 +185,9 @@ def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: Make
 
 def scorekeeper(site: Site, *arguments: str) -> str:
     """The command's standard output, on the site's parts."""
-    environment = {**os.environ, **site.environment}
-    return subprocess.run(
-        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=180
-    ).stdout
+    done = site.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_message_too_large_for_the_dead_letter_topic_is_kept_by_reference_and_replayed_once(
