@@ -4,7 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := app agents api config tests
-WORKERS ?= 2
+# More than the usual two cores: most tests of real processes wait for them.
+WORKERS ?= 3
 ARGS ?=
 # Without compiled files every process reads 20,000 lines of source again: half a second for each command.
 unexport PYTHONDONTWRITEBYTECODE

@@ -74,27 +74,25 @@ class RedisProxy:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, upstream_writer}
-        self._writers |= pair
-        is_call = asyncio.Event()
-        ways = [
-            asyncio.ensure_future(self._forward(reader, upstream_writer, is_call)),
-            asyncio.ensure_future(self._answer(upstream_reader, writer, is_call)),
-        ]
+        pair, ways = {writer}, list[asyncio.Task[None]]()
         # Cancelled when the proxy closes; asyncio's server complains of callbacks that end so.
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        self._writers -= pair
-        for each in pair:
-            each.transport.abort()
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+                pair.add(upstream_writer)
+                self._writers |= pair
+                is_call = asyncio.Event()
+                ways += [
+                    asyncio.create_task(self._forward(reader, upstream_writer, is_call)),
+                    asyncio.create_task(self._answer(upstream_reader, writer, is_call)),
+                ]
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._writers -= pair
+            for way in ways:
+                way.cancel()
+            for each in pair:
+                each.transport.abort()
 
     async def _forward(
         self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, is_call: asyncio.Event
