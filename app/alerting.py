@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, look, sample
+from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, is_another_rule, look, sample
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition, ScorekeeperError
@@ -68,7 +68,7 @@ class Alerts:
         """And its secret, which is shown this once."""
         stored = {name: value for name, value in body.items() if value is not None}
         compile_alert(stored, allow_private=self._allow_private)
-        secret = f"whsec_{secrets.token_hex(32)}"
+        secret = new_secret()
         return await ask_sql(self._store.create, project, _new_id("alert"), secret, stored, actor), secret
 
     async def list(self, project: str) -> Sequence[StoredAlert]:
@@ -83,9 +83,7 @@ class Alerts:
         def change(before: StoredAlert) -> tuple[Mapping[str, Any], bool]:
             body = {name: value for name, value in {**before.body, **changes}.items() if value is not None}
             compile_alert(body, allow_private=self._allow_private)
-            # Another rule begins anew; a paused one must not tell of what became of goals meanwhile.
-            rule = ("when", "silentHours", "staleMinutes", "status")
-            return body, any(before.body.get(name) != body.get(name) for name in rule)
+            return body, is_another_rule(before.body, body)
 
         return await ask_sql(self._store.edit, project, ident, change, actor)
 
@@ -190,6 +188,11 @@ class Alerting:
 
     async def keep_sending(self) -> None:
         await keep_doing("no alert is sent", SEND_SECONDS, self.send)
+
+
+def new_secret() -> str:
+    """What an alert's messages are signed with."""
+    return f"whsec_{secrets.token_hex(32)}"
 
 
 def _rule(alert: StoredAlert) -> Alert | None:

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
-from app.domain.declaring import CONVERSION_GOAL, GOAL, Step
+from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
@@ -126,13 +126,18 @@ class Defining:
 
     # -- many at once
 
-    async def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> bool:
-        """All steps of a plan or none, as one change; whether every worker counts by it when this returns."""
+    async def carry_out(self, project: str, steps: Sequence[Step], secrets: Mapping[str, str], actor: str) -> bool:
+        """All steps of a plan or none, as one change; whether every worker counts by it when this returns. `secrets`:
+        of each alert that is new, by id."""
         if not steps:
+            return True
+        if all(step.kind == ALERT for step in steps):
+            # No worker knows of alerts.
+            await self._ask(self._store.carry_out, project, steps, secrets, actor)
             return True
         await self._wait_for_workers_in_touch()
         begun = time.monotonic()
-        revision = await self._ask(self._store.carry_out, project, steps, actor)
+        revision = await self._ask(self._store.carry_out, project, steps, secrets, actor)
         return await self._live(revision, begun)
 
     async def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> bool:

@@ -66,8 +66,9 @@ class DefinitionStore(DefinitionSource, Protocol):
         self, project: str, kind: str, ident: str, actor: str, check: Change | None = None
     ) -> DefinitionVersion: ...
 
-    def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> int:
-        """All steps or none; returns the catalog revision that has them."""
+    def carry_out(self, project: str, steps: Sequence[Step], secrets: Mapping[str, str], actor: str) -> int:
+        """All steps or none; returns the catalog revision that has them, 0 when none is of it. `secrets`: of each alert
+        that is new, by id."""
         ...
 
     def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> int:

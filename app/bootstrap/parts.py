@@ -193,8 +193,12 @@ class Parts:
         return StatusRecorder(self.status_changes, self.reporter, lambda: int(time.time() * 1000))
 
     @cached_property
+    def alert_store(self) -> SqlAlerts:
+        return SqlAlerts(self.database)
+
+    @cached_property
     def alerts(self) -> Alerts:
-        return Alerts(SqlAlerts(self.database), allow_private=self.settings.alerts_allow_private)
+        return Alerts(self.alert_store, allow_private=self.settings.alerts_allow_private)
 
     @cached_property
     def alerting(self) -> Alerting:
@@ -202,7 +206,7 @@ class Parts:
         from app.webhook import Webhook
 
         webhook = Webhook(allow_private=self.settings.alerts_allow_private)
-        return Alerting(SqlAlerts(self.database), self.reporter, webhook, lambda: int(time.time() * 1000))
+        return Alerting(self.alert_store, self.reporter, webhook, lambda: int(time.time() * 1000))
 
 
 def parsing_rules(settings: Settings) -> ParsingRules:

@@ -5,11 +5,14 @@ name: Web Shop                 # read when the project is created, like the time
 timeZone: Europe/Berlin
 conversionGoals: [...]         # the API's fields, and an `id` that may be left out
 goals: [...]
+alerts: [...]                  # where it is left out, alerts stay as they are
 history: {...}                 # every version that ever acted; read when the project is created
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,18 +22,22 @@ from zoneinfo import available_timezones
 from app.cli.yaml_source import Document, Unreadable, problem_lines, read_documents
 from app.defining import project_key
 from app.domain.conversion_goal import FOREVER
-from app.domain.declaring import CONVERSION_GOAL, GOAL, Declared, declare
+from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Declared, declare
+from app.domain.deliveries import StoredAlert
 from app.domain.history import DefinitionVersion, Project
 from app.errors import InvalidDefinition
 
 LISTS: Final = {"conversionGoals": CONVERSION_GOAL, "goals": GOAL}
-FIELDS: Final = ("project", "name", "timeZone", *LISTS, "history")
+ALERTS: Final = "alerts"
+FIELDS: Final = ("project", "name", "timeZone", *LISTS, ALERTS, "history")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _VERSION: Final = {"kind": str, "id": str, "createdAt": int, "from": int, "body": dict}
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One document, checked. `versions` is empty when it holds no history."""
+    """One document, checked. `versions` is empty when it holds no history; `has_alerts`: it says what alerts there are,
+    so that others may be pruned."""
 
     file: str
     document: Document
@@ -38,6 +45,7 @@ class Declaration:
     name: str
     time_zone: str | None
     declared: Sequence[Declared]
+    has_alerts: bool = False
     created_at: int = 0
     versions: Sequence[DefinitionVersion] = field(default=())
 
@@ -49,13 +57,16 @@ class Declaration:
         return [version for version in self.versions if version.effective_until == FOREVER]
 
 
-def written(project: Project, versions: Sequence[DefinitionVersion], *, with_history: bool) -> dict[str, Any]:
-    """The document of a project, out of the history of all."""
+def written(
+    project: Project, versions: Sequence[DefinitionVersion], alerts: Sequence[StoredAlert], *, with_history: bool
+) -> dict[str, Any]:
+    """The document of a project, out of the history of all. `alerts` are its own; what signs them stays here."""
     own = [version for version in versions if version.project == project.key]
     present = sorted((v for v in own if v.effective_until == FOREVER), key=lambda v: (v.created_at, v.id))
     document: dict[str, Any] = {"project": project.key, "name": project.name, "timeZone": project.time_zone}
     for name, kind in LISTS.items():
         document[name] = [{"id": version.id, **version.body} for version in present if version.kind == kind]
+    document[ALERTS] = [{"id": alert.id, **alert.body} for alert in alerts]
     if with_history:
         acted = [version for version in own if version.effective_from < version.effective_until]
         document["history"] = {"createdAt": project.created_at, "versions": [_written(version) for version in acted]}
@@ -125,6 +136,9 @@ class _Reading:
         self._check_key(key)
         name = body.get("name")
         declared = [one for field, kind in LISTS.items() for one in self._definitions(field, kind, body.get(field))]
+        alerts = body.get(ALERTS)
+        if alerts is not None:
+            declared += self._definitions(ALERTS, ALERT, alerts)
         history = body.get("history")
         created_at, versions = self._history(history, key) if history is not None else (0, [])
         return Declaration(
@@ -134,6 +148,7 @@ class _Reading:
             name if isinstance(name, str) else key,
             zone,
             declared,
+            alerts is not None,
             created_at,
             versions,
         )
@@ -170,7 +185,7 @@ class _Reading:
             try:
                 if not isinstance(one, dict):
                     raise InvalidDefinition("", "it is no mapping.", "Give the definition's fields.")
-                found.append(declare(kind, one, place))
+                found.append(declare(kind, _with_address(one) if kind == ALERT else one, place))
             except InvalidDefinition as error:
                 self.problems += problem_lines(self._file, self._document, error, place)
         return found
@@ -192,6 +207,18 @@ class _Reading:
             else:
                 versions.append(version)
         return given["createdAt"], versions
+
+
+def _with_address(alert: Mapping[str, object]) -> Mapping[str, object]:
+    """An address that is a secret itself is named in the file, and stands in the environment."""
+    url = alert.get("url")
+    named = _VARIABLE.fullmatch(url) if isinstance(url, str) else None
+    if named is None:
+        return alert
+    value = os.environ.get(named[1], "").strip()
+    if not value:
+        raise InvalidDefinition("/url", f"the environment has no {named[1]}.", "Set it to the address.")
+    return {**alert, "url": value}
 
 
 def _version(row: object, project: str) -> DefinitionVersion | None:

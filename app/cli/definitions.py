@@ -8,14 +8,16 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
 from app.cli.declarations import Declaration, read_declarations, written
-from app.cli.printing import AsJson, fail, print_json, tell
+from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines
-from app.domain.declaring import Plan, Step, plan
+from app.domain.alerting import compile_alert
+from app.domain.declaring import ALERT, Plan, Step, as_present, plan
 from app.errors import InvalidDefinition, NotFound
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def export(
 ) -> None:
     """Print the definitions of a project, or of all, as YAML that `apply` takes.
 
-    With their history, an emptied database gets back the same definitions, ids and, after a rebuild, counts.
+    With their history, an emptied database gets back the same definitions, ids and, after a rebuild, counts. Alerts
+    are there with their addresses, and without what signs them.
     """
 
     async def ask(parts: Parts) -> list[dict[str, Any]]:
@@ -41,7 +44,11 @@ def export(
         keys = await chosen_projects(parts, project)
         history = await asyncio.to_thread(parts.definitions.history)
         known = {one.key: one for one in history.projects}
-        return [written(known[key], history.versions, with_history=not no_history) for key in keys]
+        alerts = [await asyncio.to_thread(parts.alert_store.list, key) for key in keys]
+        return [
+            written(known[key], history.versions, own, with_history=not no_history)
+            for key, own in zip(keys, alerts, strict=True)
+        ]
 
     found = with_parts(ask)
     if as_json:
@@ -63,7 +70,7 @@ def apply(
     """Make a project's definitions what the file declares: all of it, or nothing. May be repeated.
 
     A definition is found by its id, else by its name. A project that does not exist is created; if the file holds its
-    history, as it was.
+    history, as it was. Of an alert that is new, the secret that signs its messages is printed, this once.
     """
     name = "stdin" if str(file) == "-" else str(file)
     try:
@@ -76,32 +83,47 @@ def apply(
         for line in problems:
             tell(line)
         raise typer.Exit(2)
-    results = with_parts(lambda parts: _apply_all(parts, declarations, prune=prune, dry_run=dry_run))
-    if as_json:
-        print_json(results)
+    done: list[dict[str, Any]] = []
+    try:
+        with_parts(lambda parts: _apply_all(parts, declarations, done, prune=prune, dry_run=dry_run))
+    finally:
+        # Also what was done before a failure: a secret is told now or never.
+        if as_json and done:
+            print_json(done)
+        elif not as_json:
+            _print_secrets(done)
+
+
+def _print_secrets(done: list[dict[str, Any]]) -> None:
+    for step in (step for one in done for step in one["steps"]):
+        if "secret" in step:
+            print_line(f"secret of alert {step['name']!r} ({step['id']}), shown this once: {step['secret']}")
 
 
 async def _apply_all(
-    parts: Parts, declarations: list[Declaration], *, prune: bool, dry_run: bool
-) -> list[dict[str, Any]]:
+    parts: Parts, declarations: list[Declaration], done: list[dict[str, Any]], *, prune: bool, dry_run: bool
+) -> None:
+    """`done` gets what became of each, in order."""
     await schema_ready(parts)
     # Every plan before the first change: a mistake in the last document leaves all as it was.
     planned = [await _plan(parts, one, prune=prune) for one in declarations]
-    return [
-        await _carry_out(parts, one, *made, dry_run=dry_run) for one, made in zip(declarations, planned, strict=True)
-    ]
+    for one, made in zip(declarations, planned, strict=True):
+        done.append(await _carry_out(parts, one, *made, dry_run=dry_run))
 
 
 async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> tuple[Plan, bool]:
     """The plan, and whether the project has to be created."""
     try:
-        owner, present = await asyncio.to_thread(parts.definitions.current, one.project)
-        is_new = False
+        owner, found = await asyncio.to_thread(parts.definitions.current, one.project)
+        present, is_new = list(found), False
+        if one.has_alerts:
+            present += map(as_present, await asyncio.to_thread(parts.alert_store.list, one.project))
     except NotFound:
         owner, present, is_new = one.as_project(0), one.present(), True
     try:
         if one.time_zone is not None and one.time_zone != owner.time_zone:
             raise InvalidDefinition("/timeZone", f"the project's is {owner.time_zone}.", "It cannot be changed here.")
+        _require_reachable(one, allow_private=parts.settings.alerts_allow_private)
         return plan(owner, one.declared, present, now=int(time.time() * 1000), prune=prune), is_new
     except InvalidDefinition as error:
         for line in problem_lines(one.file, one.document, error):
@@ -109,18 +131,32 @@ async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> tuple[Plan, b
         raise typer.Exit(2) from error
 
 
+def _require_reachable(one: Declaration, *, allow_private: bool) -> None:
+    """Raises InvalidDefinition for an alert whose address is not allowed here."""
+    for declared in one.declared:
+        if declared.kind == ALERT:
+            try:
+                compile_alert(declared.body, allow_private=allow_private)
+            except InvalidDefinition as error:
+                raise InvalidDefinition(declared.place + error.field, error.problem, error.remedy) from error
+
+
 async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *, dry_run: bool) -> dict[str, Any]:
+    from app.alerting import new_secret
     from app.stores.auditing import COMMAND_LINE
 
     _show(one, made, is_new)
+    secrets = {step.id: new_secret() for step in made.steps if step.kind == ALERT and step.action == "create"}
     is_live = True
     if not dry_run:
         if is_new and one.versions:
             is_live = await parts.defining.restore(one.as_project(one.created_at), one.versions, COMMAND_LINE)
         elif is_new:
             await parts.defining.create_project(one.project, one.time_zone or "UTC")
-        is_live = await parts.defining.carry_out(one.project, made.steps, COMMAND_LINE) and is_live
+        is_live = await parts.defining.carry_out(one.project, made.steps, secrets, COMMAND_LINE) and is_live
         _tell_what_is_left(one, made, is_new, is_live)
+    else:
+        secrets = {}
     return {
         "project": one.project,
         "created": is_new,
@@ -128,7 +164,7 @@ async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *
         "live": is_live,
         "unchanged": made.unchanged,
         "undeclared": made.undeclared,
-        "steps": [_as_json(step) for step in made.steps],
+        "steps": [_as_json(step, secrets.get(step.id)) for step in made.steps],
     }
 
 
@@ -140,7 +176,7 @@ def _show(one: Declaration, made: Plan, is_new: bool) -> None:
     for step in made.steps:
         lines.append(f"  {SIGNS[step.action]} {step.kind.replace('_', ' ')} {step.name!r} ({step.id})")
         if step.action != "delete":
-            lines += [f"      {_difference(*found, step.action)}" for found in step.differences()]
+            lines += [f"      {_difference(*found, step.action)}" for found in _differences(step)]
     totals = [f"{made.count('create')} to create", f"{made.count('change')} to change"]
     totals += [f"{made.count('delete')} to delete", f"{made.unchanged} unchanged"]
     lines.append(f"plan: {', '.join(totals)}")
@@ -148,6 +184,23 @@ def _show(one: Declaration, made: Plan, is_new: bool) -> None:
         lines.append(f"{made.undeclared} not in the file stay as they are; --prune deletes them")
     for line in lines:
         tell(line)
+
+
+def _differences(step: Step) -> list[tuple[str, object, object]]:
+    """As they may stand in the log of a CI run: of an alert's address, which may be a secret, the beginning."""
+    if step.kind != ALERT:
+        return step.differences()
+    return [
+        (name, _origin(before), _origin(after)) if name == "url" else (name, before, after)
+        for name, before, after in step.differences()
+    ]
+
+
+def _origin(url: object) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(str(url))
+    return f"{parts.scheme}://{parts.netloc}/…"
 
 
 def _difference(name: str, before: object, after: object, action: str) -> str:
@@ -168,6 +221,7 @@ def _tell_what_is_left(one: Declaration, made: Plan, is_new: bool, is_live: bool
     tell("applied" if made.steps or is_new else "nothing to do")
 
 
-def _as_json(step: Step) -> dict[str, Any]:
-    changed = [{"field": name, "before": before, "after": after} for name, before, after in step.differences()]
-    return {"action": step.action, "kind": step.kind, "id": step.id, "name": step.name, "fields": changed}
+def _as_json(step: Step, secret: str | None) -> dict[str, Any]:
+    changed = [{"field": name, "before": before, "after": after} for name, before, after in _differences(step)]
+    shown = {"action": step.action, "kind": step.kind, "id": step.id, "name": step.name, "fields": changed}
+    return shown if secret is None else {**shown, "secret": secret}

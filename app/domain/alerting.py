@@ -106,6 +106,11 @@ def compile_alert(body: Mapping[str, object], *, allow_private: bool) -> Alert:
     )
 
 
+def is_another_rule(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    """Whether an edited alert begins anew: one that was paused must not tell of what became of goals meanwhile."""
+    return any(before.get(name) != after.get(name) for name in ("when", "silentHours", "staleMinutes", "status"))
+
+
 def _span(fields: Fields, name: str, most: int, *, is_wanted: bool) -> float:
     given = fields.number(name)
     if not is_wanted:

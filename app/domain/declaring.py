@@ -1,8 +1,8 @@
 """Definitions as a file declares them, and the plan that makes a project's present definitions equal to them. Pure.
 
-A definition is found by its id, else by its name: a conversion goal's `name`; a goal's metric, aggregation, denominator
-and period, which are what it shows. A new one without an id gets one made from its name, so that the same file gives
-the same ids on every installation.
+A definition is found by its id, else by its name: the `name` of a conversion goal or an alert; a goal's metric,
+aggregation, denominator and period, which are what it shows. A new one without an id gets one made from its name, so
+that the same file gives the same ids on every installation.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.domain.conversion_goal import compile_conversion_goal
+from app.domain.alerting import compile_alert
+from app.domain.conversion_goal import FOREVER, compile_conversion_goal
+from app.domain.deliveries import StoredAlert
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
 from app.errors import InvalidDefinition
 
 CONVERSION_GOAL: Final = "conversion_goal"
 GOAL: Final = "goal"
-PREFIXES: Final = {CONVERSION_GOAL: "cg", GOAL: "goal"}
+ALERT: Final = "alert"
+PREFIXES: Final = {CONVERSION_GOAL: "cg", GOAL: "goal", ALERT: "alert"}
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID_REMEDY: Final = "At most 64 letters, digits, '_', '-' and '.', a letter or digit first; or leave it out."
 _DISTINGUISHING: Final = ("metric", "aggregation", "denominatorMetric", "period")
@@ -45,7 +48,8 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of the plan. `revision` is that of the version it was made from; 0 for a new definition."""
+    """One change of the plan. `revision` is that of the version it was made from; 0 for a new definition and for an
+    alert, of which `before` tells what it was made from."""
 
     action: Action
     kind: str
@@ -78,7 +82,8 @@ class Plan:
 def declare(kind: str, given: Mapping[str, object], place: str) -> Declared:
     """Read one definition of a file. Raises InvalidDefinition whose fields are pointers into the definition.
 
-    Whether a goal's deadline lies after its start is asked by `plan`, which knows since when there is the goal.
+    Whether a goal's deadline lies after its start is asked by `plan`, which knows since when there is the goal; whether
+    an alert's address is allowed here is asked by who knows the settings.
     """
     body = {name: value for name, value in given.items() if name != "id" and value is not None}
     ident = given.get("id")
@@ -87,9 +92,18 @@ def declare(kind: str, given: Mapping[str, object], place: str) -> Declared:
     if kind == CONVERSION_GOAL:
         # Stored as creating it over HTTP stores it: with the metric that its name gives.
         body["metric"] = compile_conversion_goal(body).metric
+    elif kind == ALERT:
+        compile_alert(body, allow_private=True)
     else:
         compile_goal({"startsAt": "1970-01-01", **body}, ident="", project="", time_zone="UTC", created_at=0)
     return Declared(kind, ident, body, place)
+
+
+def as_present(alert: StoredAlert) -> DefinitionVersion:
+    """An alert as `plan` takes it: it acts at once and has no versions."""
+    return DefinitionVersion(
+        ALERT, alert.id, alert.project, 0, alert.created_at, FOREVER, alert.created_at, dict(alert.body)
+    )
 
 
 def plan(
@@ -144,7 +158,7 @@ def derived_id(project: str, kind: str, name: str) -> str:
 
 def name_of(kind: str, body: Mapping[str, object]) -> str:
     """What a definition is found by when no id is given."""
-    if kind == CONVERSION_GOAL:
+    if kind in (CONVERSION_GOAL, ALERT):
         return str(body.get("name", ""))
     parts = {field: body.get(field) for field in _DISTINGUISHING}
     parts["aggregation"] = None if parts["aggregation"] == "count" else parts["aggregation"]

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
-from app.domain.declaring import Step
+from app.domain.declaring import ALERT, Step
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
+from app.stores.alert_rows import carry_out_alerts
 from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
@@ -139,14 +140,17 @@ class SqlDefinitions:
             grave = self._delete(connection, project, kind, ident, actor, check)
         return self._confirm(grave)
 
-    def carry_out(self, project: str, steps: Sequence[Step], actor: str) -> int:
-        """All steps of a plan in one transaction, or none; returns the catalog revision that has them.
+    def carry_out(self, project: str, steps: Sequence[Step], secrets: Mapping[str, str], actor: str) -> int:
+        """All steps of a plan in one transaction, or none; returns the catalog revision that has them, 0 when no step
+        is of the catalog. `secrets` has one for each alert that is new, by id.
 
         Raises Conflict when a definition was changed after the plan was made, NotFound.
         """
         stored: list[DefinitionVersion] = []
         with self._database.write() as connection:
-            for step in steps:
+            of_alerts = [step for step in steps if step.kind == ALERT]
+            carry_out_alerts(connection, self._database.now(connection), project, of_alerts, secrets, actor)
+            for step in (step for step in steps if step.kind != ALERT):
                 if step.action == "create":
                     stored.append(self._create(connection, project, step.kind, step.id, step.after, actor))
                 elif step.action == "change":

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from app.domain.alerting import Told
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
-from app.errors import Conflict, NotFound
-from app.stores.auditing import write_audit
+from app.stores.alert_rows import (
+    AlertChange,
+    create_alert,
+    delete_alert,
+    edit_alert,
+    get_alert,
+    to_alert,
+    told_text,
+)
 from app.stores.database import Database
 from app.stores.tables import alert_deliveries, alerts
 
-MOST: Final = 20
-"""Alerts of one project: each is looked at every other second."""
 LEASE_MS: Final = 60_000
 """How long a delivery is one process's own: several times what a call may take."""
 KEPT_MS: Final = 30 * 86_400_000
@@ -39,89 +44,40 @@ class SqlAlerts:
     def create(self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str) -> StoredAlert:
         """Raises Conflict where there are too many."""
         with self._database.write() as connection:
-            count = select(func.count()).select_from(alerts).where(alerts.c.project == project)
-            if connection.execute(count).scalar_one() >= MOST:
-                raise Conflict(f"a project has at most {MOST} alerts; delete one")
-            made = StoredAlert(ident, project, self._database.now(connection), dict(body), {}, 1)
-            connection.execute(
-                insert(alerts).values(
-                    id=ident,
-                    project=project,
-                    created_at=made.created_at,
-                    body=json.dumps(made.body),
-                    secret=secret,
-                    told="{}",
-                    version=1,
-                )
-            )
-            self._audit(connection, actor, "create", made, None, made.body)
-        return made
+            return create_alert(connection, self._database.now(connection), project, ident, secret, body, actor)
 
     def list(self, project: str) -> Sequence[StoredAlert]:
         """Oldest first."""
         with self._database.read() as connection:
             query = select(alerts).where(alerts.c.project == project).order_by(alerts.c.created_at, alerts.c.id)
-            return [_alert(row) for row in connection.execute(query)]
+            return [to_alert(row) for row in connection.execute(query)]
 
     def get(self, project: str, ident: str) -> StoredAlert:
         """Raises NotFound."""
         with self._database.read() as connection:
-            return _get(connection, project, ident)
+            return get_alert(connection, project, ident)
 
-    def edit(
-        self, project: str, ident: str, change: Callable[[StoredAlert], tuple[Mapping[str, Any], bool]], actor: str
-    ) -> StoredAlert:
+    def edit(self, project: str, ident: str, change: AlertChange, actor: str) -> StoredAlert:
         """`change` gives the new body, and whether what was told is forgotten. Raises NotFound, and what it raises."""
         with self._database.write() as connection:
-            before = _get(connection, project, ident, is_locked=True)
-            body, is_new = change(before)
-            told = {} if is_new else before.told
-            after = replace(before, body=dict(body), told=told, version=before.version + 1)
-            values = {"body": json.dumps(after.body), "told": _told_text(told), "version": after.version}
-            connection.execute(update(alerts).where(alerts.c.id == ident).values(**values))
-            self._audit(connection, actor, "edit", before, before.body, after.body)
-        return after
+            return edit_alert(connection, self._database.now(connection), project, ident, change, actor)
 
     def delete(self, project: str, ident: str, actor: str) -> None:
         """With its deliveries; what is not sent yet is never sent. Raises NotFound."""
         with self._database.write() as connection:
-            before = _get(connection, project, ident, is_locked=True)
-            connection.execute(delete(alert_deliveries).where(alert_deliveries.c.alert == ident))
-            connection.execute(delete(alerts).where(alerts.c.id == ident))
-            self._audit(connection, actor, "delete", before, before.body, None)
-
-    def _audit(
-        self,
-        connection: Connection,
-        actor: str,
-        action: str,
-        alert: StoredAlert,
-        before: Mapping[str, Any] | None,
-        after: Mapping[str, Any] | None,
-    ) -> None:
-        write_audit(
-            connection,
-            at=self._database.now(connection),
-            project=alert.project,
-            actor=actor,
-            action=action,
-            kind="alert",
-            target=alert.id,
-            before=before,
-            after=after,
-        )
+            delete_alert(connection, self._database.now(connection), project, ident, actor)
 
     # -- what they tell
 
     def all(self) -> Sequence[StoredAlert]:
         """Every project's."""
         with self._database.read() as connection:
-            return [_alert(row) for row in connection.execute(select(alerts).order_by(alerts.c.id))]
+            return [to_alert(row) for row in connection.execute(select(alerts).order_by(alerts.c.id))]
 
     def tell(self, alert: StoredAlert, told: Mapping[str, Told], deliveries: Sequence[tuple[str, str]]) -> bool:
         """Store what was told, and the (id, body) of each delivery, unless somebody changed the alert meanwhile."""
         unchanged = (alerts.c.id == alert.id) & (alerts.c.version == alert.version)
-        values = {"told": _told_text(told), "version": alert.version + 1}
+        values = {"told": told_text(told), "version": alert.version + 1}
         with self._database.write() as connection:
             if connection.execute(update(alerts).where(unchanged).values(**values)).rowcount == 0:
                 return False
@@ -150,7 +106,7 @@ class SqlAlerts:
     def deliveries(self, project: str, ident: str, limit: int) -> Sequence[Delivery]:
         """Newest first. Raises NotFound."""
         with self._database.read() as connection:
-            _get(connection, project, ident)
+            get_alert(connection, project, ident)
             query = select(alert_deliveries).where(alert_deliveries.c.alert == ident)
             newest = query.order_by(alert_deliveries.c.created_at.desc(), alert_deliveries.c.id).limit(limit)
             return [_delivery(row) for row in connection.execute(newest)]
@@ -201,23 +157,6 @@ class SqlAlerts:
                     next_at=None if pause_ms is None else now + pause_ms,
                 )
             )
-
-
-def _get(connection: Connection, project: str, ident: str, *, is_locked: bool = False) -> StoredAlert:
-    query = select(alerts).where((alerts.c.id == ident) & (alerts.c.project == project))
-    row = connection.execute(query.with_for_update() if is_locked else query).one_or_none()
-    if row is None:
-        raise NotFound("alert", ident)
-    return _alert(row)
-
-
-def _alert(row: Row[Any]) -> StoredAlert:
-    told = {subject: Told(*word) for subject, word in json.loads(row.told).items()}
-    return StoredAlert(row.id, row.project, row.created_at, json.loads(row.body), told, row.version)
-
-
-def _told_text(told: Mapping[str, Told]) -> str:
-    return json.dumps({subject: astuple(word) for subject, word in told.items()})
 
 
 def _delivery(row: Row[Any]) -> Delivery:

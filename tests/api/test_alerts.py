@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.metrics import API
-from app.stores.sql_alerts import MOST
+from app.stores.alert_rows import MOST
 from app.webhook import Webhook, signature
 from tests.api.conftest import World, surrounded
 from tests.api.test_goals import GOAL, count, create

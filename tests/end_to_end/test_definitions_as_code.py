@@ -20,6 +20,8 @@ conversionGoals:
 goals:
   - {metric: purchase, target: 100, deadline: 2036-12-31}
   - {metric: purchase, aggregation: sum, target: 1000, deadline: 2036-12-31, unit: EUR}
+alerts:
+  - {name: Silent, url: https://hooks.example.com/x, when: goal_silent, silentHours: 100}
 """
 
 

@@ -18,7 +18,7 @@ from api.dashboard.alert_words import describe_delivery, describe_when
 from api.dashboard.forms import Faults, Form
 from app.domain.alerting import When, compile_alert
 from app.domain.deliveries import Delivery, Outcome
-from app.stores.sql_alerts import MOST
+from app.stores.alert_rows import MOST
 from app.webhook import Webhook
 from tests.api.conftest import World, surrounded
 from tests.api.dashboard.site import PATIENCE_MS, Site

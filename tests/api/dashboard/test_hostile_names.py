@@ -14,7 +14,7 @@ from app.domain.event import Event
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
 from app.errors import InvalidDefinition
-from app.stores.sql_alerts import MOST
+from app.stores.alert_rows import MOST
 from tests import hostile
 from tests.api.dashboard.site import Site
 from tests.builders import version
