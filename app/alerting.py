@@ -8,6 +8,7 @@ while; whoever dies with it leaves it to the next one, with the same id, by whic
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import random
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, is_another_rule, look, sample
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
-from app.errors import InvalidDefinition, ScorekeeperError
+from app.errors import ChangedMeanwhile, InvalidDefinition, ScorekeeperError
 from app.metrics import ALERT_ATTEMPTS
 from app.patience import ask_sql, keep_doing
 from app.reporting import Reporter
@@ -47,6 +48,7 @@ class AlertStore(Protocol):
     def all(self) -> Sequence[StoredAlert]: ...
     def tell(self, alert: StoredAlert, told: Mapping[str, Told], deliveries: Sequence[tuple[str, str]]) -> bool: ...
     def deliveries(self, project: str, ident: str, limit: int) -> Sequence[Delivery]: ...
+    def last_deliveries(self, project: str) -> Mapping[str, Delivery]: ...
     def take(self, limit: int) -> Sequence[Taken]: ...
     def finish(self, taken: Taken, outcome: Outcome, pause_ms: int | None) -> None: ...
 
@@ -74,13 +76,22 @@ class Alerts:
     async def list(self, project: str) -> Sequence[StoredAlert]:
         return await ask_sql(self._store.list, project)
 
+    async def last_deliveries(self, project: str) -> Mapping[str, Delivery]:
+        """The newest of each alert that has one, by the alert's id."""
+        return await ask_sql(self._store.last_deliveries, project)
+
     async def get(self, project: str, ident: str) -> StoredAlert:
         return await ask_sql(self._store.get, project, ident)
 
-    async def edit(self, project: str, ident: str, changes: Mapping[str, Any], actor: str) -> StoredAlert:
-        """`changes` replaces the fields that it names; null takes an optional one away."""
+    async def edit(
+        self, project: str, ident: str, changes: Mapping[str, Any], actor: str, *, edition: str | None = None
+    ) -> StoredAlert:
+        """`changes` replaces the fields that it names; null takes an optional one away. Raises ChangedMeanwhile where
+        it is of another `edition` than the one given."""
 
         def change(before: StoredAlert) -> tuple[Mapping[str, Any], bool]:
+            if edition not in {None, edition_of(before)}:
+                raise ChangedMeanwhile("it was changed meanwhile; read it again")
             body = {name: value for name, value in {**before.body, **changes}.items() if value is not None}
             compile_alert(body, allow_private=self._allow_private)
             return body, is_another_rule(before.body, body)
@@ -193,6 +204,11 @@ class Alerting:
 def new_secret() -> str:
     """What an alert's messages are signed with."""
     return f"whsec_{secrets.token_hex(32)}"
+
+
+def edition_of(alert: StoredAlert) -> str:
+    """Another one after each edit. Not the version: what an alert tells raises that."""
+    return hashlib.blake2b(json.dumps(alert.body, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 def _rule(alert: StoredAlert) -> Alert | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from api.dashboard.forms import Faults, Form, to_number
@@ -37,3 +38,9 @@ def to_body(form: Form, faults: Faults) -> dict[str, Any]:
     if idents and body.get("when") != When.STALE:
         body["goalIds"] = idents
     return body
+
+
+def to_form(body: Mapping[str, Any]) -> Form:
+    """The form filled in with a rule."""
+    pairs = [(name, str(body[name])) for name in (*TEXTS, *SPANS) if name in body]
+    return Form([*pairs, *(("goalIds", ident) for ident in body.get("goalIds", ()))])

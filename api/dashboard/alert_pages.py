@@ -18,14 +18,16 @@ from api.dashboard.alert_words import describe_delivery, describe_when
 from api.dashboard.forms import Faults, Form, read_form, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.services import Key, Services
+from app.alerting import edition_of
 from app.domain.alerting import AlertStatus, When
 from app.domain.deliveries import StoredAlert
 from app.domain.moments import rfc3339
-from app.errors import Conflict, InvalidDefinition, NotFound
+from app.errors import ChangedMeanwhile, Conflict, InvalidDefinition
 from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
 HERE = "/alerts"
+DELETED = "a deleted goal"
 _LOGGED = 50
 _COOKIE = "scorekeeper_alert_secret"
 _COOKIE_SECONDS = 300
@@ -39,9 +41,13 @@ async def list_alerts(request: Request, key: VISITOR) -> Response:
     if not key.may("write"):
         return page("alerts.html", 403, key=key, here=HERE, may_write=False)
     services = services_of(request)
-    alerts, names = await asyncio.gather(services.alerts.list(key.project), _goal_names(services, key.project))
-    last = await asyncio.gather(*(_last_delivery(services, alert) for alert in alerts))
-    items = [{**_shown(alert, names), "last": one} for alert, one in zip(alerts, last, strict=True)]
+    alerts, last, names = await asyncio.gather(
+        services.alerts.list(key.project),
+        services.alerts.last_deliveries(key.project),
+        _goal_names(services, key.project),
+    )
+    lines = {ident: describe_delivery(one) for ident, one in last.items()}
+    items = [{**_shown(alert, names), "last": lines.get(alert.id)} for alert in alerts]
     return page("alerts.html", key=key, here=HERE, may_write=True, items=items)
 
 
@@ -84,6 +90,32 @@ async def show_alert(request: Request, ident: str, key: WRITER) -> Response:
     )
     rows = [describe_delivery(one) for one in log]
     return page("alert.html", key=key, within=HERE, alert=_shown(alert, names), log=rows, most=_LOGGED)
+
+
+@pages.get(HERE + "/{ident}/edit")
+async def show_edit(request: Request, ident: str, key: WRITER) -> Response:
+    alert = await services_of(request).alerts.get(key.project, ident)
+    editing = {"id": ident, "edition": edition_of(alert)}
+    return await _form(request, key, alert_form.to_form(alert.body), Faults(), editing)
+
+
+@pages.post(HERE + "/{ident}/edit")
+async def edit(request: Request, ident: str, key: WRITER) -> Response:
+    """Its id, state, secret and log stay."""
+    form, faults = await read_form(request), Faults()
+    edition = form.text("edition") or None
+    body = alert_form.to_body(form, faults)
+    changes = {name: body.get(name) for name in alert_form.FIELDS}
+    await limit(request, key, "writes", 1)
+    try:
+        if not faults.by_field:
+            await services_of(request).alerts.edit(key.project, ident, changes, key.id, edition=edition)
+            return RedirectResponse(f"{HERE}/{ident}", 303)
+    except InvalidDefinition as error:
+        faults.add_all(error, _KNOWN)
+    except ChangedMeanwhile as error:
+        faults.add("", f"{str(error).capitalize()}.")
+    return await _form(request, key, form, faults, {"id": ident, "edition": edition or ""})
 
 
 @pages.get(HERE + "/{ident}/secret")
@@ -133,8 +165,12 @@ async def delete(request: Request, ident: str, key: WRITER) -> Response:
     return RedirectResponse(HERE, 303)
 
 
-async def _form(request: Request, key: Key, form: Form, faults: Faults) -> Response:
+async def _form(
+    request: Request, key: Key, form: Form, faults: Faults, editing: Mapping[str, str] | None = None
+) -> Response:
     names = await _goal_names(services_of(request), key.project)
+    # Ticked still: an alert of deleted goals alone would be one of all goals otherwise.
+    gone = dict.fromkeys((ident for ident in form.texts("goalIds") if ident not in names), DELETED)
     return page(
         "alert_form.html",
         422 if faults.by_field else 200,
@@ -142,8 +178,9 @@ async def _form(request: Request, key: Key, form: Form, faults: Faults) -> Respo
         within=HERE,
         form=form,
         faults=faults.by_field,
+        editing=editing,
         choices=alert_form.CHOICES,
-        goals=sorted(names.items(), key=lambda one: one[1].lower()),
+        goals=[*sorted(names.items(), key=lambda one: one[1].lower()), *gone.items()],
     )
 
 
@@ -153,19 +190,10 @@ async def _goal_names(services: Services, project: str) -> dict[str, str]:
     return {one.id: str(one.body.get("description") or one.body["metric"]) for one in versions}
 
 
-async def _last_delivery(services: Services, alert: StoredAlert) -> dict[str, Any] | None:
-    """None also for an alert that was deleted since it was listed."""
-    try:
-        found = await services.alerts.deliveries(alert.project, alert.id, 1)
-    except NotFound:
-        return None
-    return describe_delivery(found[0]) if found else None
-
-
 def _shown(alert: StoredAlert, names: Mapping[str, str]) -> dict[str, Any]:
     """`goals`: those that it is limited to, by name; None: all; empty where it is not about goals."""
     idents = alert.body.get("goalIds")
-    chosen = None if idents is None else [names.get(ident, "a deleted goal") for ident in idents]
+    chosen = None if idents is None else [names.get(ident, DELETED) for ident in idents]
     return {
         "id": alert.id,
         "name": alert.body["name"],

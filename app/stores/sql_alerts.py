@@ -111,6 +111,16 @@ class SqlAlerts:
             newest = query.order_by(alert_deliveries.c.created_at.desc(), alert_deliveries.c.id).limit(limit)
             return [_delivery(row) for row in connection.execute(newest)]
 
+    def last_deliveries(self, project: str) -> Mapping[str, Delivery]:
+        """The newest of each alert that has one, by the alert's id."""
+        other = alert_deliveries.alias()
+        newest = select(other.c.id).where(other.c.alert == alerts.c.id)
+        newest = newest.order_by(other.c.created_at.desc(), other.c.id).limit(1).correlate(alerts)
+        query = select(alert_deliveries).select_from(alerts)
+        query = query.join(alert_deliveries, alert_deliveries.c.id == newest.scalar_subquery())
+        with self._database.read() as connection:
+            return {row.alert: _delivery(row) for row in connection.execute(query.where(alerts.c.project == project))}
+
     def take(self, limit: int) -> Sequence[Taken]:
         """Deliveries that are due, and nobody else's until the lease ends. Of each project in turn: one whose receiver
         hangs does not keep the others waiting behind all that it has."""

@@ -100,6 +100,7 @@ class World:
     definitions: SqlDefinitions
     keys: SqlKeys
     counters: MemoryCounters
+    database: Database
     recorder: StatusRecorder = field(init=False)
     alerting: Alerting = field(init=False)
     published: list[tuple[bytes | None, bytes]] = field(default_factory=list)
@@ -204,7 +205,7 @@ async def surrounded(
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
     changes = SqlStatusChanges(database)
-    made = World(httpx.AsyncClient(), definitions, keys, counters)
+    made = World(httpx.AsyncClient(), definitions, keys, counters, database)
     counters.fresh_as_of = made.now
     reporter = Reporter(definitions, counters, changes)
     made.recorder = StatusRecorder(changes, reporter, lambda: made.now)

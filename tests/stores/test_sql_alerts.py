@@ -73,6 +73,18 @@ def test_of_two_who_saw_a_change_one_tells_it(databases: list[Database]) -> None
     assert stores[1].get("shop", "alert_1").told == {"goal_1": Told("behind")}
 
 
+def test_the_newest_delivery_of_each_alert_is_found_at_once(databases: list[Database]) -> None:
+    store = SqlAlerts(databases[0])
+    SqlDefinitions(databases[0]).create_project("other", "Other", "UTC")
+    for project, ident in (("shop", "alert_1"), ("shop", "alert_2"), ("shop", "alert_3"), ("other", "alert_4")):
+        alert = store.create(project, ident, "whsec_1", BODY, "key")
+        for number in range(2 if ident != "alert_3" else 0):
+            assert store.tell(alert, {}, [(f"dlv_{ident}_{number}", "{}")])
+            alert = store.get(project, ident)
+    found = store.last_deliveries("shop")
+    assert found == {ident: store.deliveries("shop", ident, 1)[0] for ident in ("alert_1", "alert_2")}
+
+
 def test_who_looked_by_a_rule_that_was_edited_tells_nothing(databases: list[Database]) -> None:
     store = SqlAlerts(databases[0])
     before = create(store)

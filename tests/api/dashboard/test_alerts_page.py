@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import event, select
 
-from api.dashboard.alert_form import CHOICES, SPANS, to_body
+from api.dashboard.alert_form import CHOICES, SPANS, to_body, to_form
 from api.dashboard.alert_words import describe_delivery, describe_when
 from api.dashboard.forms import Faults, Form
 from app.domain.alerting import When, compile_alert
 from app.domain.deliveries import Delivery, Outcome
 from app.stores.alert_rows import MOST
+from app.stores.tables import alerts as rows
 from app.webhook import Webhook
 from tests.api.conftest import World, surrounded
 from tests.api.dashboard.site import PATIENCE_MS, Site
@@ -66,6 +68,12 @@ async def post(world: World, path: str, form: dict[str, Any]) -> Any:
     return await world.client.post(path, data=form or {"": ""}, headers=OURS)
 
 
+def secret_of(world: World, ident: str) -> str:
+    with world.database.read() as connection:
+        secret: str = connection.execute(select(rows.c.secret).where(rows.c.id == ident)).scalar_one()
+    return secret
+
+
 async def send(world: World) -> None:
     """What is due; a failure is tried again after a millisecond."""
     deadline = time.monotonic() + 30
@@ -104,6 +112,90 @@ async def test_an_alert_is_made_paused_resumed_and_deleted_without_a_script(worl
     assert "Delete for good" in await shown(world, f"/alerts/{made['id']}")
     assert (await post(world, f"/alerts/{made['id']}/delete", {})).headers["location"] == "/alerts"
     assert await alerts(world) == []
+
+
+def values(text: str) -> dict[str, list[str]]:
+    """What a form is filled in with, by field."""
+    found: dict[str, list[str]] = {}
+    for tag in re.findall(r"<input [^>]*>", text):
+        name = re.search(r' name="(\w+)"', tag)
+        if name is not None and ("checked" in tag or ('type="radio"' not in tag and 'type="checkbox"' not in tag)):
+            value = re.search(r' value="([^"]*)"', tag)
+            if value is not None and value[1]:
+                found.setdefault(name[1], []).append(value[1])
+    return found
+
+
+async def test_an_alert_is_edited_without_a_script_and_keeps_its_state_and_secret(world: World) -> None:
+    await sign_in(world)
+    goal = (await world.call("POST", "/api/goals", json=GOAL)).json()["id"]
+    ident = await made_alert(world, holdMinutes=10, goalIds=[goal], status="paused")
+    secret = secret_of(world, ident)
+    place = f"/alerts/{ident}/edit"
+    assert f'href="{place}"' in await shown(world, f"/alerts/{ident}")
+    form = values(await shown(world, place))
+    edition = form.pop("edition")
+    assert form == {**{name: [value] for name, value in FORM.items()}, "goalIds": [goal]}
+
+    changed = {"name": "Silence", "url": "https://hooks.example.com/y", "when": "goal_silent", "silentHours": "2.5"}
+    answer = await post(world, place, {**changed, "holdMinutes": "10", "edition": edition})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/alerts/{ident}"), answer.text
+    (made,) = await alerts(world)
+    expected = {**changed, "silentHours": 2.5, "goalIds": None, "status": "paused"}
+    assert made == {**expected, "id": ident, "createdAt": made["createdAt"]}
+    assert secret_of(world, ident) == secret
+
+
+async def test_a_wrong_edit_is_told_beside_its_field_and_changes_nothing(world: World) -> None:
+    await sign_in(world)
+    ident = await made_alert(world)
+    before = await alerts(world)
+    answer = await post(world, f"/alerts/{ident}/edit", {**FORM, "name": "Mine", "url": "http://x.example.com/"})
+    text = unescape(answer.text)
+    assert answer.status_code == 422
+    assert [field for field, _ in FAULT.findall(text)] == ["url"]
+    assert 'value="Mine"' in text
+    assert "Edit the alert" in text
+    assert await alerts(world) == before
+
+
+async def test_an_edit_over_somebody_elses_is_refused_and_one_over_a_message_is_not(world: World) -> None:
+    await sign_in(world)
+    ident = await made_alert(world)
+    form = {**FORM, "edition": values(await shown(world, f"/alerts/{ident}/edit"))["edition"]}
+    await world.call("POST", f"/api/alerts/{ident}/test")
+    assert (await post(world, f"/alerts/{ident}/edit", {**form, "name": "Mine"})).status_code == 303
+    answer = await post(world, f"/alerts/{ident}/edit", {**form, "name": "Mine, too"})
+    assert answer.status_code == 422
+    assert "It was changed meanwhile" in answer.text
+    assert [one["name"] for one in await alerts(world)] == ["Mine"]
+
+
+async def test_an_alert_of_deleted_goals_does_not_become_one_of_all_goals(world: World) -> None:
+    await sign_in(world)
+    ident = await made_alert(world, goalIds=["goal_gone"])
+    text = await shown(world, f"/alerts/{ident}/edit")
+    assert "a deleted goal" in text
+    assert (await post(world, f"/alerts/{ident}/edit", values(text))).status_code == 303
+    assert [one["goalIds"] for one in await alerts(world)] == [["goal_gone"]]
+
+
+async def test_the_list_asks_for_the_last_messages_of_all_alerts_at_once(world: World) -> None:
+    await sign_in(world)
+    asked: list[str] = []
+
+    @event.listens_for(world.database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    idents = [await made_alert(world, name=f"Alert {n}") for n in range(5)]
+    for ident in (*idents[1:], idents[1]):
+        await world.call("POST", f"/api/alerts/{ident}/test")
+    await made_alert(world, "other")
+    asked.clear()
+    text = await shown(world, "/alerts")
+    assert (text.count("◌ Waiting"), text.count("none yet")) == (4, 1)
+    assert len([one for one in asked if "alert" in one]) == 2
 
 
 async def test_the_secret_is_shown_once_and_kept_by_no_browser(world: World) -> None:
@@ -199,16 +291,18 @@ async def test_the_log_holds_the_newest_fifty(world: World) -> None:
     assert (await shown(world, f"/alerts/{ident}")).count("This is a test.") == 50
 
 
-@pytest.mark.parametrize("path", ["", "/secret", "/log", "/status", "/test", "/delete"])
+@pytest.mark.parametrize("path", ["", "/edit", "/secret", "/log", "/status", "/test", "/delete"])
 async def test_another_projects_alert_is_not_there(world: World, path: str) -> None:
     await sign_in(world)
     ident = await made_alert(world, "other")
-    if path in {"", "/secret", "/log"}:
-        answer = await world.client.get(f"/alerts/{ident}{path}")
-    else:
-        answer = await post(world, f"/alerts/{ident}{path}", {"status": "paused"})
-    assert answer.status_code == 404
-    assert "There is no such page" in answer.text
+    answers = []
+    if path in {"", "/edit", "/secret", "/log"}:
+        answers.append(await world.client.get(f"/alerts/{ident}{path}"))
+    if path not in {"", "/secret", "/log"}:
+        answers.append(await post(world, f"/alerts/{ident}{path}", {**FORM, "status": "paused"}))
+    for answer in answers:
+        assert answer.status_code == 404
+        assert "There is no such page" in answer.text
     assert [one["status"] for one in await alerts(world, "other")] == ["active"]
     assert FORM["url"] not in await shown(world, "/alerts")
 
@@ -220,13 +314,14 @@ async def test_who_may_only_read_sees_no_address_and_no_form_and_changes_nothing
     answer = await world.client.get("/alerts")
     assert answer.status_code == 403
     assert "may read only" in answer.text
-    for path in ("/alerts", "/alerts/new", f"/alerts/{ident}", f"/alerts/{ident}/secret", f"/alerts/{ident}/log"):
+    mine = (f"/alerts/{ident}{path}" for path in ("", "/edit", "/secret", "/log"))
+    for path in ("/alerts", "/alerts/new", *mine):
         answer = await world.client.get(path)
         assert answer.status_code == 403, path
         assert "hooks.example.com" not in answer.text
         assert 'action="/alerts' not in answer.text
         assert 'name="url"' not in answer.text
-    for path in ("/alerts/new", f"/alerts/{ident}/status", f"/alerts/{ident}/test", f"/alerts/{ident}/delete"):
+    for path in ("/alerts/new", *(f"/alerts/{ident}/{act}" for act in ("edit", "status", "test", "delete"))):
         assert (await post(world, path, {**FORM, "status": "paused"})).status_code == 403, path
     assert [one["status"] for one in await alerts(world)] == ["active"]
 
@@ -234,7 +329,7 @@ async def test_who_may_only_read_sees_no_address_and_no_form_and_changes_nothing
 async def test_no_form_of_another_site_is_taken(world: World) -> None:
     await sign_in(world)
     ident = await made_alert(world)
-    for path in ("/alerts/new", f"/alerts/{ident}/status", f"/alerts/{ident}/test", f"/alerts/{ident}/delete"):
+    for path in ("/alerts/new", *(f"/alerts/{ident}/{act}" for act in ("edit", "status", "test", "delete"))):
         for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
             answer = await world.client.post(path, data={**FORM, "status": "paused"}, headers=headers)
             assert answer.status_code == 403, path
@@ -283,6 +378,7 @@ def test_every_choice_of_the_form_makes_a_rule() -> None:
         body = to_body(Form([*pairs, *((name, "3") for name in SPANS)]), faults)
         assert faults.by_field == {}
         assert compile_alert(body, allow_private=False).when is when
+        assert to_body(to_form(body), faults) == body
 
 
 def opened(browser: Browser, site: Site, path: str) -> Page:
@@ -324,6 +420,15 @@ def test_an_alert_in_a_browser(browser: Browser, site: Site, monkeypatch: pytest
     page.reload()
     expect(page.get_by_role("heading", name="Quiet")).to_be_visible()
     assert len(site.get("/api/alerts")) == 1
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_label("Hours without a conversion")).to_have_value("24")
+    page.get_by_role("radio", name="Counting is late").check()
+    page.get_by_role("button", name="Save the alert").click()
+    page.locator("#fault-staleMinutes").wait_for()
+    found_nothing_wrong(page, "a wrong edit")
+    page.get_by_label("Minutes that counting is late").fill("10")
+    page.get_by_role("button", name="Save the alert").click()
+    expect(page.get_by_text("Counting is more than 10 min late")).to_be_visible()
     page.get_by_role("button", name="Send a test of Quiet").click()
     expect(page.locator(".log [data-outcome]")).to_have_text("◌ Waiting")
     site.run(site.world.alerting.send())

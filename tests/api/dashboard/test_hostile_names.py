@@ -151,6 +151,9 @@ def test_two_hundred_hostile_names_are_text_on_every_view(browser: Browser, site
         page.goto(f"/alerts/{ident}")
         assert as_text(page, "h1") == {name}
         is_harmless(page, f"the alert {name!r}")
+        page.get_by_role("link", name="Edit").click()
+        assert page.locator("#name").input_value() == name
+        is_harmless(page, f"the form of the alert {name!r}")
     page.goto("/explain")
     shown = {"type": listed[PICKED[0]]["eventType"], "data": data}
     page.get_by_label("One event").fill(json.dumps(shown))
