@@ -16,6 +16,7 @@ from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.bootstrap.observing import TimedReader, observe_sql
 from app.defining import Defining
 from app.domain.folding import FoldingRules
+from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
 from app.domain.progress import Thresholds
 from app.embedded.running import make_private_directory
@@ -152,6 +153,12 @@ class Parts:
         from app.streams.log import Log
 
         return Log(self.kafka.bootstrap, aiokafka_security(self.kafka))
+
+    async def spans(self) -> dict[Position, tuple[int, int]]:
+        """Per position of the topics that are counted: the log's first offset, and its end. Raises StoreUnavailable."""
+        topics = await asyncio.to_thread(self.topics.describe, self.settings.topics)
+        positions = [position for topic in topics for position in topic.positions()]
+        return dict(await asyncio.to_thread(self.topics.ends, positions))
 
     def publisher(self, topic: str | None = None) -> Publisher:
         """Writes to the first topic that is counted, or to `topic`. Not started."""

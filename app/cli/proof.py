@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +15,8 @@ from app.errors import GenerationMissing, NotFound, OtherScheme
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
-    from app.domain.increments import Position
     from app.proving import Verdict
     from app.recounting import Progress
-    from app.tracking import Tracker
 
 SHOWN_SECONDS = 1.0
 
@@ -59,7 +56,7 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         counters.generation.rules,
         catalog,
         parts.log,
-        await _ends(parts),
+        await parts.spans(),
         only_goal=goal,
         on_progress=_Shown("counted again"),
     )
@@ -68,12 +65,6 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
 async def _goal_exists(parts: Parts, goal: str) -> bool:
     history = await asyncio.to_thread(parts.definitions.history)
     return any(version.id == goal for version in history.versions)
-
-
-async def _ends(parts: Parts) -> dict[Position, tuple[int, int]]:
-    topics = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
-    positions = [position for topic in topics for position in topic.positions()]
-    return dict(await asyncio.to_thread(parts.topics.ends, positions))
 
 
 class _Shown:
@@ -145,91 +136,25 @@ def rebuild(
 
 
 async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
-    from app.bootstrap import folding_rules
-    from app.bootstrap.collecting import collect_rarely
-    from app.proving import counters_of
-    from app.recounting import NoDeadLetters, compare, recount
-    from app.refreshing import CatalogRefresher
-    from app.stores.redis import RedisCounters
-    from app.stores.redis_outbox import RedisOutbox
-    from app.tracking import Counting, Tracker
+    from app.bootstrap.rebuilding import make_rebuild
 
     await schema_ready(parts)
-    generation = await parts.generations.unfinished()
-    if generation is None:
-        generation = await parts.generations.create(folding_rules(parts.settings), int(time.time() * 1000))
-    store = RedisCounters(parts.redis, generation)
-    outbox = RedisOutbox(parts.redis, generation) if parts.settings.receipt_topic is not None else None
-    receipts_from = await _counted_live(parts) if outbox is not None else {}
-
-    async def open_counting() -> Counting:
-        return Counting(store, generation.rules, outbox, receipts_from)
-
-    shown = _Shown(f"counted into generation {generation.number}")
-
-    noted = float("-inf")
-
-    async def tell_progress(progress: Progress) -> None:
-        nonlocal noted
-        shown(progress)
-        if time.monotonic() - noted > SHOWN_SECONDS:
-            noted = time.monotonic()
-            await parts.generations.note_counting(generation.number, int(time.time() * 1000))
-
-    catalog = CatalogRefresher(parts.definitions)
-    await catalog.refresh()
-    collect_rarely()
-    tracker = Tracker(open_counting, catalog, NoDeadLetters())
-    messages = 0
-    while True:
-        asked_at = int(time.time() * 1000)
-        spans = await _ends(parts)
-        read = await recount(tracker, parts.log, spans, tell_progress)
-        messages += read
-        if read == 0:
-            break
-    await _fill_backfills(parts, tracker, spans)
-    await store.expect_positions(list(spans))
-    await store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
-    try:
-        live = counters_of(await (await parts.counters()).snapshot())
-    except (GenerationMissing, OtherScheme):
-        live = {}
-    comparison = compare(live, counters_of(await store.snapshot()))
-    await parts.generations.finish(generation.number)
+    generation, rebuild = await make_rebuild(parts)
+    messages = await rebuild.count(_Shown(f"counted into generation {generation}"))
+    shown = None
+    with suppress(GenerationMissing, OtherScheme):
+        shown = await parts.counters()
+    comparison = await rebuild.compare_with(shown)
+    await parts.generations.finish(generation)
     if switch:
-        await parts.generations.switch(generation.number)
+        await parts.generations.switch(generation)
     return {
-        "generation": generation.number,
+        "generation": generation,
         "messages": messages,
         "compared": comparison.compared,
         "differences": len(comparison.differences),
         "shown": switch,
     }
-
-
-async def _counted_live(parts: Parts) -> dict[Position, int]:
-    """Up to where the generation that is shown has counted, and left receipts. What it counts from now on is not known
-    when the new one takes its place, so that the new one leaves receipts of that too: of one conversion the same."""
-    positions = list(await _ends(parts))
-    try:
-        found = await (await parts.counters()).checkpoints(positions)
-    except GenerationMissing:
-        return {}
-    return {position: min(own) for position, own in zip(positions, found, strict=True)}
-
-
-async def _fill_backfills(parts: Parts, tracker: Tracker, spans: Mapping[Position, tuple[int, int]]) -> None:
-    """Most were counted with all the rest; those that were defined meanwhile are behind."""
-    from app.filling import Filler
-
-    async def first_offsets(positions: Sequence[Position]) -> dict[Position, int]:
-        return {position: spans[position][0] for position in positions}
-
-    async def all_positions() -> list[Position]:
-        return list(spans)
-
-    await Filler(tracker, parts.log, first_offsets, all_positions, pause=False).fill()
 
 
 generations = typer.Typer(help="Complete countings of the log: which exist, and which one is shown.")
