@@ -36,7 +36,7 @@ from app.patience import ask_sql
 
 RECENT = 10_000
 _SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions", "counting", "valueProperty"})
-PREVIEW_SECONDS = 0.4
+PREVIEW_SECONDS = 0.3
 LEAST_SEEN = 200
 """A busy machine must not make it look as if nothing came."""
 MOST_LISTED = 1_000
