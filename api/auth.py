@@ -22,6 +22,7 @@ from api.services import Key, Services
 from app.domain.api_key import parse_key
 from app.errors import InvalidApiKey, StoreUnavailable
 from app.patience import within
+from app.sharing import retrieve
 
 SESSION_COOKIE = "scorekeeper_session"
 FRESH_SECONDS = 0.8
@@ -110,6 +111,7 @@ class Doorkeeper:
             asking = asyncio.create_task(within(_LOOK_UP_SECONDS, "sql", asyncio.to_thread(ask, secret)))
             self._asking[mark] = asking
             asking.add_done_callback(lambda _: self._asking.pop(mark, None))
+            asking.add_done_callback(retrieve)
         return await asyncio.shield(asking)
 
     def _note_failure(self, address: str) -> None:

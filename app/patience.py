@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 LONGEST_PAUSE_SECONDS = 60.0
 """After failures the pause doubles, up to this."""
-SQL_SECONDS = 1.5
-"""For SQL, where somebody waits: with what else a request does it stays below the two seconds an answer may take."""
+SQL_SECONDS = 1.3
+"""For SQL, where somebody waits: with looking up the key again, half a second, it stays below the two seconds that an
+answer may take."""
 
 
 async def ask_sql(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -96,8 +96,12 @@ class Reporter:
 
     async def list_goals(self, project: str, now: int) -> Report:
         """The project's goals, oldest first."""
-        key = ("goals", project)
-        return await self._looks.ask(project, lambda: self._or_stale(key, lambda: self._list_goals(project, now, None)))
+
+        async def look() -> Report:
+            return await within(PATIENCE_SECONDS, "a store", self._list_goals(project, now, None))
+
+        # Patience begins with the question: who comes while a look hangs must not wait for that one and then his own.
+        return await self._or_stale(("goals", project), lambda: self._looks.ask(project, look))
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""
@@ -114,8 +118,11 @@ class Reporter:
             known = self._known.get(key)
             if known is None:
                 raise
-            items = [{**item, "stale": True} for item in known.items]
-            return replace(known, items=items, is_stale=True, memo={})
+            if "stale" not in known.memo:
+                items = [{**item, "stale": True} for item in known.items]
+                known.memo["stale"] = replace(known, items=items, is_stale=True, memo={})
+            stale: Report = known.memo["stale"]
+            return stale
         self._known[key] = report
         self._known.move_to_end(key)
         while len(self._known) > _KEPT_PROJECTS:

@@ -24,7 +24,7 @@ class SharedLooks(Generic[T]):
         waiting = self._next.get(key)
         if waiting is None:
             waiting = self._next[key] = asyncio.create_task(self._look(key, look, self._running.get(key)))
-            waiting.add_done_callback(_retrieve)
+            waiting.add_done_callback(retrieve)
         return await asyncio.shield(waiting)
 
     async def _look(self, key: str, look: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
@@ -37,7 +37,8 @@ class SharedLooks(Generic[T]):
             del self._running[key]
 
 
-def _retrieve(look: asyncio.Task[T]) -> None:
-    # Nobody may be left who wants to know what went wrong.
+def retrieve(look: asyncio.Task[T]) -> None:
+    """For a task that several wait for: nobody may be left who wants to know what went wrong, and asyncio would log it
+    as an error."""
     if not look.cancelled():
         look.exception()

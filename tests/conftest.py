@@ -5,30 +5,30 @@ from __future__ import annotations
 from hypothesis import settings
 
 from tests.servers.plugin import (
-    _postgres_server,
-    _redis_server,
     database_url,
     kafka_bootstrap,
     make_topic,
+    postgres_server,
     postgres_url,
     pytest_configure_node,
     pytest_terminal_summary,
     pytest_unconfigure,
+    redis_server,
     redis_url,
     sql_ascii_url,
     sqlite_url,
 )
 
 __all__ = [
-    "_postgres_server",
-    "_redis_server",
     "database_url",
     "kafka_bootstrap",
     "make_topic",
+    "postgres_server",
     "postgres_url",
     "pytest_configure_node",
     "pytest_terminal_summary",
     "pytest_unconfigure",
+    "redis_server",
     "redis_url",
     "sql_ascii_url",
     "sqlite_url",

@@ -32,11 +32,13 @@ from app.domain.parsing import parse_message
 from app.domain.preview import Preview, preview
 from app.domain.wording import describe, describe_clause, describe_found
 from app.errors import InvalidDefinition, InvalidEvent, StoreUnavailable
-from app.patience import ask_sql
+from app.patience import ask_sql, within
 
 RECENT = 10_000
 _SAYS_WHAT_COUNTS = frozenset({"eventType", "urlPattern", "conditions", "counting", "valueProperty"})
 PREVIEW_SECONDS = 0.3
+WARNINGS_SECONDS = 0.8
+"""What is saved already is not answered with an error because brokers are away."""
 LEAST_SEEN = 200
 """A busy machine must not make it look as if nothing came."""
 MOST_LISTED = 1_000
@@ -239,7 +241,7 @@ async def _warnings(services: Services, project: str, body: Mapping[str, object]
     """What a preview would warn of; only what is wrong in itself when the log cannot be read now, or is empty."""
     definition = compile_conversion_goal(body, project=project)
     try:
-        events = await services.recent.recent(project, 1_000)
+        events = await within(WARNINGS_SECONDS, "kafka", services.recent.recent(project, 1_000))
     except StoreUnavailable:
         events = []
     return (await _try(events, definition)).warnings if events else impossible(definition)

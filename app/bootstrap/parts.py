@@ -145,7 +145,11 @@ class Parts:
     def topics(self) -> Topics:
         from app.streams.topics import Topics
 
-        return Topics(self.kafka.bootstrap, kafka_python_security(self.kafka))
+        security = kafka_python_security(self.kafka)
+        if self._patience_seconds is None:
+            return Topics(self.kafka.bootstrap, security)
+        # Who asked has given up by then; the thread that waits for brokers that are away is needed by others.
+        return Topics(self.kafka.bootstrap, security, timeout_seconds=2 * self._patience_seconds)
 
     @cached_property
     def log(self) -> Log:
@@ -184,7 +188,7 @@ class Parts:
         if self._patience_seconds is None:
             return Defining(self.definitions, signals, live_timeout_seconds=live)
         return Defining(
-            self.definitions, signals, live_timeout_seconds=live, patience_seconds=1.5 * self._patience_seconds
+            self.definitions, signals, live_timeout_seconds=live, patience_seconds=1.3 * self._patience_seconds
         )
 
     @cached_property

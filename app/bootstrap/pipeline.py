@@ -12,6 +12,7 @@ from app.bootstrap.parts import Parts
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
+from app.sharing import retrieve
 from app.stores.generations import GenerationState
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import as_store_errors, ask_every_server
@@ -133,6 +134,7 @@ class PipelineReader:
         """Not older than a second; not to be changed. Raises StoreUnavailable."""
         if self._reading is None or (self._reading.done() and time.monotonic() - self._read_at > KEPT_SECONDS):
             self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(retrieve)
         return await asyncio.shield(self._reading)
 
     async def _read(self) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 2.0
 _STATEMENT_SECONDS = 5.0
+_SILENT_SECONDS = 2.0
+"""Beyond what a statement may take: then the server does not work at all."""
 
 
 class Database:
@@ -110,7 +112,7 @@ def _engine(url: str, patience_seconds: float | None) -> Engine:
             engine = create_engine(address, connect_args={"timeout": busy_seconds, "check_same_thread": False})
             _prepare_sqlite(engine, busy_ms)
             return engine
-        return create_engine(
+        engine = create_engine(
             address,
             pool_pre_ping=True,
             pool_size=5,
@@ -124,6 +126,11 @@ def _engine(url: str, patience_seconds: float | None) -> Engine:
                 "options": f"-c statement_timeout={statement_ms} -c lock_timeout={busy_ms}",
             },
         )
+        if address.get_driver_name() == "psycopg":
+            from app.stores.postgres import give_up_silent_servers
+
+            give_up_silent_servers(engine, statement_ms / 1000 + _SILENT_SECONDS)
+        return engine
     except (ArgumentError, NoSuchModuleError) as error:
         message = (
             f"SCOREKEEPER_DATABASE is not an address we can use ({error}); try postgresql+psycopg://user@host/name"

@@ -226,3 +226,13 @@ async def test_a_long_list_comes_in_pages(world: World) -> None:
         path = page.links["next"]["url"] if "next" in page.links else ""
     assert seen == [one["id"] for one in whole.json()]
     assert (await world.call("GET", "/api/conversion-goals?limit=1001")).status_code == 422
+
+
+async def test_what_is_saved_is_answered_although_the_log_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    services = world.client._transport.app.state.services  # type: ignore[attr-defined]  # of the ASGI transport
+    monkeypatch.setattr(type(services.recent), "recent", hang)
+    monkeypatch.setattr(conversion_goals, "WARNINGS_SECONDS", 0.1)
+    assert (await create(world))["warnings"] == []

@@ -6,14 +6,22 @@ import asyncio
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api import middleware
 from api.problems import CODES, TITLES
+from api.services import Services
 from app import reporting
-from tests.api.conftest import World
+from tests.api.conftest import World, surrounded
+
+
+def services_in(world: World) -> Services:
+    found: Services = world.client._transport.app.state.services  # type: ignore[attr-defined]  # of the ASGI transport
+    return found
+
 
 STREET = "/secret/path SELECT password FROM users"
 
@@ -56,10 +64,66 @@ async def test_an_answer_that_does_not_begin_in_time_is_given_up(world: World, m
         await asyncio.Event().wait()
 
     monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.05)
-    services = world.client._transport.app.state.services  # type: ignore[attr-defined]  # of the ASGI transport
+    services = services_in(world)
     monkeypatch.setattr(type(services), "pipeline", property(lambda _: hang), raising=False)
     answer = await world.call("GET", "/api/pipeline")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+QUESTION = {"name": "A", "eventType": "a"}
+
+
+async def test_a_question_with_a_body_gets_no_time_for_changing_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with surrounded(tmp_path, write_seconds=600.0) as world:
+        monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.1)
+        monkeypatch.setattr(type(services_in(world).recent), "recent", hang)
+        async with asyncio.timeout(60):
+            answer = await world.call("POST", "/api/conversion-goals/preview", json=QUESTION)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_what_is_done_before_the_body_is_read_takes_from_the_answers_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take(*_: Any) -> tuple[bool, int, int, float]:
+        await asyncio.sleep(0.6)
+        return True, 0, 0, 0.0
+
+    monkeypatch.setattr(type(services_in(world).limits), "take", take)
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.5)
+    answer = await world.call("POST", "/api/conversion-goals/preview", json=QUESTION)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_who_comes_while_a_look_hangs_does_not_wait_for_his_own_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a page that is open, whose looks follow each other, would keep the API from giving what is known."""
+    await world.call("POST", "/api/goals", json={"metric": "m", "target": 5, "deadline": "2099-12-31"})
+    assert (await world.call("GET", "/api/goals")).status_code == 200
+    is_hanging, given_up = asyncio.Event(), 0
+
+    async def hang(*_: Any) -> None:
+        nonlocal given_up
+        is_hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up += 1
+
+    monkeypatch.setattr(type(world.counters), "read", hang)
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 1.0)
+    first = asyncio.create_task(world.call("GET", "/api/goals"))
+    await is_hanging.wait()
+    second = await world.call("GET", "/api/goals")
+    assert [one["stale"] for one in second.json()] == [True]
+    assert given_up == 1
+    assert [one["stale"] for one in (await first).json()] == [True]
 
 
 async def test_a_body_that_never_ends_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,22 +64,22 @@ def make_topic(kafka_bootstrap: str) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
 
 @pytest.fixture
-def redis_url(_redis_server: RedisServer) -> str:
+def redis_url(redis_server: RedisServer) -> str:
     """An empty Redis 7 of this test process."""
-    with redis.Redis.from_url(_redis_server.url) as client:
+    with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
-    return _redis_server.url
+    return redis_server.url
 
 
 @pytest.fixture(scope="session")
-def _postgres_server() -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     # Not below pytest's own folder, which another run beside this one closes to PostgreSQL's user.
     with TemporaryDirectory(prefix="scorekeeper-postgres-", ignore_cleanup_errors=True) as home:
         server = start_postgres(Path(home) / "cluster")
@@ -88,15 +88,15 @@ def _postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_url(_postgres_server: PostgresServer) -> str:
+def postgres_url(postgres_server: PostgresServer) -> str:
     """A new empty database; its SQLAlchemy URL."""
-    return _postgres_server.create_database()
+    return postgres_server.create_database()
 
 
 @pytest.fixture
-def sql_ascii_url(_postgres_server: PostgresServer) -> str:
+def sql_ascii_url(postgres_server: PostgresServer) -> str:
     """A new empty database of no encoding; its SQLAlchemy URL."""
-    return _postgres_server.create_database("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    return postgres_server.create_database("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
 
 
 @pytest.fixture

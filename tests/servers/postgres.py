@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -83,6 +86,21 @@ class PostgresServer:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+    def pause(self) -> None:
+        """Connections are still taken, by the kernel."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the server first, which then starts no more, and to those that serve its connections."""
+        if self._process is not None:
+            self._process.signal(number)
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.send_signal(number)
 
 
 def start_postgres(home: Path) -> PostgresServer:

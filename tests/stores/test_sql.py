@@ -20,6 +20,7 @@ from app.domain.declaring import GOAL
 from app.domain.history import EFFECTIVE_LEAD_MS, Project
 from app.domain.status_changes import Cause, Observation, StatusChange
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
+from app.stores import database as stores_database
 from app.stores import migrations
 from app.stores.database import Database
 from app.stores.sql import SqlDefinitions
@@ -27,6 +28,8 @@ from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.sql_status_changes import KEPT, SqlStatusChanges
 from app.stores.tables import REVISIONS, metadata
+from tests.end_to_end.processes import eventually
+from tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -346,3 +349,28 @@ def test_a_status_that_flickers_does_not_fill_the_database(database: Database, d
     kept = changes.of("shop", "g1", 10 * KEPT)
     assert [one.number for one in kept] == list(range(51, KEPT + 51))
     assert [one.number for one in changes.of("shop", "g1", 3)] == [KEPT + 48, KEPT + 49, KEPT + 50]
+
+
+def test_a_frozen_server_is_given_up_and_found_again(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own limits end nothing then, and whoever waits holds a thread and a connection."""
+    monkeypatch.setattr(stores_database, "_SILENT_SECONDS", 0.5)
+    database = Database(postgres_url, patience_seconds=1)
+
+    def answers() -> bool:
+        try:
+            with database.read() as connection:
+                return database.now(connection) > 0
+        except StoreUnavailable:
+            return False
+
+    eventually(answers, what="PostgreSQL")
+    with ThreadPoolExecutor(1) as pool:
+        postgres_server.pause()
+        try:
+            assert pool.submit(answers).result(30) is False
+        finally:
+            postgres_server.resume()
+    eventually(answers, what="PostgreSQL")
+    database.close()
