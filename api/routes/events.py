@@ -20,7 +20,8 @@ router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)
 
 @router.post("", operation_id="publishEvents", summary="Publish events", openapi_extra=events_body())
 async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)]) -> Response:
-    """One event, an array, or a batch `{"events": […]}`; native, CloudEvents or Segment; at most 100.
+    """One event, an array, or a batch `{"events": […]}`; native, CloudEvents or Segment; at most 100. A CloudEvent in
+    binary mode has its attributes in headers (`ce-specversion`, `ce-type`, …) and its data, of any JSON type, as body.
 
     Answers `{received, duplicates, errors}` when Kafka has all of them, or 503 and Kafka has none. Repeating is
     harmless: an event's id counts once, and with an `Idempotency-Key` events without an id get one that stays.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.api.conftest import World
@@ -58,8 +59,15 @@ async def test_a_generated_client_defines_counts_and_reads(world: World, importa
     assert (type(goal).__name__, goal.current, goal.target) == ("Goal", 0, 500)
     assert [one.id for one in await call("goals.list_goals", client=client)] == [goal.id]
     event = models.EventIn.from_dict({"type": "purchase", "id": "order-1", "data": {"amount": 5}})
+    sent: list[str] = []
+
+    async def note(request: httpx.Request) -> None:
+        sent.append(request.headers["content-type"])
+
+    world.client.event_hooks["request"].append(note)
     published = await call("events.publish_events", client=client, body=event)
     assert (published.received, published.duplicates) == (1, 0)
+    assert sent == ["application/json"]
 
     refused = await call("goals.create_goal", client=client, body=models.GoalIn("purchase", -1, "2099-12-31"))
     assert (type(refused).__name__, refused.status) == ("Problem", 422)

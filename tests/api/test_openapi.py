@@ -85,6 +85,23 @@ async def test_every_form_of_an_event_that_is_shown_is_taken(world: World) -> No
         assert (answer.status_code, answer.json().get("errors")) == (200, []), (example, answer.text)
 
 
+@pytest.mark.parametrize(("path", "counted"), [("/api/events", "received"), ("/api/events/validate", "valid")])
+async def test_events_are_taken_in_each_media_type_that_is_listed_and_in_no_other(
+    world: World, path: str, counted: str
+) -> None:
+    content = (await document(world))["paths"][path]["post"]["requestBody"]["content"]
+    cloud_events = {"application/cloudevents+json", "application/cloudevents-batch+json"}
+    assert set(content) == {"application/json", *cloud_events}
+    for kind, said in content.items():
+        example = said["example"]
+        one = example[0] if kind == "application/cloudevents-batch+json" else example
+        assert ("specversion" in one) == (kind in cloud_events)
+        answer = await world.call("POST", path, content=json.dumps(example), headers={"content-type": kind})
+        assert (answer.status_code, answer.json().get(counted)) == (200, 1), (kind, answer.text)
+    answer = await world.call("POST", path, content=json.dumps(one), headers={"content-type": "text/plain"})
+    assert answer.status_code == 415
+
+
 async def test_the_fields_of_events_and_their_aliases_are_typed(world: World) -> None:
     """Each as the parser takes it: what the document forbids is refused, field by field."""
     schemas = (await document(world))["components"]["schemas"]
