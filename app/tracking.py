@@ -369,11 +369,7 @@ def _log_waiting(state: RetryCallState) -> None:
 def _outcome(checkpoint: int, increments: Sequence[Increments], applied: Sequence[tuple[int, int]]) -> Outcome:
     whole = Accounting()
     for part in increments:
-        whole.received += part.partition.received
-        whole.unmatched += part.partition.unmatched
-        whole.duplicate += part.partition.duplicate
-        for reason, number in part.partition.rejected.items():
-            whole.rejected[reason] = whole.rejected.get(reason, 0) + number
+        whole.add(part.partition)
     return Outcome(
         checkpoint=checkpoint,
         counted=sum(counted for counted, _ in applied),

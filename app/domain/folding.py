@@ -75,7 +75,7 @@ class FoldingRules:
 
 @dataclass(slots=True)
 class _Target:
-    """What is being folded of one counting: of everything in a project, or of a backfill."""
+    """What is being folded of one counting: of everything in a stripe, or of a backfill."""
 
     increments: Increments
     ids: set[int] = field(default_factory=set)
@@ -85,17 +85,14 @@ class _Target:
 
 @dataclass(slots=True)
 class _Tally:
-    """One project's part of the batch while it is folded."""
+    """One project's part of the batch while it is folded. Small: of thousands of projects each has few events."""
 
     types: Mapping[str, TypeIndex]
     target: _Target
     lowest: int
     """The stripe's checkpoint: records below it are in its counters."""
     since: int
-    received: int = 0
-    unmatched: int = 0
-    duplicate: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
+    fates: Accounting
 
 
 class Folder:
@@ -169,7 +166,7 @@ class _Batch:
         self._rules = folder.rules
         self._parsing = folder.rules.parsing
         self._projects = folder.catalog.projects
-        self._increments = increments
+        self._targets = [_Target(own) for own in increments]
         self._lowest = lowest
         self.receipts_from: int | None = None
         self._tallies: dict[str, _Tally] = {}
@@ -204,21 +201,21 @@ class _Batch:
             return
         is_new = record.offset >= tally.lowest
         if is_new:
-            tally.received += 1
+            tally.fates.received += 1
         elif not self._backfills:
             return
         if is_new and event.experiments is not None and event.corrects is None:
             self._expose(tally, event, event.experiments)
         types = tally.types.get(event.type)
         if types is None:
-            tally.unmatched += is_new
+            tally.fates.unmatched += is_new
             return
         if event.corrects is not None:
             self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.plan), record, index)
             return
         feeds = types.matching(event)
         if not feeds:
-            tally.unmatched += is_new
+            tally.fates.unmatched += is_new
             return
         plan = self._folder.plan(feeds, event)
         for name, own in plan.backfills:
@@ -234,7 +231,7 @@ class _Batch:
         if self.receipts_from is None or record.offset < self.receipts_from:
             return None
         epoch = event.received_at // self._rules.window_ms
-        return Place(self._increments[0].position, record.offset, index, epoch)
+        return Place(self._targets[0].increments.position, record.offset, index, epoch)
 
     def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
         """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
@@ -248,17 +245,16 @@ class _Batch:
         view = self._projects.get(project)
         if view is None:
             return None
-        stripe = self._rules.stripe_of(project)
-        lowest = self._increments[stripe].expected
-        tally = _Tally(view.by_type, _Target(self._increments[stripe]), lowest, view.project.created_at)
+        target = self._targets[self._rules.stripe_of(project)]
+        tally = _Tally(view.by_type, target, target.increments.expected, view.project.created_at, Accounting())
         self._tallies[project] = tally
         return tally
 
     def _count(self, tally: _Tally, event: Event, plan: Plan, place: Place | None) -> None:
         if not plan.parts:
-            tally.unmatched += 1
+            tally.fates.unmatched += 1
         elif not self._grow(tally.target, plan, event, place):
-            tally.duplicate += 1
+            tally.fates.duplicate += 1
 
     def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
         """Whether the event's id is new in this batch; what came before is left to the store."""
@@ -303,7 +299,7 @@ class _Batch:
         if correction.has_parts:
             self._take_back(tally.target.increments, event, correction, self._place(record, event, index))
         else:
-            tally.unmatched += 1
+            tally.fates.unmatched += 1
 
     def _take_back(self, increments: Increments, event: Event, correction: Correction, place: Place | None) -> None:
         hash64, project, corrects = self._rules.hash, event.project, correction.corrects
@@ -331,10 +327,10 @@ class _Batch:
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.
         tally = self._tallies.get(error.project) or self._open(error.project) if error.project else None
-        increments = tally.target.increments if tally is not None else self._increments[0]
+        increments = (tally.target if tally is not None else self._targets[0]).increments
         if record.offset < increments.expected:
             return
-        fates = tally if tally is not None else increments.partition
+        fates = tally.fates if tally is not None else increments.partition
         fates.received += 1
         fates.rejected[error.reason] = fates.rejected.get(error.reason, 0) + 1
         self.dead_letters.append(DeadLetter(record, error.reason, error.detail, error.project, index))
@@ -342,16 +338,10 @@ class _Batch:
     def close(self) -> None:
         """Add each project's tally to its own accounting and to the partition's."""
         for key, tally in self._tallies.items():
-            if not tally.received:
-                continue
-            increments = tally.target.increments
-            whole = increments.partition
-            increments.projects[key] = Accounting(tally.received, tally.unmatched, tally.duplicate, tally.rejected)
-            whole.received += tally.received
-            whole.unmatched += tally.unmatched
-            whole.duplicate += tally.duplicate
-            for reason, number in tally.rejected.items():
-                whole.rejected[reason] = whole.rejected.get(reason, 0) + number
+            if tally.fates.received:
+                increments = tally.target.increments
+                increments.projects[key] = tally.fates
+                increments.partition.add(tally.fates)
 
 
 def _accounting(target: _Target, event: Event) -> Accounting:

@@ -35,6 +35,14 @@ class Accounting:
     duplicate: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: Accounting) -> None:
+        """Grow by the other's numbers."""
+        self.received += other.received
+        self.unmatched += other.unmatched
+        self.duplicate += other.duplicate
+        for reason, number in other.rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + number
+
 
 class Whose(StrEnum):
     """Whose first time a guard asks for."""

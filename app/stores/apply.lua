@@ -143,6 +143,14 @@ local function grow_field(key, field, number)
   grown[#grown + 1] = {key, field, number}
 end
 
+local function account(key, head, fates)
+  local received, unmatched, duplicates, rejected = unpack(fates)
+  if received > 0 then grow_field(key, head .. 'received', received) end
+  if unmatched > 0 then grow_field(key, head .. 'unmatched', unmatched) end
+  if duplicates > 0 then grow_field(key, head .. 'duplicate', duplicates) end
+  for reason, number in pairs(rejected) do grow_field(key, head .. 'rejected:' .. reason, number) end
+end
+
 --@experiments.lua
 
 -- An outbox of a position: what is to be told of conversions, taken out when it was sent.
@@ -225,15 +233,12 @@ local function write_all()
       grow_field(key, 'u' .. suffix, micro[index])
     end
   end
-  for i = 1, #partition do
-    grow_field(prefix .. 'acct', checkpoint_field .. '|' .. partition[i][1], partition[i][2])
-  end
+  account(prefix .. 'acct', checkpoint_field .. '|', partition)
   grow_field(prefix .. 'acct', checkpoint_field .. '|counted', counted_total)
   grow_field(prefix .. 'acct', checkpoint_field .. '|duplicate', duplicate_total)
   for i = 1, #projects do
-    local name, fields = projects[i][1], projects[i][2]
-    local key = prefix .. 'p:' .. name
-    for j = 1, #fields do grow_field(key, fields[j][1], fields[j][2]) end
+    local key = prefix .. 'p:' .. projects[i][1]
+    account(key, '', projects[i][2])
     if counted[i] then grow_field(key, 'counted', counted[i]) end
     if duplicate[i] then grow_field(key, 'duplicate', duplicate[i]) end
   end

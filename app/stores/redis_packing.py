@@ -1,7 +1,7 @@
 """Increments -> the one MessagePack argument of `apply.lua`. Its shape is documented here and nowhere else.
 
 [checkpoint field, expected, next offset, watermark,
- partition accounting [[field, n]…], projects [[key, [[field, n]…]]…], counters [[owner, field]…],
+ fates of the partition, projects [[key, fates]…], counters [[owner, field]…],
  simple [[project, epoch, [counter…], "hash hash …", events without id]…],
  parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false]…],
  singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false]…]
@@ -9,6 +9,7 @@
  last [[owner, ms]…],
  experiments false | [[most experiments, most variants], [[id, key, project's key]…], [[experiment, variant]…],
    [[variant, subject|false, ms]…]]]
+fates = [received, unmatched, duplicate, {reason: rejected}]
 change = [sign, [part…], [value…], [[receipt's id, its body]|false…]|false]
 a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
 
@@ -24,8 +25,7 @@ import msgpack
 
 from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS
 from app.domain.fields import experiment_id
-from app.domain.increments import Change, Counter, Exposure, Increments, Part, Whose
-from app.stores.memory import accounting_fields
+from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Whose
 
 
 class _Indexes:
@@ -116,8 +116,8 @@ def pack(increments: Increments) -> bytes:
             increments.expected,
             increments.next_offset,
             increments.watermark,
-            accounting_fields(increments.partition),
-            [[key, accounting_fields(accounting)] for key, accounting in increments.projects.items()],
+            _fates(increments.partition),
+            [[key, _fates(accounting)] for key, accounting in increments.projects.items()],
             list(indexes.numbers),
             simple,
             parts.packed,
@@ -127,6 +127,10 @@ def pack(increments: Increments) -> bytes:
         ]
     )
     return packed
+
+
+def _fates(accounting: Accounting) -> list[object]:
+    return [accounting.received, accounting.unmatched, accounting.duplicate, accounting.rejected]
 
 
 def _change(change: Change, parts: _Parts) -> list[object]:
