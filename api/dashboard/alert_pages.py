@@ -22,7 +22,6 @@ from app.alerting import edition_of
 from app.domain.alerting import AlertStatus, When
 from app.domain.deliveries import StoredAlert
 from app.domain.moments import rfc3339
-from app.errors import ChangedMeanwhile, Conflict, InvalidDefinition
 from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
@@ -63,7 +62,7 @@ async def create(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = alert_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             made, secret = await services_of(request).alerts.create(key.project, body, key.id)
             place = f"{HERE}/{made.id}/secret"
@@ -73,10 +72,6 @@ async def create(request: Request, key: WRITER) -> Response:
                 _COOKIE, secret, _COOKIE_SECONDS, path=place, httponly=True, samesite="strict", secure=is_secure
             )
             return told
-    except InvalidDefinition as error:
-        faults.add_all(error, _KNOWN)
-    except Conflict as error:
-        faults.add("", f"{str(error).capitalize()}.")
     return await _form(request, key, form, faults)
 
 
@@ -107,14 +102,10 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     body = alert_form.to_body(form, faults)
     changes = {name: body.get(name) for name in alert_form.FIELDS}
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             await services_of(request).alerts.edit(key.project, ident, changes, key.id, edition=edition)
             return RedirectResponse(f"{HERE}/{ident}", 303)
-    except InvalidDefinition as error:
-        faults.add_all(error, _KNOWN)
-    except ChangedMeanwhile as error:
-        faults.add("", f"{str(error).capitalize()}.")
     return await _form(request, key, form, faults, {"id": ident, "edition": edition or ""})
 
 

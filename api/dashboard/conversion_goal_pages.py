@@ -19,7 +19,7 @@ from api.services import Key
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus
 from app.domain.wording import describe_wanted
-from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
+from app.errors import InvalidDefinition, StoreUnavailable
 from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
@@ -78,12 +78,10 @@ async def create(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = conversion_goal_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             done = await services_of(request).defining.create_conversion_goal(key.project, body, key.id)
             return RedirectResponse(f"{HERE}#{done.version.id}", 303)
-    except InvalidDefinition as error:
-        faults.add_all(error, _KNOWN)
     return _form(key, form, faults)
 
 
@@ -103,15 +101,11 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     revision = revision_of(form)
     changes = {name: body.get(name) for name in conversion_goal_form.FIELDS}
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             defining = services_of(request).defining
             await defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision)
             return RedirectResponse(f"{HERE}#{ident}", 303)
-    except InvalidDefinition as error:
-        faults.add_all(error, _KNOWN)
-    except ChangedMeanwhile as error:
-        faults.add("", f"{str(error).capitalize()}.")
     return _form(key, form, faults, {"id": ident, "revision": revision, "name": form.text("name")})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ from fastapi import Request
 from api.auth import doorkeeper_of, refuse_foreign_page
 from api.problems import Problem
 from api.services import Key
-from app.errors import InvalidDefinition
+from app.errors import ChangedMeanwhile, Conflict, InvalidDefinition
 
 MOST_FIELDS = 500
 _MOST_DIGITS = 30
@@ -40,6 +41,16 @@ class Faults:
 
     def add(self, name: str, text: str) -> None:
         self.by_field.setdefault(name, text)
+
+    @contextmanager
+    def of_saving(self, known: Mapping[str, str]) -> Iterator[None]:
+        """Whatever is said against saving within the block becomes a fault, and the block ends; `known` as below."""
+        try:
+            yield
+        except InvalidDefinition as error:
+            self.add_all(error, known)
+        except (ChangedMeanwhile, Conflict) as error:
+            self.add("", f"{str(error).capitalize()}.")
 
     def add_all(self, error: InvalidDefinition, known: Mapping[str, str]) -> None:
         """Every problem of a definition; `known`: a field of the definition -> the form's field that it comes from."""

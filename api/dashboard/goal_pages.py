@@ -14,7 +14,6 @@ from api.dashboard import goal_form
 from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.services import Key, Services
-from app.errors import ChangedMeanwhile, InvalidDefinition
 from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
@@ -32,12 +31,10 @@ async def create_goal(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = goal_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving({name: name for name in goal_form.FIELDS}):
         if not faults.by_field:
             done = await services_of(request).defining.create_goal(key.project, body, key.id)
             return RedirectResponse(f"/goals/{done.version.id}", 303)
-    except InvalidDefinition as error:
-        faults.add_all(error, {name: name for name in goal_form.FIELDS})
     return await _form(request, key, form, faults)
 
 
@@ -75,14 +72,10 @@ async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     body = goal_form.to_body(form, faults)
     changes = {name: body.get(name) for name in goal_form.FIELDS}
     await limit(request, key, "writes", 1)
-    try:
+    with faults.of_saving({name: name for name in goal_form.FIELDS}):
         if not faults.by_field:
             await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id, revision=revision)
             return RedirectResponse(f"/goals/{goal_id}", 303)
-    except InvalidDefinition as error:
-        faults.add_all(error, {name: name for name in goal_form.FIELDS})
-    except ChangedMeanwhile as error:
-        faults.add("", f"{str(error).capitalize()}.")
     return await _form(request, key, form, faults, {"id": goal_id, "revision": revision})
 
 
