@@ -25,6 +25,7 @@ def _kafka(home: Path) -> Broker:
     return _started["kafka"]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist: the controller starts the one Kafka and tells the test processes where it is."""
     broker = _kafka(Path(mkdtemp(prefix="scorekeeper-kafka-")))
