@@ -56,7 +56,7 @@ async def track_batch(batch: RecordBatch) -> None:
         return
     begun = time.perf_counter()
     outcome = await worker.tracker.track(Batch(position, batch.start, batch.next_offset, batch.records))
-    worker.observe(position, outcome, time.perf_counter() - begun)
+    worker.reports.observe(position, outcome, time.perf_counter() - begun)
     if outcome.seek_to is not None:
         log.info("reading %s again from offset %d", position.name, outcome.seek_to)
         worker.rewind(list(worker.partitions.positions) if outcome.recount else [batch.tp])

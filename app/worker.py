@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -24,7 +23,8 @@ from app.filling import Filler, keep_filling
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
-from app.tracking import Counting, Outcome, Tracker
+from app.tracking import Counting, Tracker
+from app.worker_reports import Reports
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +48,12 @@ class Worker:
     def __init__(self, parts: bootstrap.WorkerParts) -> None:
         self.parts = parts
         self.topics = parts.kafka.topics
-        self.ident = f"{socket.gethostname()}:{os.getpid()}"
         self.tracker = Tracker(
             self._open_counting, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
         )
         self.partitions = TrackedPartitions(self.tracker, parts.incarnation_of, self._report_loss)
         self.app = self._make_app()
-        self.started_at = int(time.time() * 1000)
-        self.counted = 0
-        self.received = 0
-        self._recent: list[tuple[float, int]] = []
+        self.reports = Reports(parts, self.tracker, self.partitions, lambda: self.consumer)
         self.exit_code = 0
         self.watchdog = Watchdog(STUCK_SECONDS)
         self._clean_up_at = 0.0
@@ -90,12 +86,6 @@ class Worker:
         await self.tracker.counting()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
-    def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
-        """Remember what a batch came to, and how long it took."""
-        self.counted += outcome.counted
-        self.received += outcome.received
-        self.parts.observe(position, outcome, seconds)
-
     def rewind(self, tps: Iterable[TP]) -> None:
         """Read these partitions on from where the counters end."""
         for tp in tps:
@@ -105,66 +95,13 @@ class Worker:
 
     # -- reports
 
-    def lag(self) -> dict[TP, tuple[int, int]]:
-        """Per assigned partition: (checkpoint, the log's end as the consumer last saw it); unknown ends left out."""
-        found: dict[TP, tuple[int, int]] = {}
-        for tp in self.partitions.positions:
-            checkpoint, end = self.partitions.applied(tp), self.consumer.seen_end(tp)
-            if checkpoint is not None and end is not None:
-                found[tp] = (checkpoint, end)
-        return found
-
-    async def report(self) -> None:
-        """Tell Redis up to when each partition is complete, and that this worker lives. Raises StoreUnavailable."""
-        here, begun = int(time.time() * 1000), time.monotonic()
-        known: dict[Position, tuple[int, int, int]] = {}
-        quiet: dict[Position, int] = {}
-        for tp, (checkpoint, end) in self.lag().items():
-            position = self.partitions.positions[tp]
-            heard_at = self.consumer.heard_at(tp)
-            complete_up_to = self.tracker.watermark(position)
-            if checkpoint >= end and heard_at is not None:
-                complete_up_to = heard_at
-                quiet[position] = max(0, here - heard_at)
-            known[position] = (checkpoint, end, complete_up_to)
-        self.parts.show(known, is_waiting=self.tracker.is_waiting or self.partitions.is_waiting)
-        now = await self.parts.signals.now()
-        then = now - int((time.monotonic() - begun) * 1000)
-        # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set.
-        fresh = {
-            position: (then - quiet[position] if position in quiet else complete_up_to, end)
-            for position, (_, end, complete_up_to) in known.items()
-            if complete_up_to
-        }
-        if fresh:
-            await self.store.report_freshness(fresh, now)
-        await self.report_alive()
-
-    async def report_alive(self) -> None:
-        """Tell which revision this worker runs."""
-        self._recent = [*self._recent[-20:], (time.monotonic(), self.received)]
-        (then, before), (last, after) = self._recent[0], self._recent[-1]
-        report = {
-            "revision": self.parts.catalog.current.revision,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "startedAt": self.started_at,
-            "received": self.received,
-            "counted": self.counted,
-            "rate": round((after - before) / (last - then), 1) if last > then else 0.0,
-            "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in self.partitions.positions),
-            "catalogAsOf": self.parts.catalog.known_at,
-            "isOutOfTouch": self.parts.catalog.is_out_of_touch,
-        }
-        await self.parts.signals.report_worker(self.ident, report)
-
     async def keep_reporting(self) -> None:
         """Report for ever; an unreachable Redis is logged and tried again."""
         while not self.app.should_stop:
             try:
                 await self._expect_positions()
                 await self._look_for_lost_writes()
-                await self.report()
+                await self.reports.report(self.store)
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
                 await self._clean_up()
@@ -179,7 +116,7 @@ class Worker:
     def _heed_the_watchdog(self) -> None:
         is_waiting = self.tracker.is_waiting or self.partitions.is_waiting
         unstarted: dict[TP, tuple[int, int]] = dict.fromkeys(self.consumer.unstarted(), UNSTARTED)
-        advice = self.watchdog.look(time.monotonic(), unstarted | self.lag(), is_waiting=is_waiting)
+        advice = self.watchdog.look(time.monotonic(), unstarted | self.reports.lag(), is_waiting=is_waiting)
         if advice is Advice.READ_AGAIN and unstarted:
             log.error("where to read %d partitions is still not known: looking it up again", len(unstarted))
             self.consumer.start_from_checkpoints()
@@ -271,7 +208,7 @@ class Worker:
         if (catalog.current.revision, catalog.is_out_of_touch) != before:
             self._was_out_of_touch = catalog.is_out_of_touch
             try:
-                await self.report_alive()
+                await self.reports.report_alive()
             except StoreUnavailable as error:
                 log.warning("cannot report: %s", error)
 
@@ -297,7 +234,7 @@ class Worker:
     async def stop(self) -> None:
         """Leave no trace but the counters."""
         try:
-            await self.parts.signals.forget_worker(self.ident)
+            await self.parts.signals.forget_worker(self.reports.ident)
         except StoreUnavailable as error:
             log.info("not signed off: %s", error)
         await self.parts.close()

@@ -1,0 +1,101 @@
+"""What a worker tells of itself: up to when its partitions are complete, that it lives, how fast it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+from faust.types import TP
+
+from app.bootstrap import WorkerParts
+from app.domain.increments import Position
+from app.stores.redis import RedisCounters
+from app.streams.consumer import BatchConsumer
+from app.streams.partitions import TrackedPartitions
+from app.tracking import Outcome, Tracker
+
+_RATE_OVER = 20
+"""Reports: about ten seconds."""
+
+
+class Reports:
+    """Of one worker; they raise StoreUnavailable, and may be repeated."""
+
+    def __init__(
+        self,
+        parts: WorkerParts,
+        tracker: Tracker,
+        partitions: TrackedPartitions,
+        consumer: Callable[[], BatchConsumer],
+    ) -> None:
+        self.ident = f"{socket.gethostname()}:{os.getpid()}"
+        self._parts = parts
+        self._tracker = tracker
+        self._partitions = partitions
+        self._consumer = consumer
+        self._started_at = int(time.time() * 1000)
+        self._counted = 0
+        self._received = 0
+        self._recent: list[tuple[float, int]] = []
+
+    def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
+        """Remember what a batch came to, and how long it took."""
+        self._counted += outcome.counted
+        self._received += outcome.received
+        self._parts.observe(position, outcome, seconds)
+
+    def lag(self) -> dict[TP, tuple[int, int]]:
+        """Per assigned partition: (checkpoint, the log's end as the consumer last saw it); unknown ends left out."""
+        found: dict[TP, tuple[int, int]] = {}
+        for tp in self._partitions.positions:
+            checkpoint, end = self._partitions.applied(tp), self._consumer().seen_end(tp)
+            if checkpoint is not None and end is not None:
+                found[tp] = (checkpoint, end)
+        return found
+
+    async def report(self, store: RedisCounters) -> None:
+        """Tell up to when each partition is complete in `store`, and that this worker lives."""
+        here, begun = int(time.time() * 1000), time.monotonic()
+        known: dict[Position, tuple[int, int, int]] = {}
+        quiet: dict[Position, int] = {}
+        for tp, (checkpoint, end) in self.lag().items():
+            position = self._partitions.positions[tp]
+            heard_at = self._consumer().heard_at(tp)
+            complete_up_to = self._tracker.watermark(position)
+            if checkpoint >= end and heard_at is not None:
+                complete_up_to = heard_at
+                quiet[position] = max(0, here - heard_at)
+            known[position] = (checkpoint, end, complete_up_to)
+        self._parts.show(known, is_waiting=self._tracker.is_waiting or self._partitions.is_waiting)
+        now = await self._parts.signals.now()
+        then = now - int((time.monotonic() - begun) * 1000)
+        # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set.
+        fresh = {
+            position: (then - quiet[position] if position in quiet else complete_up_to, end)
+            for position, (_, end, complete_up_to) in known.items()
+            if complete_up_to
+        }
+        if fresh:
+            await store.report_freshness(fresh, now)
+        await self.report_alive()
+
+    async def report_alive(self) -> None:
+        """Tell which revision this worker runs."""
+        self._recent = [*self._recent[-_RATE_OVER:], (time.monotonic(), self._received)]
+        (then, before), (last, after) = self._recent[0], self._recent[-1]
+        catalog = self._parts.catalog
+        report = {
+            "revision": catalog.current.revision,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "startedAt": self._started_at,
+            "received": self._received,
+            "counted": self._counted,
+            "rate": round((after - before) / (last - then), 1) if last > then else 0.0,
+            "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in self._partitions.positions),
+            "catalogAsOf": catalog.known_at,
+            "isOutOfTouch": catalog.is_out_of_touch,
+        }
+        await self._parts.signals.report_worker(self.ident, report)
