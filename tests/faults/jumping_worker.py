@@ -1,4 +1,5 @@
 """A worker whose wall clock jumps: `python -m tests.faults.jumping_worker FILE` is as many seconds ahead as FILE says.
+Protections named after it are taken out.
 
 Whatever asks for the time of day in the process gets that; clocks that only measure are left alone, as they are when a
 machine's clock is set.
@@ -30,7 +31,10 @@ def _follow(file: Path) -> None:
 if __name__ == "__main__":
     # Before the first import of what asks for the time.
     time.time = _time
-    threading.Thread(target=_follow, args=(Path(sys.argv.pop()),), daemon=True).start()
+    threading.Thread(target=_follow, args=(Path(sys.argv[1]),), daemon=True).start()
+    from tests.faults.sabotage import sabotage
+
+    sabotage(sys.argv[2:])
     from agents.__main__ import main
 
     sys.exit(main())

@@ -148,13 +148,13 @@ class Site:
             **self._settings,
         }
 
-    def start_worker(self, module: str = "agents", *arguments: str) -> ChildProcess:
+    def start_worker(self, module: str = "agents", *arguments: str, forked: bool = True) -> ChildProcess:
         log = self.home / f"worker-{len(self.workers)}.log"
         name = f"worker {len(self.workers)}"
         if SABOTAGE and module == "agents":
             module = "tests.faults.sabotage"
         command = [sys.executable, "-m", module, *arguments, *SABOTAGE]
-        worker = ForkedProcess(name, command, log, self.environment)
+        worker = (ForkedProcess if forked else ChildProcess)(name, command, log, self.environment)
         self.workers.append(worker)
         return worker
 
@@ -211,7 +211,8 @@ class Site:
             for sent in pending:
                 sent.get(60)
         finally:
-            producer.close()
+            # Without a limit it waits for ever, now and then, after a broker has come back.
+            producer.close(timeout=30)
 
     def send_nothing(self) -> None:
         """A message with neither key nor value, as some producers write them; kafka-python does not."""

@@ -18,7 +18,7 @@ JUMPS = (HOUR, -HOUR, 60 * 24 * HOUR, -60 * 24 * HOUR, 0)
 def test_a_clock_that_jumps_changes_no_count(make_site: MakeSite, tmp_path: Path) -> None:
     site = make_site(seed=62)
     ahead = tmp_path / "ahead"
-    jumping = site.start_worker("tests.faults.jumping_worker", str(ahead))
+    jumping = site.start_worker("tests.faults.jumping_worker", str(ahead), forked=False)
     site.start_worker()
     eventually(lambda: len(site.owners()) == 2, 90, "two workers with partitions")
     for jump in JUMPS:
@@ -39,7 +39,7 @@ def test_a_generation_that_was_begun_by_a_wrong_clock_is_as_fresh_as_any(
     site = make_site(seed=63)
     ahead = tmp_path / "ahead"
     ahead.write_text(str(jump))
-    site.start_worker("tests.faults.jumping_worker", str(ahead))
+    site.start_worker("tests.faults.jumping_worker", str(ahead), forked=False)
     site.publish(200)
     site.wait_until_counted()
     now = site.redis_now_ms()

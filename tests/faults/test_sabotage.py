@@ -96,7 +96,6 @@ QUICK: Mapping[str, Sequence[str]] = {
 LONG = [
     ("compare-and-set", "test_redis.py::test_an_answer_that_is_lost_after_execution_counts_nothing_twice[lost]"),
     ("compare-and-set", "test_workers.py::test_a_frozen_worker_that_wakes_up_is_fenced"),
-    ("generation-record", "test_redis.py::test_after_redis_recovers_every_count_is_exact[empty]"),
     ("own-checkpoints", "test_redis.py::test_stripes_recover_each_by_itself[lose_one_stripe_of_three]"),
     ("own-checkpoints", "test_cluster.py::test_after_a_shard_recovers_every_count_is_exact[go_back-{sk:1:2}:gen]"),
     ("deduplication", "test_workers.py::test_kills_at_any_moment_change_no_count"),
@@ -110,7 +109,7 @@ LONG = [
     ("told-losses", "test_topics.py::test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message"),
     ("told-losses", "test_topics.py::test_a_log_that_was_cut_off_is_reported_to_the_message"),
     ("new-partitions", "test_topics.py::test_added_partitions_are_counted_from_their_start"),
-    ("topic-id", "test_topics.py::test_a_recreated_topic_is_counted_from_its_start[longer]"),
+    ("topic-id", "test_topics.py::test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets"),
     ("topic-doubt", "test_topics.py::test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets"),
     (
         "by-reference",

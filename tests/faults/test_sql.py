@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 from app.defining import Defined, Defining
 from app.stores.redis_client import connect
@@ -62,17 +62,19 @@ async def define_as_the_api_does(site: Site) -> Defined:
         await client.aclose()
 
 
-def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite) -> None:
-    site = make_site(seed=52)
-    site.start_workers(1)
+@pytest.mark.postgres
+def test_counting_goes_on_while_the_database_is_locked(make_site: MakeSite, postgres_url: str) -> None:
+    """PostgreSQL: a locked SQLite is still read."""
+    site = make_site(seed=52, database=postgres_url)
+    (worker,) = site.start_workers(1)
     site.publish(300)
     site.wait_until_counted()
-    with sqlite3.connect(site.home / "scorekeeper.db", isolation_level=None) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
+    with create_engine(postgres_url, poolclass=NullPool).connect() as connection:
+        connection.execute(text("LOCK TABLE catalog, definition_versions IN ACCESS EXCLUSIVE MODE"))
         site.publish(300)
         site.wait_until_counted()
-        connection.execute("ROLLBACK")
-    connection.close()
+        connection.rollback()
+    assert "counting goes on with catalog revision" in worker.log.read_text()
     assert site.differences() == []
 
 
