@@ -61,6 +61,8 @@ class Webhook:
                 status = await self._post(url, tuple(headers.items()), body)
         except AddressRefused as error:
             return Outcome(None, f"refused: {error}")
+        except socket.gaierror:
+            return Outcome(None, "its name is not known to the domain name system")
         except TimeoutError:
             return Outcome(None, f"no answer within {self._patience_seconds:g} s")
         except Exception as error:  # noqa: BLE001  # whatever an address brings about, other projects' messages go on

@@ -214,6 +214,8 @@ def _with_address(alert: Mapping[str, object]) -> Mapping[str, object]:
     url = alert.get("url")
     named = _VARIABLE.fullmatch(url) if isinstance(url, str) else None
     if named is None:
+        if isinstance(url, str) and (url.startswith("$") or "${" in url):
+            raise InvalidDefinition("/url", "a $ begins no name here.", "Write ${NAME}, and nothing beside it.")
         return alert
     value = os.environ.get(named[1], "").strip()
     if not value:

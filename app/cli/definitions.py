@@ -56,8 +56,14 @@ def export(
         return
     import yaml
 
+    class Dumper(yaml.SafeDumper):
+        """Without references: people review the file."""
+
+        def ignore_aliases(self, _data: object) -> bool:
+            return True
+
     options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
-    sys.stdout.write(yaml.safe_dump_all(found, **options) if found else "")
+    sys.stdout.write(yaml.dump_all(found, Dumper=Dumper, **options) if found else "")
 
 
 def apply(
@@ -208,7 +214,7 @@ def _difference(name: str, before: object, after: object, action: str) -> str:
     if action == "create":
         return f"{name}: {new}"
     old = "(absent)" if before is None else json.dumps(before, ensure_ascii=False)
-    return f"{name}: {old} -> {new}"
+    return f"{name}: {old} -> {new}" + (" (another one there)" if old == new else "")
 
 
 def _tell_what_is_left(one: Declaration, made: Plan, is_new: bool, is_live: bool) -> None:

@@ -49,7 +49,9 @@ def read_documents(text: str) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise Unreadable(f"it is no YAML: {said}.", _place(mark)) from error
+        # YAML 1.2 takes it there, the reader does not; addresses have it.
+        remedy = " Put what holds a question mark in quotes." if "'?'" in said else ""
+        raise Unreadable(f"it is no YAML: {said}.{remedy}", _place(mark)) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise Unreadable(f"it is no YAML: {str(error).splitlines()[0]}.", (1, 1)) from error
     return [_Reader().read(node) for node in nodes if not _is_empty(node)]

@@ -96,7 +96,7 @@ def preview(newest: Iterable[Event], definition: ConversionGoal, before: Convers
 
 
 def _leaves_nothing_out(number: int) -> str:
-    which = "The one recent event" if number == 1 else f"Each of the last {number} events"
+    which = "The one recent event" if number == 1 else f"Each of the last {number:,} events"
     return f"{which} of this type would count: what is asked beside the type leaves nothing out."
 
 

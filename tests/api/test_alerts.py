@@ -220,6 +220,11 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
     return asked
 
 
+async def test_a_name_that_nobody_knows_is_told_in_words() -> None:
+    outcome = await Webhook(allow_private=True).call("https://hooks.invalid/", "s", "dlv_1", b"{}")
+    assert outcome.error == "its name is not known to the domain name system"
+
+
 async def test_one_private_address_of_a_name_is_enough_to_refuse_it(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_an_export_restores_ids_moments_and_history_in_an_empty_database(apply: 
     apply(SHOP[: SHOP.index("goals:\n  - metric")], "--prune")
     text = scorekeeper("export").out
     assert len(yaml.safe_load(text)["history"]["versions"]) == 5
+    assert "&id" not in text
     for file in Path(".scorekeeper").glob("scorekeeper.db*"):
         file.unlink()
     assert "rebuild" in apply(text).err
@@ -139,6 +140,7 @@ def test_a_deleted_definition_comes_back_under_its_id_as_old_as_it_was(apply: An
         (("project: web-shop", "project: Web Shop"), "shop.yaml:1:1: project: 'Web Shop' is no project key. Did you"),
         (("target: 1000", "target: 1000\n    target: 2"), "shop.yaml:13:5: the field 'target' stands there twice."),
         (("target: 1000", "target: [1"), "it is no YAML"),
+        (("target: 1000", "target: {a: b?c}"), "Put what holds a question mark in quotes."),
         (("    valueProperty: amount", "    id: a b"), "shop.yaml:8:5: conversionGoals.0.id: 'a b' is no id."),
         (("target: 1000", "target: !!python/name:os.system x"), "the tag"),
         (("deadline: 2036", "deadline: 2001"), "shop.yaml:13:5: goals.0.deadline: it lies before the goal's creation"),
@@ -374,6 +376,11 @@ def test_an_alert_that_was_changed_after_the_plan_stops_it_whole(tmp_path: Path)
         (("https://hooks.example.com/services/very-private\n", "http://h.example.com\n"), "alerts.0.url: its scheme"),
         (("https://hooks.example.com/services/very-private\n", "https://10.0.0.1/\n"), "its address is not public"),
         (("https://hooks.example.com/services/very-private\n", "${NO_HOOK}\n"), "the environment has no NO_HOOK."),
+        (("https://hooks.example.com/services/very-private\n", "$NO_HOOK\n"), "Write ${NAME}, and nothing beside it."),
+        (
+            ("https://hooks.example.com/services/very-private\n", "https://h/${X}\n"),
+            "Write ${NAME}, and nothing beside",
+        ),
         (("name: Silent", "name: Falls behind"), "alerts.1: it is the same alert as alerts.0: 'Falls behind'."),
     ],
 )

@@ -52,9 +52,13 @@ export function ago(moment, now = Date.now()) {
 }
 
 // A moment with as much of it as its distance asks for: only the time when it is today.
+function isSameDay(at, other) {
+  return new Date(at).toDateString() === new Date(other).toDateString();
+}
+
 export function moment(at, now = Date.now()) {
   const distance = Math.abs(new Date(at).getTime() - now);
-  if (new Date(at).toDateString() === new Date(now).toDateString()) return hourAndMinute(at);
+  if (isSameDay(at, now)) return hourAndMinute(at);
   return distance < 20 * DAY_MS ? dateAndTime(at) : date(at);
 }
 
@@ -71,7 +75,8 @@ export function outlook(goal, now = Date.now()) {
   if (goal.projectedAt && goal.direction !== "at_most") {
     const at = Date.parse(goal.projectedAt);
     const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
-    return `reaches ${amount(goal.target, goal.unit)} on ${moment(goal.projectedAt, now)}, ${away}`;
+    const when = isSameDay(goal.projectedAt, now) ? "at" : "on";
+    return `reaches ${amount(goal.target, goal.unit)} ${when} ${moment(goal.projectedAt, now)}, ${away}`;
   }
   if (!isNone(goal.projected)) return `heads for ${withUnit(figure(goal, goal.projected), goal.unit)} by ${moment(ends, now)}`;
   if (!goal.lastConversionAt) return "waiting for the first event";

@@ -200,6 +200,7 @@ def test_a_projection_far_beyond_is_cut_off(page: Page) -> None:
         ({"current": None}, "waiting for the first event"),
         ({"rebuilding": True}, "being counted again from the log"),
         ({"projectedAt": iso(START + 12 * DAY)}, "reaches 1,000 on 13 Nov, 01:00, 2 days late"),
+        ({"projectedAt": iso(START + int(4.75 * DAY))}, "reaches 1,000 at 19:00, 5 days early"),
         ({"projectedAt": iso(START + 8 * DAY)}, "reaches 1,000 on 9 Nov, 01:00, 2 days early"),
         ({"projected": 400, "lastConversionAt": iso(START)}, "heads for 400 by 11 Nov, 01:00"),
         ({"status": "completed"}, "reached; ends 11 Nov, 01:00"),
