@@ -288,7 +288,9 @@ class Site:
         try:
             eventually(is_counted, patience(timeout_seconds), f"counting up to {ends}")
         except AssertionError as late:
-            tails = [f"{worker.name}: …{worker.log.read_text()[-1500:]}" for worker in self.running()]
+            tails = [
+                f"{worker.name} ({worker.exit_code()}): …{worker.log.read_text()[-3000:]}" for worker in self.workers
+            ]
             raise AssertionError("\n".join([f"{late}; checkpoints: {last}", *tails])) from None
 
     def log(self) -> list[Message]:
