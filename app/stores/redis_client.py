@@ -63,22 +63,25 @@ def as_store_errors() -> Iterator[None]:
         yield
     except REDIS_ERRORS as error:
         raise StoreUnavailable("redis", f"{type(error).__name__}: {error}") from error
-    except (AttributeError, RuntimeError) as error:
+    except Exception as error:
         if not _is_from_driver(error):
             raise
-        raise StoreUnavailable("redis", f"the connection was closed meanwhile: {error}") from error
+        raise StoreUnavailable("redis", f"the driver failed: {type(error).__name__}: {error}") from error
 
 
 def _is_from_driver(error: BaseException) -> bool:
-    """Whether redis-py tripped over itself.
+    """Whether redis-py tripped over itself, or over what it called.
 
-    A RedisCluster closes all connections when a shard is down, those too that other tasks are about to write to: in
-    version 8.1 they then fail on the writer that is None.
+    A RedisCluster closes all connections when a shard is down, those too that other tasks are about to use: in version
+    8.1 these then fail on a writer or a reader that is None, in the driver or, a frame deeper, in asyncio. A worker
+    must not end for that.
     """
     where = error.__traceback__
-    while where is not None and where.tb_next is not None:
+    while where is not None:
+        if str(where.tb_frame.f_globals.get("__name__", "")).startswith("redis."):
+            return True
         where = where.tb_next
-    return where is not None and str(where.tb_frame.f_globals.get("__name__", "")).startswith("redis.")
+    return False
 
 
 def pattern(prefix: str, rest: str = "*") -> str:

@@ -64,8 +64,22 @@ async def test_a_driver_that_trips_over_a_closed_connection_is_no_crash(client: 
     """RedisCluster closes every connection when a shard is down, those too that are about to be written to."""
     connection = await client.connection_pool.get_connection()
     await connection.disconnect()
-    with pytest.raises(StoreUnavailable, match="closed meanwhile"), as_store_errors():
+    with pytest.raises(StoreUnavailable, match="the driver failed"), as_store_errors():
         await connection._send_packed_command([b"PING"])
+
+
+class _Broken:
+    def writelines(self, _: object) -> None:
+        raise KeyError("deeper than the driver")
+
+
+async def test_what_a_driver_calls_may_trip_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = await client.connection_pool.get_connection()
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_writer", _Broken())
+        with pytest.raises(StoreUnavailable, match="KeyError"), as_store_errors():
+            await connection._send_packed_command([b"PING"])
+    await client.connection_pool.release(connection)
 
 
 async def test_a_mistake_of_ours_is_no_trouble_with_redis() -> None:
