@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.bootstrap.collecting import collect_rarely
+from app.bootstrap.collecting import freeze_what_is_loaded
 from app.worker import app, worker
 
 faust: Any = app
@@ -14,7 +14,7 @@ async def start() -> None:
     """Know the definitions before the first record."""
     await worker.parts.start()
     await worker.refresh_catalog()
-    collect_rarely()
+    freeze_what_is_loaded()
 
 
 faust.task(start)

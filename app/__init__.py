@@ -9,11 +9,11 @@ stores/        SQL and Redis, one driver a file, and the in-memory twins
 streams/       what we add to Faust and Kafka
 embedded/      broker and Redis for a machine without servers
 cli/           the command line
-bootstrap.py   the one place where things are wired; worker.py: the Faust app
+bootstrap/     the one place where things are wired; worker.py: the Faust app
 """
 
 import gc
 
-# Loading makes many objects and hardly any garbage: at the interpreter's own thresholds, looking for it is a fifth of
+# Loading makes many objects and hardly any garbage: at the interpreter's own thresholds, looking for it is a tenth of
 # the start of every command, worker and API.
 gc.set_threshold(50_000, 50, 100)

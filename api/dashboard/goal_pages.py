@@ -17,6 +17,7 @@ from api.services import Key, Services
 from app.patience import ask_sql
 
 WRITER = Annotated[Key, Depends(writer)]
+_KNOWN = {name: name for name in goal_form.FIELDS}
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -31,7 +32,7 @@ async def create_goal(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = goal_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    with faults.of_saving({name: name for name in goal_form.FIELDS}):
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             done = await services_of(request).defining.create_goal(key.project, body, key.id)
             return RedirectResponse(f"/goals/{done.version.id}", 303)
@@ -72,7 +73,7 @@ async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     body = goal_form.to_body(form, faults)
     changes = {name: body.get(name) for name in goal_form.FIELDS}
     await limit(request, key, "writes", 1)
-    with faults.of_saving({name: name for name in goal_form.FIELDS}):
+    with faults.of_saving(_KNOWN):
         if not faults.by_field:
             await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id, revision=revision)
             return RedirectResponse(f"/goals/{goal_id}", 303)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from app.bootstrap.collecting import collect_rarely
+from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
 from app.domain.increments import Position
 from app.errors import GenerationMissing
@@ -32,7 +32,7 @@ async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
         counting = Counting(store, generation.rules, outbox, await _counted_live(parts))
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()
-    collect_rarely()
+    freeze_what_is_loaded()
     number = generation.number
     rebuild = Rebuild(
         store, counting, catalog, parts.log, parts.spans, lambda now: generations.note_counting(number, now), _now

@@ -39,7 +39,7 @@ def verify(
 
 
 async def _verify(parts: Parts, goal: str | None) -> Verdict:
-    from app.bootstrap.collecting import collect_rarely
+    from app.bootstrap.collecting import freeze_what_is_loaded
     from app.domain.catalog import build_catalog
     from app.proving import verify as prove
     from app.stores.memory import MemoryCounters
@@ -49,7 +49,7 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         raise NotFound("goal", goal)
     counters = await parts.counters()
     catalog = build_catalog(await asyncio.to_thread(parts.definitions.history))
-    collect_rarely()
+    freeze_what_is_loaded()
     return await prove(
         counters,
         lambda: MemoryCounters(counters.stripes),

@@ -41,11 +41,11 @@ def test_its_end_tells_what_ended_it(tmp_path: Path) -> None:
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     program = f"""
-import pathlib, sys, time
+import pathlib, signal, sys
 from tests.servers.forking import ForkedProcess
 child = ForkedProcess("it", [sys.executable, "-m", "http.server", "0"], pathlib.Path({str(tmp_path / "log")!r}))
 print(child.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -11,21 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import event, select
 
 from api.dashboard.alert_form import CHOICES, SPANS, to_body, to_form
-from api.dashboard.alert_words import describe_delivery, describe_when
 from api.dashboard.forms import Faults, Form
 from app.domain.alerting import When, compile_alert
-from app.domain.deliveries import Delivery, Outcome
 from app.stores.alert_rows import MOST
 from app.stores.tables import alerts as rows
-from app.webhook import Webhook
 from tests.api.conftest import World, surrounded
-from tests.api.dashboard.site import PATIENCE_MS, Site
 from tests.api.dashboard.test_forms import OURS, sign_in
-from tests.end_to_end.test_page import found_nothing_wrong, watch
 from tests.servers.receiver import receiving
 
 FORM: dict[str, Any] = {
@@ -336,40 +329,6 @@ async def test_no_form_of_another_site_is_taken(world: World) -> None:
     assert [one["status"] for one in await alerts(world)] == ["active"]
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ({"when": "status_change"}, "A status changes and holds for 5 min"),
-        ({"when": "status_change", "holdMinutes": 0}, "A status changes"),
-        ({"when": "status_change", "holdMinutes": 1440}, "A status changes and holds for 1,440 min"),
-        ({"when": "target_reached"}, "A target is reached"),
-        ({"when": "goal_silent", "silentHours": 2.5}, "A goal gets no conversion for 2.5 h"),
-        ({"when": "stale", "staleMinutes": 10}, "Counting is more than 10 min late"),
-        ({"when": "full_moon"}, "A rule that this version does not know"),
-    ],
-)
-def test_when_it_tells_is_said_in_plain_words(body: dict[str, Any], words: str) -> None:
-    assert describe_when(body) == words
-
-
-@pytest.mark.parametrize(
-    ("told", "outcome", "said"),
-    [
-        ({}, "◌ Waiting", "It is sent within seconds"),
-        ({"attempts": 1}, "◌ Waiting", "It is being sent"),
-        ({"attempts": 2, "error": "no answer within 10 s"}, "▲ Trying again", "No answer within 10 s"),
-        ({"attempts": 9, "error": "the answer was 410", "next_at": None}, "✕ Given up", "The answer was 410"),
-        ({"attempts": 1, "status": 204, "delivered_at": 9, "next_at": None}, "✓ Delivered", "The answer was 204"),
-    ],
-)
-def test_the_outcome_of_a_message_is_said_in_words(told: dict[str, Any], outcome: str, said: str) -> None:
-    body = json.dumps({"alert": "Mine", "text": "Mine: This is a test."})
-    whole: dict[str, Any] = {"attempts": 0, "next_at": 5, "delivered_at": None, "status": None, "error": "", **told}
-    line = describe_delivery(Delivery(id="dlv_1", alert="alert_1", created_at=0, body=body, **whole))
-    assert (line["text"], line["word"], line["said"]) == ("This is a test.", outcome, said)
-    assert line["next"] == ("1970-01-01T00:00:00.005Z" if "Trying" in outcome else None)
-
-
 def test_every_choice_of_the_form_makes_a_rule() -> None:
     assert [value for value, _, _ in CHOICES] == list(When)
     for when in When:
@@ -379,99 +338,3 @@ def test_every_choice_of_the_form_makes_a_rule() -> None:
         assert faults.by_field == {}
         assert compile_alert(body, allow_private=False).when is when
         assert to_body(to_form(body), faults) == body
-
-
-def opened(browser: Browser, site: Site, path: str) -> Page:
-    """Signed in without the views that lead here."""
-    page = browser.new_context(base_url=site.url).new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    assert page.request.post("/session", data={"apiKey": site.key}).ok
-    page.goto(path)
-    return page
-
-
-@pytest.mark.browser
-def test_an_alert_in_a_browser(browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the empty list to the log, which goes on while it is looked at."""
-
-    async def call(*_: object) -> Outcome:
-        return Outcome(503, "the answer was 503")
-
-    monkeypatch.setattr(Webhook, "call", call)
-    site.create_goal(description="Trials")
-    page = opened(browser, site, "/explain")
-    complaints = watch(page, site.url)
-    page.get_by_role("link", name="Alerts").click()
-    page.get_by_role("link", name="Create the first alert").click()
-    expect(page.get_by_label("Minutes a changed status must hold")).to_be_visible()
-    page.get_by_role("radio", name="Counting is late").check()
-    expect(page.get_by_label("Trials")).to_be_hidden()
-    page.get_by_role("radio", name="A goal is silent").check()
-    expect(page.get_by_label("Minutes a changed status must hold")).to_be_hidden()
-    page.get_by_label("Name").fill("Quiet")
-    page.get_by_label("Address").fill("https://10.0.0.1/x")
-    page.get_by_role("button", name="Create the alert").click()
-    expect(page.locator("#fault-url, #fault-silentHours")).to_have_count(2)
-    page.get_by_label("Address").fill("https://hooks.example.com/x")
-    page.get_by_label("Hours without a conversion").fill("24")
-    page.get_by_role("button", name="Create the alert").click()
-    expect(page.locator("#secret")).to_contain_text("whsec_")
-    # Loading it again asks for the alert: no second one is made, and the secret is gone.
-    page.reload()
-    expect(page.get_by_role("heading", name="Quiet")).to_be_visible()
-    assert len(site.get("/api/alerts")) == 1
-    page.get_by_role("link", name="Edit").click()
-    expect(page.get_by_label("Hours without a conversion")).to_have_value("24")
-    page.get_by_role("radio", name="Counting is late").check()
-    page.get_by_role("button", name="Save the alert").click()
-    page.locator("#fault-staleMinutes").wait_for()
-    found_nothing_wrong(page, "a wrong edit")
-    page.get_by_label("Minutes that counting is late").fill("10")
-    page.get_by_role("button", name="Save the alert").click()
-    expect(page.get_by_text("Counting is more than 10 min late")).to_be_visible()
-    page.get_by_role("button", name="Send a test of Quiet").click()
-    expect(page.locator(".log [data-outcome]")).to_have_text("◌ Waiting")
-    site.run(site.world.alerting.send())
-    expect(page.locator(".log [data-outcome]")).to_have_text("▲ Trying again")
-    assert not complaints, complaints
-    page.context.close()
-
-
-@pytest.mark.browser
-def test_no_alert_and_a_wrong_form_are_accessible(browser: Browser, site: Site) -> None:
-    site.create_goal(description="Trials")
-    page = opened(browser, site, "/alerts")
-    found_nothing_wrong(page, "no alerts")
-    page.goto("/alerts/new")
-    page.get_by_label("Name").fill("Quiet")
-    page.get_by_label("Address").fill("https://10.0.0.1/x")
-    page.get_by_role("button", name="Create the alert").click()
-    page.locator("#fault-url").wait_for()
-    found_nothing_wrong(page, "faults")
-    page.context.close()
-
-
-@pytest.mark.browser
-def test_the_secret_and_the_log_are_accessible(browser: Browser, site: Site) -> None:
-    page = opened(browser, site, "/alerts/new")
-    page.get_by_label("Name").fill("Quiet")
-    page.get_by_label("Address").fill("https://hooks.example.com/x")
-    page.get_by_role("button", name="Create the alert").click()
-    page.locator("#secret").wait_for()
-    found_nothing_wrong(page, "the secret")
-    page.get_by_role("button", name="Send a test of Quiet").click()
-    page.locator(".log").wait_for()
-    found_nothing_wrong(page, "the log")
-    page.context.close()
-
-
-@pytest.mark.browser
-def test_the_list_is_accessible(browser: Browser, site: Site) -> None:
-    goals = [site.create_goal(description=name) for name in ("One", "Two", "Three", "Four")]
-    made = site.post("/api/alerts", {**BODY, "goalIds": goals}).json()
-    site.post("/api/alerts", {**BODY, "status": "paused"})
-    site.post(f"/api/alerts/{made['id']}/test", {})
-    page = opened(browser, site, "/alerts")
-    expect(page.locator(".definitions tbody tr")).to_have_count(2)
-    found_nothing_wrong(page, "the list")
-    page.context.close()
