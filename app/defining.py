@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
-from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step
+from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
@@ -139,6 +139,10 @@ class Defining:
         begun = time.monotonic()
         revision = await self._ask(self._store.carry_out, project, steps, secrets, actor)
         return await self._live(revision, begun)
+
+    async def rehearse(self, works: Sequence[Work], actor: str) -> None:
+        """Raises what the database would refuse, before anything is changed."""
+        await self._ask(self._store.rehearse, works, actor)
 
     async def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> bool:
         """A project that does not exist, as it was; what its definitions count from the log, a rebuild counts."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from app.domain.catalog import Catalog
-from app.domain.declaring import Step
+from app.domain.declaring import Step, Work
 from app.domain.history import DefinitionHistory as DefinitionHistory
 from app.domain.history import DefinitionVersion as DefinitionVersion
 from app.domain.history import Project as Project
@@ -69,6 +69,10 @@ class DefinitionStore(DefinitionSource, Protocol):
     def carry_out(self, project: str, steps: Sequence[Step], secrets: Mapping[str, str], actor: str) -> int:
         """All steps or none; returns the catalog revision that has them, 0 when none is of it. `secrets`: of each alert
         that is new, by id."""
+        ...
+
+    def rehearse(self, works: Sequence[Work], actor: str) -> None:
+        """Raises what carrying all of it out would raise, and changes nothing."""
         ...
 
     def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> int:

@@ -17,7 +17,7 @@ from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines
 from app.domain.alerting import compile_alert
-from app.domain.declaring import ALERT, Plan, Step, as_present, plan
+from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
 from app.errors import InvalidDefinition, NotFound
 
 if TYPE_CHECKING:
@@ -110,9 +110,19 @@ async def _apply_all(
     parts: Parts, declarations: list[Declaration], done: list[dict[str, Any]], *, prune: bool, dry_run: bool
 ) -> None:
     """`done` gets what became of each, in order."""
+    from app.stores.auditing import COMMAND_LINE
+
     await schema_ready(parts)
     # Every plan before the first change: a mistake in the last document leaves all as it was.
     planned = [await _plan(parts, one, prune=prune) for one in declarations]
+    works = [
+        Work(one.as_project(one.created_at), is_new, one.versions, made.steps)
+        for one, (made, is_new) in zip(declarations, planned, strict=True)
+        if made.steps or is_new
+    ]
+    # What the database alone can refuse, too; a dry run says so like any other.
+    if works:
+        await parts.defining.rehearse(works, COMMAND_LINE)
     for one, made in zip(declarations, planned, strict=True):
         done.append(await _carry_out(parts, one, *made, dry_run=dry_run))
 

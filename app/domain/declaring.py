@@ -79,6 +79,16 @@ class Plan:
         return sum(step.action == action for step in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a file brings about in one project. `is_new`: it is made first, with the versions that acted before."""
+
+    project: Project
+    is_new: bool
+    earlier: Sequence[DefinitionVersion]
+    steps: Sequence[Step]
+
+
 def declare(kind: str, given: Mapping[str, object], place: str) -> Declared:
     """Read one definition of a file. Raises InvalidDefinition whose fields are pointers into the definition.
 

@@ -19,6 +19,8 @@ from app.stores.tables import alert_deliveries, alerts
 MOST: Final = 20
 """Alerts of one project: each is looked at every other second."""
 
+ANOTHER_ID: Final = "give it another one, or leave `id` out (and `history`, in an export for a second project)"
+
 AlertChange = Callable[[StoredAlert], tuple[Mapping[str, Any], bool]]
 """Gives the new body, and whether what was told is forgotten."""
 
@@ -32,7 +34,7 @@ def carry_out_alerts(
     for step in sorted(steps, key=lambda step: step.action != "delete"):
         if step.action == "create":
             if connection.execute(select(alerts.c.id).where(alerts.c.id == step.id)).one_or_none() is not None:
-                raise Conflict(f"the id {step.id!r} is already another alert's")
+                raise Conflict(f"the id {step.id!r} is already another alert's; {ANOTHER_ID}")
             create_alert(connection, at, project, step.id, secrets[step.id], step.after, actor)
         elif step.action == "change":
             edit_alert(connection, at, project, step.id, _planned(step), actor)

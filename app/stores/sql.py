@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
-from app.domain.declaring import ALERT, Step
+from app.domain.declaring import ALERT, Step, Work
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
-from app.stores.alert_rows import carry_out_alerts
+from app.stores.alert_rows import ANOTHER_ID, carry_out_alerts
 from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
@@ -146,19 +147,19 @@ class SqlDefinitions:
 
         Raises Conflict when a definition was changed after the plan was made, NotFound.
         """
-        stored: list[DefinitionVersion] = []
         with self._database.write() as connection:
-            of_alerts = [step for step in steps if step.kind == ALERT]
-            carry_out_alerts(connection, self._database.now(connection), project, of_alerts, secrets, actor)
-            for step in (step for step in steps if step.kind != ALERT):
-                if step.action == "create":
-                    stored.append(self._create(connection, project, step.kind, step.id, step.after, actor))
-                elif step.action == "change":
-                    _, version = self._change(connection, project, step.kind, step.id, _planned(step), actor)
-                    stored += [] if version is None else [version]
-                else:
-                    stored.append(self._delete(connection, project, step.kind, step.id, actor, _planned(step)))
+            stored = self._carry_out(connection, project, steps, secrets, actor)
         return max((self._confirm(version).revision for version in stored), default=0)
+
+    def rehearse(self, works: Sequence[Work], actor: str) -> None:
+        """Do all of it in one transaction and undo it: raises what doing it would raise, and changes nothing."""
+        with suppress(_Undone), self._database.write() as connection:
+            for work in works:
+                if work.is_new:
+                    self._restore(connection, work.project, work.earlier, actor)
+                unsigned = {step.id: "" for step in work.steps}
+                self._carry_out(connection, work.project.key, work.steps, unsigned, actor)
+            raise _Undone
 
     def restore(self, project: Project, earlier: Sequence[DefinitionVersion], actor: str) -> int:
         """A project that does not exist, with every version it ever had, acting when they acted; the revision.
@@ -167,20 +168,42 @@ class SqlDefinitions:
         exists, or an id is another definition's.
         """
         with self._database.write() as connection:
-            revision = _next_revision(connection)
-            _require_no_project(connection, project.key)
-            for ident in sorted({version.id for version in earlier}):
-                if _born(connection, ident) is not None:
-                    raise Conflict(f"the id {ident!r} is already another definition's")
-            connection.execute(insert(projects).values(**asdict(project)))
-            self._audit_project(connection, actor, "restore", project)
-            for version in sorted(earlier, key=lambda version: version.effective_from):
-                revision = _next_revision(connection)
-                connection.execute(insert(versions).values(**_row(replace(version, revision=revision))))
-                self._audit(connection, actor, "restore", version, None, version.body)
-        return revision
+            return self._restore(connection, project, earlier, actor)
 
-    # -- one step within a transaction
+    # -- within a transaction
+
+    def _carry_out(
+        self, connection: Connection, project: str, steps: Sequence[Step], secrets: Mapping[str, str], actor: str
+    ) -> list[DefinitionVersion]:
+        """The versions that were stored."""
+        stored: list[DefinitionVersion] = []
+        of_alerts = [step for step in steps if step.kind == ALERT]
+        carry_out_alerts(connection, self._database.now(connection), project, of_alerts, secrets, actor)
+        for step in (step for step in steps if step.kind != ALERT):
+            if step.action == "create":
+                stored.append(self._create(connection, project, step.kind, step.id, step.after, actor))
+            elif step.action == "change":
+                _, version = self._change(connection, project, step.kind, step.id, _planned(step), actor)
+                stored += [] if version is None else [version]
+            else:
+                stored.append(self._delete(connection, project, step.kind, step.id, actor, _planned(step)))
+        return stored
+
+    def _restore(
+        self, connection: Connection, project: Project, earlier: Sequence[DefinitionVersion], actor: str
+    ) -> int:
+        revision = _next_revision(connection)
+        _require_no_project(connection, project.key)
+        for ident in sorted({version.id for version in earlier}):
+            if _born(connection, ident) is not None:
+                raise _taken(ident)
+        connection.execute(insert(projects).values(**asdict(project)))
+        self._audit_project(connection, actor, "restore", project)
+        for version in sorted(earlier, key=lambda version: version.effective_from):
+            revision = _next_revision(connection)
+            connection.execute(insert(versions).values(**_row(replace(version, revision=revision))))
+            self._audit(connection, actor, "restore", version, None, version.body)
+        return revision
 
     def _create(
         self, connection: Connection, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str
@@ -190,7 +213,7 @@ class SqlDefinitions:
         born = _born(connection, ident)
         if born is not None:
             if (born.project, born.kind) != (project, kind) or born.is_present:
-                raise Conflict(f"the id {ident!r} is already another definition's")
+                raise _taken(ident)
             created_at = born.created_at
         version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, created_at, body)
         connection.execute(insert(versions).values(**_row(version)))
@@ -297,6 +320,10 @@ class SqlDefinitions:
         )
 
 
+class _Undone(Exception):  # named by what it does: it ends a rehearsal
+    """Rolls a transaction back."""
+
+
 def _next_revision(connection: Connection) -> int:
     raised = update(catalog).values(revision=catalog.c.revision + 1).returning(catalog.c.revision)
     return int(connection.execute(raised).scalar_one())
@@ -336,6 +363,10 @@ def _born(connection: Connection, ident: str) -> _Born | None:
         return None
     is_present = any(row.effective_until is None for row in rows)
     return _Born(rows[0].project, rows[0].kind, min(row.created_at for row in rows), is_present)
+
+
+def _taken(ident: str) -> Conflict:
+    return Conflict(f"the id {ident!r} is already another definition's; {ANOTHER_ID}")
 
 
 def _planned(step: Step) -> Change:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.domain.alerting import Told
-from app.errors import ScorekeeperError
+from app.errors import ScorekeeperError, StoreUnavailable
 from app.stores.alert_rows import MOST
 from app.stores.database import Database
 from app.stores.sql import SqlDefinitions
@@ -169,13 +169,36 @@ def test_two_of_one_name_need_ids(apply: Any, scorekeeper: Scorekeeper) -> None:
     assert "say" in apply(SHOP).err.lower()
 
 
-def test_an_id_of_another_project_is_refused_whole(apply: Any, scorekeeper: Scorekeeper) -> None:
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_an_id_of_another_project_is_refused_whole(apply: Any, scorekeeper: Scorekeeper, options: tuple[str]) -> None:
     apply(SHOP.replace("  - name: Purchase", "  - id: shared\n    name: Purchase"))
     other = SHOP.replace("web-shop", "other").replace("  - name: Purchase", "  - id: shared\n    name: Purchase")
-    ended = apply(other)
+    ended = apply(other, *options)
     assert ended.code == 1
-    assert "'shared' is already another definition's" in ended.err
-    assert exported(scorekeeper, "--project", "other")["goals"] == []
+    assert "'shared' is already another definition's; give it another one, or leave `id` out" in ended.err
+    assert [one["project"] for one in scorekeeper("export", "--json").json()] == ["web-shop"]
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_an_export_is_not_taken_for_a_second_project(apply: Any, scorekeeper: Scorekeeper, options: tuple[str]) -> None:
+    apply(WITH_ALERTS)
+    second = scorekeeper("export").out.replace("project: web-shop", "project: second")
+    ended = apply(second, *options)
+    assert (ended.code, "(and `history`, in an export for a second project)" in ended.err) == (1, True)
+    made = yaml.safe_load(second)
+    del made["history"]
+    for one in made["conversionGoals"] + made["goals"] + made["alerts"]:
+        del one["id"]
+    assert apply(json.dumps(made), *options).code == 0
+
+
+def test_a_file_that_is_refused_in_one_project_changes_none(apply: Any, scorekeeper: Scorekeeper) -> None:
+    """Both are good alone: only the database, with the first in it, refuses the second."""
+    mine = SHOP.replace("  - name: Purchase", "  - id: shared\n    name: Purchase")
+    for options in (("--dry-run",), ()):
+        ended = apply(f"{mine}---\n{mine.replace('web-shop', 'other')}", *options)
+        assert (ended.code, "'shared' is already another definition's" in ended.err) == (1, True)
+        assert scorekeeper("projects", "list", "--json").json() == []
 
 
 def test_a_change_in_between_stops_the_plan_whole(tmp_path: Path) -> None:
@@ -313,6 +336,8 @@ def test_as_many_alerts_as_there_may_be_are_replaced_at_once(apply: Any) -> None
     apply(of("old", MOST))
     too_many = apply(of("new", MOST + 1).replace("target: 1000", "target: 2000"), "--prune")
     assert (too_many.code, f"at most {MOST} alerts" in too_many.err) == (1, True)
+    rehearsed = apply(of("new", MOST + 1), "--prune", "--dry-run")
+    assert (rehearsed.code, f"at most {MOST} alerts" in rehearsed.err) == (1, True)
     assert "target: 1000 -> 2000" in apply(of("old", MOST).replace("target: 1000", "target: 2000"), "--dry-run").err
     assert apply(of("new", MOST), "--prune").code == 0
     assert {body["name"].split()[0] for _, _, body, _ in stored_alerts()} == {"new"}
@@ -333,13 +358,19 @@ def test_the_same_file_gives_an_empty_database_the_same_alerts_and_other_secrets
     assert not {secret for _, secret, _, _ in before} & {secret for _, secret, _, _ in after}
 
 
-def test_secrets_that_were_made_before_a_failure_are_told(apply: Any) -> None:
-    mine = WITH_ALERTS.replace("  - name: Falls", "  - id: mine\n    name: Falls")
-    other = mine.replace("web-shop", "other")
-    for options in ((), ("--json",)):
-        ended = apply(f"{mine}---\n{other}".replace("id: mine", f"id: mine{len(options)}"), *options)
-        assert (ended.code, "is already another alert's" in ended.err) == (1, True)
-        assert ended.out.count("whsec_") == (2 if not options else 1)
+def test_secrets_that_were_made_before_a_failure_are_told(apply: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    carry_out = SqlDefinitions.carry_out
+
+    def break_off(self: SqlDefinitions, project: str, *others: Any) -> int:
+        if project == "other":
+            raise StoreUnavailable("sql", "it went away")
+        return carry_out(self, project, *others)
+
+    monkeypatch.setattr(SqlDefinitions, "carry_out", break_off)
+    other = WITH_ALERTS.replace("web-shop", "other")
+    ended = apply(f"{WITH_ALERTS}---\n{other}", "--json")
+    assert (ended.code, "it went away" in ended.err) == (1, True)
+    assert ended.out.count("whsec_") == 2
 
 
 def test_an_alert_that_was_changed_after_the_plan_stops_it_whole(tmp_path: Path) -> None:
