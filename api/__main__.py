@@ -70,7 +70,9 @@ def build_services(parts: Parts) -> Services:
         alerts=parts.alerts,
         keys=parts.keys,
         publisher=sender,
-        recent=RecentEvents(parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules),
+        recent=RecentEvents(
+            parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules, parts.landmarks.of
+        ),
         answers=SqlAnswers(parts.database),
         limits=TokenBuckets(parts.redis, limits),
         audit=parts.definitions.audit,

@@ -72,6 +72,8 @@ class Outcome:
     unmatched: int = 0
     rejected: Mapping[str, int] | None = None
     received: int = 0
+    landmarks: Mapping[str, int] = field(default_factory=dict)
+    """Project -> the offset of its first event in the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,4 +379,5 @@ def _outcome(checkpoint: int, increments: Sequence[Increments], applied: Sequenc
         unmatched=whole.unmatched,
         rejected=whole.rejected,
         received=whole.received,
+        landmarks={project: offset for part in increments for project, offset in part.landmarks.items()},
     )

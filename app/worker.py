@@ -105,6 +105,7 @@ class Worker:
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
                 await self._clean_up()
+                await self.reports.report_landmarks()
             except GenerationMissing:
                 self.tracker.forget()
                 await self._assign_again()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from faust.types import TP
 
 from app.bootstrap import WorkerParts
 from app.domain.increments import Position
+from app.domain.landmark import MOST_LANDMARKS, Landmark
 from app.stores.redis import RedisCounters
 from app.streams.consumer import BatchConsumer
 from app.streams.partitions import TrackedPartitions
@@ -18,6 +21,8 @@ from app.tracking import Outcome, Tracker
 
 _RATE_OVER = 20
 """Reports: about ten seconds."""
+_PROJECTS_A_REPORT = 100
+"""Whose landmarks are told at once: of very many projects the others wait their turn."""
 
 
 class Reports:
@@ -39,11 +44,15 @@ class Reports:
         self._counted = 0
         self._received = 0
         self._recent: list[tuple[float, int]] = []
+        self._landmarks: dict[str, deque[Landmark]] = {}
 
     def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
         """Remember what a batch came to, and how long it took."""
         self._counted += outcome.counted
         self._received += outcome.received
+        for project, offset in outcome.landmarks.items():
+            known = self._landmarks.get(project) or self._landmarks.setdefault(project, deque(maxlen=MOST_LANDMARKS))
+            known.append(Landmark(position.name, offset))
         self._parts.observe(position, outcome, seconds)
 
     def lag(self) -> dict[TP, tuple[int, int]]:
@@ -99,3 +108,8 @@ class Reports:
             "isOutOfTouch": catalog.is_out_of_touch,
         }
         await self._parts.signals.report_worker(self.ident, report)
+
+    async def report_landmarks(self) -> None:
+        """Tell where events of some projects lie, those first that wait longest. What fails is not told again."""
+        told = {project: self._landmarks.pop(project) for project in list(islice(self._landmarks, _PROJECTS_A_REPORT))}
+        await self._parts.landmarks.add(told)

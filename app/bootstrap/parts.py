@@ -29,6 +29,7 @@ from app.stores.database import Database
 from app.stores.generations import Generations, new_rules
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client, connect
+from app.stores.redis_landmarks import RedisLandmarks
 from app.stores.redis_reader import RedisReader
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
@@ -122,6 +123,10 @@ class Parts:
     @cached_property
     def signals(self) -> RedisSignals:
         return RedisSignals(self.redis)
+
+    @cached_property
+    def landmarks(self) -> RedisLandmarks:
+        return RedisLandmarks(self.redis)
 
     @cached_property
     def generations(self) -> Generations:

@@ -45,6 +45,7 @@ class WorkerParts:
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
+        self.landmarks = self._parts.landmarks
         self.log = self._parts.log
         self.catalog = CatalogRefresher(
             self._parts.definitions,

@@ -92,6 +92,8 @@ class _Tally:
     lowest: int
     """The stripe's checkpoint: records below it are in its counters."""
     since: int
+    landmark: int
+    """Where the first of them lies."""
     fates: Accounting
 
 
@@ -194,7 +196,7 @@ class _Batch:
                     self._add_event(record, element, index)
 
     def _add_event(self, record: Record, event: Event, index: int | None) -> None:
-        tally = self._tallies.get(event.project) or self._open(event.project)
+        tally = self._tallies.get(event.project) or self._open(event.project, record.offset)
         if tally is None or event.received_at < tally.since:
             detail = f"no project has the key {event.project!r}"
             self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
@@ -241,12 +243,13 @@ class _Batch:
             exposure = Exposure(event.project, experiment, variant, subject)
             exposures[exposure] = min(exposures.get(exposure, event.received_at), event.received_at)
 
-    def _open(self, project: str) -> _Tally | None:
+    def _open(self, project: str, offset: int) -> _Tally | None:
         view = self._projects.get(project)
         if view is None:
             return None
         target = self._targets[self._rules.stripe_of(project)]
-        tally = _Tally(view.by_type, target, target.increments.expected, view.project.created_at, Accounting())
+        lowest, since = target.increments.expected, view.project.created_at
+        tally = _Tally(view.by_type, target, lowest, since, offset, Accounting())
         self._tallies[project] = tally
         return tally
 
@@ -326,7 +329,8 @@ class _Batch:
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.
-        tally = self._tallies.get(error.project) or self._open(error.project) if error.project else None
+        project = error.project
+        tally = self._tallies.get(project) or self._open(project, record.offset) if project else None
         increments = (tally.target if tally is not None else self._targets[0]).increments
         if record.offset < increments.expected:
             return
@@ -341,6 +345,7 @@ class _Batch:
             if tally.fates.received:
                 increments = tally.target.increments
                 increments.projects[key] = tally.fates
+                increments.landmarks[key] = tally.landmark
                 increments.partition.add(tally.fates)
 
 

@@ -158,6 +158,8 @@ class Increments:
     """The backfill whose own counting this changes; empty for the counting of everything."""
     last: dict[str, int] = field(default_factory=dict)
     """Owner -> greatest occurred-at of the events that matched, epoch ms."""
+    landmarks: dict[str, int] = field(default_factory=dict)
+    """Project -> the offset of its first event in the batch. No counter depends on it: it is where readers look."""
 
 
 @dataclass(frozen=True, slots=True)

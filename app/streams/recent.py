@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.event import Event
 from app.domain.increments import Position
+from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules, parse_message
-from app.errors import InvalidEvent
+from app.errors import InvalidEvent, StoreUnavailable
+from app.patience import within
 from app.streams.log import Log
 from app.streams.topics import Topics
+from app.tracking import Batch
 
 MOST_MESSAGES = 20_000
 """How far back is looked, over all partitions: a busy neighbour must not make a preview slow."""
@@ -21,6 +24,7 @@ _PART = 2_000
 """Messages that are read in one go, over all partitions, the newest first."""
 _SECONDS = 0.5
 """After this, what was read so far is the answer; the next one reaches further back."""
+_LANDMARK_SECONDS = 0.3
 _YIELD_EVERY = 100
 _POSITIONS_SECONDS = 5.0
 """How long the topics' partitions are believed: to ask for them costs a connection."""
@@ -34,17 +38,36 @@ class _Known:
     spans: dict[Position, tuple[int, int]] = field(default_factory=dict)
     """Position -> the first offset that was read, and the one after the last."""
     events: list[Event] = field(default_factory=list)
+    picked: set[Landmark] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def add(self, found: Sequence[Event], limit: int) -> None:
+        events = sorted([*self.events, *found], key=lambda event: event.received_at)
+        self.events = events[-limit:]
+
+    def forget(self) -> None:
+        self.spans, self.events, self.picked = {}, [], set()
 
 
 class RecentEvents:
-    """Reads with consumers of its own; counting never notices. Raises StoreUnavailable."""
+    """Reads with consumers of its own; counting never notices. Raises StoreUnavailable.
 
-    def __init__(self, topics: Topics, log: Log, names: Sequence[str], rules: ParsingRules) -> None:
+    Of a quiet project beside busy ones the end of the log holds nothing: `landmarks` tells where its events lie.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        log: Log,
+        names: Sequence[str],
+        rules: ParsingRules,
+        landmarks: Callable[[str], Awaitable[Sequence[Landmark]]],
+    ) -> None:
         self._topics = topics
         self._log = log
         self._names = names
         self._rules = rules
+        self._landmarks = landmarks
         self._known: OrderedDict[tuple[str, int], _Known] = OrderedDict()
         self._positions: list[Position] = []
         self._positions_at = -_POSITIONS_SECONDS
@@ -61,12 +84,15 @@ class RecentEvents:
             share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
             part = max(1, _PART // max(1, len(ends)))
             floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
+            if any(known.spans[position][1] < floor for position, floor in floors.items() if position in known.spans):
+                known.forget()  # more came since than is looked at
             await self._extend(known, project, limit, _newer(known.spans, floors, ends, part))
-            while len(known.events) < limit and time.monotonic() - begun < _SECONDS:
-                older = _older(known.spans, floors, part)
-                if not older:
+            while older := len(known.events) < limit and _older(known.spans, floors, part):
+                if time.monotonic() - begun >= _SECONDS:
                     break
                 await self._extend(known, project, limit, older)
+            if not known.events or (not older and len(known.events) < limit):
+                await self._pick(known, project, limit, floors, ends)
             return list(known.events)
 
     async def _extend(
@@ -74,13 +100,33 @@ class RecentEvents:
     ) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""
         found = await asyncio.gather(*(self._read(position, *span, project) for position, span in wanted.items()))
-        events = known.events + [event for some in found for event in some]
-        events.sort(key=lambda event: event.received_at)
-        known.events = events[-limit:]
+        known.add([event for some in found for event in some], limit)
         for position, (start, end) in wanted.items():
             low, high = known.spans.get(position, (start, start))
-            # A gap was skipped: nobody asked while more came than is looked at.
-            known.spans[position] = (start, end) if start > high else (min(low, start), max(high, end))
+            known.spans[position] = (min(low, start), max(high, end))
+
+    async def _pick(
+        self,
+        known: _Known,
+        project: str,
+        limit: int,
+        floors: Mapping[Position, int],
+        ends: Mapping[Position, tuple[int, int]],
+    ) -> None:
+        """Read at the landmarks that lie below what is read as a whole. Without Redis there are none."""
+        try:
+            found = set(await within(_LANDMARK_SECONDS, "redis", self._landmarks(project))) - known.picked
+        except StoreUnavailable:
+            return
+        wanted: dict[Position, list[Landmark]] = {}
+        for position, (first, _) in ends.items():
+            below = min(floors[position], known.spans.get(position, (0, 0))[0])
+            own = [mark for mark in found if mark.position == position.name and first <= mark.offset < below]
+            if own:
+                wanted[position] = sorted(own)
+        picked = await asyncio.gather(*(self._read_at(position, marks, project) for position, marks in wanted.items()))
+        known.add([event for some in picked for event in some], limit)
+        known.picked.update(mark for marks in wanted.values() for mark in marks)
 
     def _ends(self) -> dict[Position, tuple[int, int]]:
         if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
@@ -89,8 +135,15 @@ class RecentEvents:
         return dict(self._topics.ends(self._positions))
 
     async def _read(self, position: Position, start: int, end: int, project: str) -> list[Event]:
+        return await self._events_of(project, self._log.read(position, start, end))
+
+    async def _read_at(self, position: Position, landmarks: Sequence[Landmark], project: str) -> list[Event]:
+        spans = [(mark.offset, mark.offset + 1) for mark in landmarks]
+        return await self._events_of(project, self._log.pick(position, spans))
+
+    async def _events_of(self, project: str, batches: AsyncIterator[Batch]) -> list[Event]:
         events: list[Event] = []
-        async for batch in self._log.read(position, start, end):
+        async for batch in batches:
             for number, record in enumerate(batch.records):
                 if number % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)  # other requests are answered meanwhile

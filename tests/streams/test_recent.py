@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 
 from app.domain.increments import Position
+from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules
+from app.errors import StoreUnavailable
 from app.streams import recent
 from app.streams.log import Log
 from app.streams.recent import RecentEvents
@@ -26,11 +28,14 @@ class _Kept:
 
     log: dict[Position, list[LogRecord]] = field(default_factory=lambda: {position: [] for position in POSITIONS})
     read_offsets: list[tuple[Position, int]] = field(default_factory=list)
+    landmarks: list[Landmark] = field(default_factory=list)
+    is_redis_away: bool = False
 
     def add(self, number: int, project: str = "shop") -> None:
         for _ in range(number):
             total = sum(map(len, self.log.values()))
             own = self.log[POSITIONS[total % 2]]
+            self.landmarks.append(Landmark(POSITIONS[total % 2].name, len(own)))
             own.append(LogRecord(len(own), event(str(total), project=project), NOW + total))
 
     def describe(self, names: Sequence[str]) -> list[_Kept]:
@@ -47,6 +52,16 @@ class _Kept:
         self.read_offsets += [(position, offset) for offset in range(start, end)]
         yield Batch(position, start, end, self.log[position][start:end])
 
+    async def pick(self, position: Position, spans: Sequence[tuple[int, int]]) -> AsyncIterator[Batch]:
+        for start, end in spans:
+            async for batch in self.read(position, start, end):
+                yield batch
+
+    async def landmarks_of(self, project: str) -> Sequence[Landmark]:
+        if self.is_redis_away:
+            raise StoreUnavailable("redis", "away")
+        return self.landmarks if project == "shop" else []
+
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> _Kept:
@@ -58,7 +73,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> _Kept:
 
 def over(kept: _Kept) -> RecentEvents:
     rules = ParsingRules(max_age_ms=2**52, max_ahead_ms=2**52)
-    return RecentEvents(cast("Topics", kept), cast("Log", kept), ["events"], rules)
+    return RecentEvents(cast("Topics", kept), cast("Log", kept), ["events"], rules, kept.landmarks_of)
 
 
 def ids(found: Sequence[Any]) -> list[int]:
@@ -74,11 +89,37 @@ async def test_the_newest_are_found_oldest_first_and_only_as_much_is_read_as_the
 async def test_however_much_others_write_a_bounded_part_of_the_log_is_read(kept: _Kept) -> None:
     kept.add(500)
     kept.add(1_000, "busy neighbour")
+    kept.landmarks.clear()
     reader = over(kept)
     assert await reader.recent("shop", 150) == []
     assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 400
     assert await reader.recent("shop", 150) == []
     assert len(kept.read_offsets) == 400, "nothing is read again"
+
+
+async def test_a_quiet_project_is_found_at_its_landmarks_beside_a_busy_one(kept: _Kept) -> None:
+    kept.add(50, "busy neighbour")
+    kept.landmarks.clear()
+    kept.add(5)
+    own = list(kept.landmarks)
+    kept.add(1_000, "busy neighbour")
+    kept.landmarks = [Landmark("events:0:another incarnation", 0), Landmark(POSITIONS[0].name, 10**9), *own, own[0]]
+    reader = over(kept)
+    assert ids(await reader.recent("shop", 150)) == list(range(50, 55))
+    assert len(kept.read_offsets) == 405
+    kept.add(2)
+    assert ids(await reader.recent("shop", 150)) == [*range(50, 55), 1_055, 1_056]
+    assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 407, "nothing is read again"
+    kept.add(1_000, "busy neighbour")
+    assert ids(await reader.recent("shop", 150)) == [*range(50, 55), 1_055, 1_056], "nothing is told twice"
+
+
+async def test_without_redis_the_end_of_the_log_is_all_that_is_found(kept: _Kept) -> None:
+    kept.add(5)
+    kept.add(1_000, "busy neighbour")
+    kept.add(3)
+    kept.is_redis_away = True
+    assert ids(await over(kept).recent("shop", 150)) == [1_005, 1_006, 1_007]
 
 
 async def test_the_next_one_reads_only_what_came_since(kept: _Kept) -> None:
