@@ -176,15 +176,16 @@ def _allowed(request: Request) -> set[str]:
     return found | ({"HEAD"} if "GET" in found else set())
 
 
+async def answer(request: Request, error: Exception) -> Response:
+    """The error as the answer to a client of the API."""
+    problem = to_problem(error, getattr(request.state, "request_id", ""))
+    if problem.status == 405:
+        problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    return respond(problem)
+
+
 def install(app: FastAPI) -> None:
     """Answer errors of the app as problems; what else is raised is left to the edge."""
-
-    async def handle(request: Request, error: Exception) -> Response:
-        problem = to_problem(error, getattr(request.state, "request_id", ""))
-        if problem.status == 405:
-            problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
-        return respond(problem)
-
     for kind in (
         Problem,
         InvalidDefinition,
@@ -196,4 +197,4 @@ def install(app: FastAPI) -> None:
         HTTPException,
         RequestValidationError,
     ):
-        app.add_exception_handler(kind, handle)
+        app.add_exception_handler(kind, answer)

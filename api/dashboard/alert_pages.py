@@ -140,12 +140,12 @@ async def send_test(request: Request, ident: str, key: WRITER) -> Response:
 
 @pages.post(HERE + "/{ident}/status")
 async def set_status(request: Request, ident: str, key: WRITER) -> Response:
-    """Pause, or go on: what became of goals meanwhile is not told."""
+    """Pause, or go on: what became of goals meanwhile is not told. Leads back to the page that the form stood on."""
     form = await read_form(request)
     await limit(request, key, "writes", 1)
     changes = {"status": form.text("status")}
     await services_of(request).alerts.edit(key.project, ident, changes, key.id)
-    return RedirectResponse(f"{HERE}#{ident}", 303)
+    return RedirectResponse(f"{HERE}/{ident}" if form.text("back") == "alert" else f"{HERE}#{ident}", 303)
 
 
 @pages.post(HERE + "/{ident}/delete")

@@ -78,7 +78,7 @@ async def read_form(request: Request) -> Form:
 
 async def writer(request: Request) -> Key:
     """The key of the session, which has to be allowed to write. Raises Problem, InvalidApiKey."""
-    key = await doorkeeper_of(request).identify(request)
+    key = request.state.visitor = await doorkeeper_of(request).identify(request)
     if not key.may("write"):
         raise Problem(403, "Your API key may read only; sign in with one that may write.", code="missing_scope")
     return key

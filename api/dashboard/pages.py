@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.exceptions import HTTPException
 
+from api import problems
 from api.auth import doorkeeper_of
 from api.problems import Problem, to_problem
 from api.services import Key
@@ -46,7 +47,8 @@ def page(name: str, status: int = 200, **values: object) -> Response:
 
 
 async def _visitor(request: Request) -> Key:
-    return await doorkeeper_of(request).identify(request)
+    key = request.state.visitor = await doorkeeper_of(request).identify(request)
+    return key
 
 
 VISITOR = Annotated[Key, Depends(_visitor)]
@@ -67,14 +69,25 @@ class PageRoute(APIRoute):
                 more = "" if wanted == "/" else f"?next={quote(wanted, safe='/')}"
                 return RedirectResponse(f"/sign-in{more}", 303)
             except (ScorekeeperError, Problem, HTTPException, RequestValidationError) as error:
-                return show_problem(to_problem(error))
+                return show_problem(to_problem(error), getattr(request.state, "visitor", None))
 
         return answer_with_a_page
 
 
-def show_problem(problem: Problem) -> Response:
-    """An error as a page."""
-    shown = page("problem.html", problem.status, problem=problem)
+def show_problem(problem: Problem, key: Key | None = None) -> Response:
+    """An error as a page; with the navigation, when it is known whose page it is."""
+    shown = page("problem.html", problem.status, problem=problem, key=key)
     for name, value in problem.headers.items():
         shown.headers[name] = value
     return shown
+
+
+async def answer_unknown_address(request: Request, error: Exception) -> Response:
+    """An address that leads nowhere: a page for browsers, a problem document for clients of the API."""
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return await problems.answer(request, error)
+    try:
+        key = await _visitor(request)
+    except (ScorekeeperError, Problem):
+        key = None
+    return show_problem(to_problem(error), key)

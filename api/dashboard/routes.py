@@ -13,7 +13,7 @@ from api.auth import READ
 from api.dashboard import alert_pages, conversion_goal_pages, explain_page, goal_pages, reference, signing_in
 from api.dashboard.hub import Hub
 from api.dashboard.key_guard import KeyGuard
-from api.dashboard.pages import VISITOR, PageRoute, page
+from api.dashboard.pages import VISITOR, PageRoute, answer_unknown_address, page
 from api.dashboard.reasons import REASONS
 from api.dashboard.stream import GoalStream
 from api.schemas import PROBLEMS
@@ -26,7 +26,7 @@ pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the page's assets, and give the app its hub."""
+    """Serve the page's assets and what is not there, and give the app its hub."""
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     services = app.state.services
 
@@ -35,6 +35,7 @@ def mount(app: FastAPI) -> None:
 
     app.state.hub = Hub(read)
     app.state.guard = KeyGuard()
+    app.add_exception_handler(404, answer_unknown_address)
     views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, alert_pages.pages)
     for part in (router, *views, signing_in.pages, signing_in.router, reference.router):
         app.include_router(part)

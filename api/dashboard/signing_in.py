@@ -49,6 +49,16 @@ async def read_session(request: Request) -> Response:
     return JSONResponse({"project": key.project})
 
 
+@router.get("/session/state")
+async def read_session_state(request: Request) -> Response:
+    """The same for the sign-in page, where nobody signed in is no error: a browser's console shows each 401."""
+    try:
+        await doorkeeper_of(request).identify(request)
+    except InvalidApiKey:
+        return JSONResponse({"signedIn": False})
+    return JSONResponse({"signedIn": True})
+
+
 @router.post("/session")
 async def open_session(request: Request) -> Response:
     """An API key in, a session cookie out."""

@@ -90,7 +90,8 @@ def preview(newest: Iterable[Event], definition: ConversionGoal, before: Convers
     result.missed = [(event, explain(event, definition)) for _, event in nearest]
     never_held = [(count.path, count.operator, count.wanted) for count in result.clauses if not count.held]
     result.warnings = impossible(definition) or warnings(events, definition, matching, never_held)
-    if result.of_type and result.matched == result.of_type and len(result.clauses) > 1:
+    asks_more = definition.url_pattern is not None or definition.condition is not None
+    if asks_more and result.of_type and result.matched == result.of_type:
         result.warnings.append(_leaves_nothing_out(result.of_type))
     return result
 

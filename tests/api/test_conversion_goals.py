@@ -126,7 +126,9 @@ async def test_a_definition_that_leaves_nothing_out_is_told(world: World) -> Non
     assert told.startswith("Each of the last 2 events of this type would count")
     previewed = await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)
     assert previewed.json()["warnings"] == [told]
-    assert (await create(world, {"name": "Any form", "eventType": "form_submit"}))["warnings"] == []
+    for counting in ("every_event", "once_per_visitor"):
+        form = {"name": f"Any form {counting}", "eventType": "form_submit", "counting": counting}
+        assert (await create(world, form))["warnings"] == []
 
 
 async def test_an_edit_of_what_counts_is_warned_of_like_its_creation(world: World) -> None:

@@ -102,6 +102,11 @@ async def test_an_alert_is_made_paused_resumed_and_deleted_without_a_script(worl
         assert (answer.status_code, answer.headers["location"]) == (303, f"/alerts#{made['id']}")
         assert (await alerts(world))[0]["status"] == status
         assert word in await shown(world, "/alerts")
+    # Where it is done, the reader stays.
+    place = f"/alerts/{made['id']}"
+    form = {"status": "paused", **values(await shown(world, place))}
+    answer = await post(world, f"{place}/status", form)
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
     assert "Delete for good" in await shown(world, f"/alerts/{made['id']}")
     assert (await post(world, f"/alerts/{made['id']}/delete", {})).headers["location"] == "/alerts"
     assert await alerts(world) == []

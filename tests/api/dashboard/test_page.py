@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 
 from api.dashboard.hub import Hub
+from api.dashboard.pages import NAVIGATION
 from app.errors import StoreUnavailable
 from app.reporting import Report
 from tests.api.conftest import World
@@ -18,6 +20,16 @@ async def test_without_a_session_the_page_leads_to_the_sign_in(world: World) -> 
     answer = await world.client.get("/")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert (await world.client.get("/session")).status_code == 401
+
+
+async def test_the_sign_in_page_learns_who_is_signed_in_without_an_error(world: World) -> None:
+    """A browser's console shows each answer of 400 and above."""
+    asked = re.findall(r'fetch\("([^"]+)"\)', (await world.client.get("/static/sign_in.js")).text)
+    assert len(asked) == 1
+    answer = await world.client.get(asked[0])
+    assert (answer.status_code, answer.json()) == (200, {"signedIn": False})
+    await world.client.post("/session", json={"apiKey": world.project_keys["shop"]})
+    assert (await world.client.get(asked[0])).json() == {"signedIn": True}
 
 
 async def test_a_key_is_exchanged_for_a_session_that_scripts_cannot_read(world: World) -> None:
@@ -106,6 +118,41 @@ async def test_the_type_of_an_error_is_an_address_that_explains_it(world: World)
     problem = (await world.client.get("/api/goals")).json()
     path, _, code = problem["type"].partition("#")
     assert f'id="{code}"' in (await world.client.get(path)).text
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/goals/none", "/static/none.js"])
+async def test_an_address_that_leads_nowhere_is_a_page_with_the_navigation(world: World, path: str) -> None:
+    await world.client.post("/session", json={"apiKey": world.project_keys["shop"]})
+    answer = await world.client.get(path, headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in answer.text
+    for address, name in NAVIGATION:
+        assert f'<a href="{address}">{name}</a>' in answer.text
+    assert "Sign out" in answer.text
+
+
+async def test_an_address_that_leads_nowhere_tells_a_stranger_nothing_more(world: World) -> None:
+    answer = await world.client.get("/nonsense", headers=BROWSER)
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+    assert "Sign out" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/nonsense", {"accept": "*/*"}), ("/api/nonsense", BROWSER)])
+async def test_clients_of_the_api_get_a_problem_document(world: World, path: str, headers: dict[str, str]) -> None:
+    answer = await world.client.get(path, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_what_a_key_may_not_do_is_told_on_a_page_with_the_navigation(world: World) -> None:
+    reader = world.keys.create("shop", scopes=("read",))[1]
+    await world.client.post("/session", json={"apiKey": reader})
+    answer = await world.client.get("/alerts/new", headers=BROWSER)
+    assert answer.status_code == 403
+    assert '<a href="/pipeline">Pipeline</a>' in answer.text
 
 
 class Goals:
