@@ -173,8 +173,12 @@ def rate(goal: Mapping[str, Any], now: datetime) -> str:
     seconds = min(HOUR_SECONDS, max(SHORTEST_SECONDS, now.timestamp() - begun))
     hourly = last * HOUR_SECONDS / seconds
     if hourly >= 7200:
-        return f"{amount(round(hourly / 3600, 1))}/s"
-    return f"{amount(round(hourly / 60, 1))}/min" if hourly >= 120 else f"{amount(round(hourly))}/h"
+        return f"{_tenths(hourly / 3600)}/s"
+    return f"{_tenths(hourly / 60)}/min" if hourly >= 120 else f"{amount(round(hourly))}/h"
+
+
+def _tenths(value: float) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 def outlook(goal: Mapping[str, Any], now: datetime) -> str:

@@ -129,6 +129,7 @@ def test_where_a_goal_leads_is_said_in_words(fields: dict[str, Any], words: str)
     ("fields", "told"),
     [
         ({"recent": [60, 30]}, "60/h"),
+        ({"recent": [0, 150]}, "2.5/min"),
         ({"recent": [0, 600]}, "10/min"),
         ({"recent": [0, 7200]}, "2/s"),
         ({"recent": [0, 30], "startsAt": "2026-12-31T23:15:00Z"}, "2/min"),

@@ -1,7 +1,7 @@
 // Draws a goal's chart as SVG at the size that it has, labels at the lines; and reads values out by pointer and keys.
 import { expectedAt, valueAt, valueRange } from "./burn_up.js";
 import { attribute, element, set } from "./dom.js";
-import { amount, compact, figure, hourAndMinute, moment, shortDate, signed } from "./format.js";
+import { amount, compact, hourAndMinute, moment, short, shortDate, signed } from "./format.js";
 import { areaPath, linePath, linear, numberTicks, spread, timeTicks } from "./scale.js";
 
 const HEIGHT = 320;
@@ -179,9 +179,9 @@ export class Chart {
 
 // What stands at the right end of the lines.
 export function endLabels(goal, line, projected) {
-  const labels = [{ kind: "target", value: goal.target, text: `Target ${compact(goal.target)}` }];
+  const labels = [{ kind: "target", value: goal.target, text: `Target ${short(goal, goal.target)}` }];
   if (projected) labels.push({ kind: "projected", value: projected.value, text: `Projected ${short(goal, projected.value)}` });
-  else if (line.isOver && goal.current !== null) labels.push({ kind: "actual", value: goal.current, text: `Actual ${compact(goal.current)}` });
+  else if (line.isOver && goal.current !== null) labels.push({ kind: "actual", value: goal.current, text: `Actual ${short(goal, goal.current)}` });
   return labels;
 }
 
@@ -203,8 +203,6 @@ export function reading(goal, line, projected, at) {
   }
   return { text: `${when}: ${wanted}`, value: null };
 }
-
-const short = (goal, value) => (Math.abs(value) < 10_000 ? figure(goal, value) : compact(value));
 
 function timeLabel(at, kind) {
   if (kind === "time") return hourAndMinute(at);

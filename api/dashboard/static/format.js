@@ -4,6 +4,7 @@ const WORDS = { behind: "Behind", at_risk: "At risk", on_track: "On track", comp
 const SHAPES = { behind: "▼", at_risk: "▲", on_track: "●", completed: "✓" };
 const DAY_MS = 86_400_000;
 const plain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const cents = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const brief = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -16,7 +17,9 @@ const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 const withMinus = (text) => text.replace("-", "−");
 const isNone = (value) => value === null || value === undefined;
 
-export const number = (value) => (isNone(value) ? "–" : withMinus(plain.format(value)));
+// A whole number, or two decimals, as sums of money are written and the command line shows them.
+export const number = (value) => (isNone(value) ? "–" : withMinus((Number.isInteger(value) ? plain : cents).format(value)));
+export const tenths = (value) => (isNone(value) ? "–" : withMinus(plain.format(Math.round(value * 10) / 10)));
 export const compact = (value) => (isNone(value) ? "–" : withMinus(Math.abs(value) < 10_000 ? plain.format(value) : brief.format(value)));
 export const percent = (value) => (isNone(value) ? "–" : withMinus(percents.format(value)));
 export const signed = (value, format = number) => (isNone(value) ? "–" : `${value > 0 ? "+" : ""}${format(value)}`);
@@ -26,6 +29,7 @@ const withUnit = (text, unit) => (unit ? `${text} ${isolated(unit)}` : text);
 export const amount = (value, unit) => (isNone(value) ? number(value) : withUnit(number(value), unit));
 // A value that was computed for a goal: nobody makes half a conversion.
 export const figure = (goal, value) => (isNone(value) ? "–" : number(["count", "unique"].includes(goal.aggregation) ? Math.round(value) : value));
+export const short = (goal, value) => (Math.abs(value) < 10_000 ? figure(goal, value) : compact(value));
 export const statusWord = (status) => WORDS[status] ?? "Waiting";
 export const statusShape = (status) => SHAPES[status] ?? "◌";
 export const time = (moment) => clock.format(new Date(moment));
@@ -105,8 +109,8 @@ export function rate(recent, startsAt, now = Date.now()) {
   const gone = (now % 3_600_000) / 3_600_000;
   const hours = Math.min(1, Math.max(1 / 120, (now - Date.parse(startsAt ?? 0)) / 3_600_000));
   const hourly = (recent.at(-1) + (recent.at(-2) ?? 0) * (1 - gone)) / hours;
-  if (hourly >= 7200) return `${number(Math.round(hourly / 360) / 10)} /s`;
-  if (hourly >= 120) return `${number(Math.round(hourly / 6) / 10)} /min`;
+  if (hourly >= 7200) return `${tenths(hourly / 3600)} /s`;
+  if (hourly >= 120) return `${tenths(hourly / 60)} /min`;
   return `${number(Math.round(hourly))} /h`;
 }
 

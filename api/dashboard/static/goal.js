@@ -2,7 +2,7 @@
 import { actual, figures, projection } from "./burn_up.js";
 import { Chart } from "./chart.js";
 import { attribute, byId, element, given, set } from "./dom.js";
-import { ago, amount, compact, date, figure, fullTime, moment, number, outlook, percent, share, signed, span, statusShape, statusWord, toPace } from "./format.js";
+import { ago, amount, compact, date, figure, fullTime, moment, number, outlook, percent, share, short, signed, span, statusShape, statusWord, toPace } from "./format.js";
 import { follow, setFreshAsOf } from "./live.js";
 
 const REFRESH_MS = 5000;
@@ -58,7 +58,8 @@ function showNeeded(end) {
   const missing = goal.current === null ? null : (goal.target - goal.current) * (goal.direction === "at_most" && (goal.startValue ?? 0) > goal.target ? -1 : 1);
   const days = (Date.parse(end) - Date.now()) / 86_400_000;
   set(byId("needed"), missing === null ? "–" : missing > 0 ? number(missing) : goal.direction === "at_most" ? "over the limit" : "nothing");
-  const each = days > 2 ? `${compact(missing / days)} a day` : `${compact(missing / Math.max(days * 24, 1 / 60))} an hour`;
+  const written = goal.aggregation === "sum" ? (value) => short(goal, value) : compact;
+  const each = days > 2 ? `${written(missing / days)} a day` : `${written(missing / Math.max(days * 24, 1 / 60))} an hour`;
   set(byId("needed-rate"), missing > 0 && days > 0 && goal.aggregation !== "rate" ? each : "");
 }
 

@@ -61,6 +61,7 @@ function showFlow() {
 function show() {
   byId("loading").hidden = true;
   byId("pipeline").hidden = false;
+  attribute(byId("pipeline"), "data-whole", String(found.whole));
   byId("whose").hidden = !found.whole;
   byId("shared").hidden = found.whole;
   showSigns();

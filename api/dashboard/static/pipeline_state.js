@@ -1,5 +1,5 @@
 // What the pipeline's figures mean: states as word and sign. Pure functions of a reading.
-import { ago, number, time } from "./format.js";
+import { ago, number, tenths, time } from "./format.js";
 
 const LATE_MS = 2_000;
 const SILENT_MS = 5_000;
@@ -51,7 +51,7 @@ export function signs(found, now) {
     { name: "Complete up to", value: found.freshAsOf ? time(found.freshAsOf) : "–", remark: found.freshAsOf ? ago(found.freshAsOf, now) : "nothing was read yet", kind: isFresh ? "good" : "bad" },
     { name: "Lag", value: number(found.lag), remark: found.logAnswers ? "messages to count" : "as last seen; Kafka does not answer", kind: isFresh && found.logAnswers ? "good" : "warn" },
     { name: "Workers", value: String(heard.length), remark: silent ? `${silent} silent` : "all heard", kind: heard.length === 0 ? "bad" : silent ? "warn" : "good" },
-    { name: "Rate", value: number(Math.round(rate * 10) / 10), remark: "messages a second", kind: "" },
+    { name: "Rate", value: tenths(rate), remark: "messages a second", kind: "" },
     { name: "Catalog", value: number(found.revision), remark: old ? `${old} workers still run an older one` : heard.length ? "in use everywhere" : "in use nowhere", kind: old ? "warn" : heard.length ? "good" : "warn" },
     { name: "Lost", value: number(lost), remark: lost ? "messages; goals are marked" : "nothing", kind: lost ? "bad" : "good" },
   ];

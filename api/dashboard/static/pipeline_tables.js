@@ -1,6 +1,6 @@
 // The pipeline's tables. Rows are made once a key and updated in place, so that focus stays.
 import { attribute, element, set } from "./dom.js";
-import { ago, fullTime, number, percent, time } from "./format.js";
+import { ago, fullTime, number, percent, tenths, time } from "./format.js";
 import { rejectedOf } from "./flow.js";
 import { duration, generationState, partitionState, workerState } from "./pipeline_state.js";
 
@@ -30,7 +30,7 @@ function showState(node, { kind, shape, text }) {
 const stateCell = () => element("td", { "data-label": "State" }, element("span"));
 
 export function showPartitions(body, rows, now) {
-  keyed(body, rows, (row) => `${row.topic}/${row.partition}`, () => [name(), stateCell(), cell("Lag", "number"), cell("Complete up to"), ...["Checkpoint", "End of log", "Received", "Rejected"].map((label) => cell(label, "number"))], (tr, row) => {
+  keyed(body, rows, (row) => `${row.topic}/${row.partition}`, () => [name(), stateCell(), cell("Lag", "number whole"), cell("Complete up to"), ...["Checkpoint", "End of log", "Received", "Rejected"].map((label) => cell(label, "number whole"))], (tr, row) => {
     set(tr.children[0], `${row.topic} / ${row.partition}`);
     showState(tr.children[1].firstChild, partitionState(row, now));
     set(tr.children[2], number(row.lag));
@@ -40,12 +40,12 @@ export function showPartitions(body, rows, now) {
 }
 
 export function showWorkers(body, workers, revision, now) {
-  keyed(body, workers, (worker) => worker.id, () => [name(), stateCell(), ...["Messages a second", "Catalog revision", "Partitions", "Received"].map((label) => cell(label, "number")), cell("Running for")], (tr, worker) => {
+  keyed(body, workers, (worker) => worker.id, () => [name(), stateCell(), cell("Messages a second", "number whole"), cell("Catalog revision", "number whole"), cell("Partitions", "number"), cell("Received", "number whole"), cell("Running for")], (tr, worker) => {
     const state = workerState(worker, now);
     const behind = revision - worker.revision;
     set(tr.children[0], worker.id);
     showState(tr.children[1].firstChild, state);
-    set(tr.children[2], state.kind === "bad" ? "–" : number(worker.rate));
+    set(tr.children[2], state.kind === "bad" ? "–" : tenths(worker.rate));
     set(tr.children[3], behind > 0 ? `${number(worker.revision)} (${behind} behind)` : number(worker.revision));
     set(tr.children[4], number(worker.partitions?.length ?? 0));
     attribute(tr.children[4], "title", (worker.partitions ?? []).join(", "));

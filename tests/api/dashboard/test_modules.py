@@ -214,12 +214,26 @@ def test_the_outlook_is_said_in_words(page: Page, changes: dict[str, object], te
 
 def test_numbers_and_times_are_the_readers(browser: Browser) -> None:
     german = page_with_modules(browser, locale="de-DE", time_zone="America/New_York")
-    assert call(german, "format.js", "number", -1234.5) == "−1.234,5"
+    assert call(german, "format.js", "number", -1234.5) == "−1.234,50"
     assert call(german, "format.js", "hourAndMinute", ms("2026-11-25T14:00:00+00:00")) == "09:00"
 
 
 @pytest.mark.parametrize(
-    ("recent", "minutes", "text"), [([60, 30], 30, "60 /h"), ([0, 600], 30, "10 /min"), ([], 0, "–")]
+    ("value", "text"), [(None, "–"), (0, "0"), (1873, "1,873"), (1873.5, "1,873.50"), (-0.25, "−0.25"), (2.999, "3.00")]
+)
+def test_figures_are_whole_or_have_two_decimals_as_on_the_command_line(page: Page, value: object, text: str) -> None:
+    assert call(page, "format.js", "number", value) == text
+
+
+def test_a_sum_has_its_cents_beside_the_chart_too(page: Page) -> None:
+    shown = goal(aggregation="sum", target=2500.5)
+    (label,) = call(page, "chart.js", "endLabels", shown, {"isOver": False}, None)
+    assert label["text"] == "Target 2,500.50"
+
+
+@pytest.mark.parametrize(
+    ("recent", "minutes", "text"),
+    [([60, 30], 30, "60 /h"), ([0, 600], 30, "10 /min"), ([0, 150], 30, "2.5 /min"), ([], 0, "–")],
 )
 def test_the_rate_is_that_of_the_last_hour(page: Page, recent: list[int], minutes: int, text: str) -> None:
     assert call(page, "format.js", "rate", recent, None, START + minutes * 60_000) == text

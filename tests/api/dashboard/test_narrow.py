@@ -1,0 +1,47 @@
+"""What every page keeps to in a browser: nothing is cut off on a phone, and no column is shown that says nothing."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from api.dashboard.pages import NAVIGATION
+from tests.api.dashboard.site import Site
+from tests.api.dashboard.test_alerts_in_browser import opened
+from tests.api.dashboard.test_alerts_page import BODY
+
+CUT_OFF = """() => [document.documentElement, ...document.querySelectorAll(
+    "nav.main, nav.main a, #controls, #controls button, #controls select, table.cards tbody :is(th, td, div)"
+)].filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+EMPTY_COLUMNS = """() => [...document.querySelectorAll("#partitions, #workers")].flatMap((body) =>
+    [...body.parentElement.tHead.rows[0].cells].filter((head, index) => head.offsetWidth &&
+        [...body.rows].every((row) => row.cells[index].textContent === "–")).map((head) => head.textContent))"""
+
+
+@pytest.mark.browser
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, site: Site) -> None:
+    """Also where the letters are wider than ours."""
+    goals = [site.create_goal(description=f"Visits that end with an order, {n}") for n in range(2)]
+    site.post("/api/alerts", {**BODY, "goalIds": goals, "url": f"https://hooks.example.com/{'X' * 90}"})
+    page = opened(browser, site, "/")
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path, _ in NAVIGATION:
+        page.goto(path)
+        expect(page.locator("#loading")).to_be_hidden()
+        for letters in ("normal", "0.06em"):
+            page.evaluate("(wide) => { document.body.style.letterSpacing = wide; }", letters)
+            assert page.evaluate(CUT_OFF) == [], (path, letters)
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_what_is_not_told_to_a_key_has_no_column(browser: Browser, site: Site) -> None:
+    """Other projects share the pipeline: their figures are left out of what the key may read."""
+    page = opened(browser, site, "/pipeline")
+    expect(page.locator("#partitions tr")).not_to_have_count(0)
+    expect(page.locator("#workers tr")).not_to_have_count(0)
+    assert page.evaluate(EMPTY_COLUMNS) == []
+    expect(page.get_by_role("columnheader", name="Lag")).to_be_hidden()
+    page.evaluate("document.getElementById('pipeline').dataset.whole = 'true'")
+    expect(page.get_by_role("columnheader", name="Lag")).to_be_visible()
+    page.context.close()
