@@ -70,6 +70,7 @@ class Alert(_Open):
     holdMinutes: float | None = None  # noqa: N815  # the API's name
     status: Literal["active", "paused"]
     createdAt: str  # noqa: N815  # the API's name
+    warnings: list[str] | None = Field(None, description="In the answer to a change.")
     secret: str | None = Field(None, description="In the answer to its creation alone: what messages are signed with.")
 
 

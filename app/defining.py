@@ -18,6 +18,7 @@ from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
+from app.domain.references import not_found
 from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
 from app.patience import within
 from app.ports import CatalogSignals, DefinitionStore
@@ -236,10 +237,7 @@ def _require_revision(before: DefinitionVersion, revision: int | None) -> None:
 
 def _unfed(body: Mapping[str, object], present: Sequence[DefinitionVersion]) -> tuple[str, ...]:
     if body.get("conversionGoalIds"):
-        known = {version.id for version in present}
-        wanted = body["conversionGoalIds"]
-        missing = [ident for ident in wanted if ident not in known] if isinstance(wanted, list) else []
-        return tuple(f"No conversion goal has the id {ident!r} (yet)." for ident in missing)
+        return not_found(GOAL, body, {version.id for version in present})
     metrics = sorted({str(version.body.get("metric")) for version in present})
     wanted_metrics = [name for name in (body.get("metric"), body.get("denominatorMetric")) if name]
     return tuple(

@@ -16,6 +16,7 @@ ScorekeeperError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -69,6 +70,17 @@ class InvalidDefinition(ScorekeeperError):
         self.problem = problem
         self.remedy = remedy
         self.others = others
+
+    @property
+    def each(self) -> tuple[InvalidDefinition, ...]:
+        return (self, *self.others)
+
+
+def raise_together(problems: Sequence[InvalidDefinition]) -> None:
+    """Raise the first with the others in it, if there is one."""
+    if problems:
+        first, *others = (each for problem in problems for each in problem.each)
+        raise InvalidDefinition(first.field, first.problem, first.remedy, others=tuple(others))
 
 
 class InvalidSettings(ScorekeeperError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,10 +12,13 @@ from fastapi.responses import Response
 from api.auth import WRITE, Needs, services_of
 from api.bodies import answer, once, read_object
 from api.schemas import PROBLEMS, AlertIn, body_of
-from api.services import Key
+from api.services import Key, Services
 from app.domain.alerting import DEFAULT_HOLD_MINUTES, When
+from app.domain.declaring import ALERT, GOAL
 from app.domain.deliveries import Delivery, StoredAlert
 from app.domain.moments import rfc3339
+from app.domain.references import not_found
+from app.patience import ask_sql
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"], responses=PROBLEMS)
 SEE: Any = Needs("write", "reads")
@@ -30,11 +34,15 @@ async def list_alerts(request: Request, key: Annotated[Key, Depends(SEE)]) -> Re
 @router.post("", operation_id="createAlert", status_code=201, summary="Be told", openapi_extra=body_of(AlertIn))
 async def create_alert(request: Request, key: Annotated[Key, Depends(WRITE)]) -> Response:
     """`when` a status changed, a target is reached, a goal got no conversion for `silentHours`, or `freshAsOf` is older
-    than `staleMinutes`. `secret`, which signs the messages, is told in this answer alone."""
+    than `staleMinutes`. `warnings` tells of `goalIds` that no goal has; `secret`, which signs the messages, is told in
+    this answer alone."""
 
     async def act() -> Response:
-        made, secret = await services_of(request).alerts.create(key.project, await read_object(request), key.id)
-        return answer(request, {**_shown(made), "secret": secret}, 201, {"Location": f"/api/alerts/{made.id}"})
+        services, body = services_of(request), await read_object(request)
+        warnings = await _warnings(services, key.project, body)
+        made, secret = await services.alerts.create(key.project, body, key.id)
+        shown = {**_shown(made), "warnings": warnings, "secret": secret}
+        return answer(request, shown, 201, {"Location": f"/api/alerts/{made.id}"})
 
     return await once(request, key, act)
 
@@ -54,8 +62,10 @@ async def get_alert(request: Request, alert_id: str, key: Annotated[Key, Depends
 async def edit_alert(request: Request, alert_id: str, key: Annotated[Key, Depends(WRITE)]) -> Response:
     """The fields to change; null takes an optional one away. With another condition, and after a pause, it begins anew:
     what became of goals before is not told."""
-    changes = await read_object(request)
-    return answer(request, _shown(await services_of(request).alerts.edit(key.project, alert_id, changes, key.id)))
+    services, changes = services_of(request), await read_object(request)
+    warnings = await _warnings(services, key.project, changes)
+    made = await services.alerts.edit(key.project, alert_id, changes, key.id)
+    return answer(request, {**_shown(made), "warnings": warnings})
 
 
 @router.delete("/{alert_id}", operation_id="deleteAlert", summary="Delete an alert")
@@ -82,6 +92,13 @@ async def list_deliveries(
     """Newest first, kept for 30 days: each message, how often it was tried, and what was answered last."""
     found = await services_of(request).alerts.deliveries(key.project, alert_id, limit)
     return answer(request, [_shown_delivery(one) for one in found])
+
+
+async def _warnings(services: Services, project: str, body: Mapping[str, object]) -> list[str]:
+    if not body.get("goalIds"):
+        return []
+    _, goals = await ask_sql(services.definitions.current, project, GOAL)
+    return list(not_found(ALERT, body, [goal.id for goal in goals]))
 
 
 def _shown(alert: StoredAlert) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -23,13 +22,16 @@ from app.cli.yaml_source import Document, Unreadable, problem_lines, read_docume
 from app.defining import project_key
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Declared, declare
+from app.domain.definition_fields import unknown_field
 from app.domain.deliveries import StoredAlert
 from app.domain.history import DefinitionVersion, Project
-from app.errors import InvalidDefinition
+from app.errors import InvalidDefinition, raise_together
 
 LISTS: Final = {"conversionGoals": CONVERSION_GOAL, "goals": GOAL}
 ALERTS: Final = "alerts"
 FIELDS: Final = ("project", "name", "timeZone", *LISTS, ALERTS, "history")
+_ANY_ADDRESS: Final = "https://example.com/"
+"""Stands for one that is wrong, so that the other fields are judged."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _VERSION: Final = {"kind": str, "id": str, "createdAt": int, "from": int, "body": dict}
 
@@ -85,8 +87,11 @@ def _written(version: DefinitionVersion) -> dict[str, Any]:
     }
 
 
-def read_declarations(file: str, text: str, project: str | None) -> tuple[list[Declaration], list[str]]:
-    """The file's declarations, and what is wrong with it: one line each, with its place."""
+def read_declarations(
+    file: str, text: str, project: str | None, *, allow_private: bool
+) -> tuple[list[Declaration], list[str]]:
+    """The file's declarations, and what is wrong with it: one line each, with its place. `allow_private`: alerts may
+    have addresses that are not public."""
     try:
         documents = read_documents(text)
     except Unreadable as error:
@@ -97,7 +102,7 @@ def read_declarations(file: str, text: str, project: str | None) -> tuple[list[D
     found: list[Declaration] = []
     problems: list[str] = []
     for document in documents:
-        reader = _Reading(file, document)
+        reader = _Reading(file, document, allow_private=allow_private)
         declaration = reader.read(project)
         problems += reader.problems
         if declaration is None:
@@ -110,7 +115,8 @@ def read_declarations(file: str, text: str, project: str | None) -> tuple[list[D
 
 
 class _Reading:
-    def __init__(self, file: str, document: Document) -> None:
+    def __init__(self, file: str, document: Document, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
         self._file = file
         self._document = document
         self.problems: list[str] = []
@@ -123,9 +129,7 @@ class _Reading:
             return None
         for name in body:
             if name not in FIELDS:
-                nearest = get_close_matches(name, FIELDS, n=1)
-                known = f"Did you mean {nearest[0]!r}?" if nearest else f"Known are: {', '.join(FIELDS)}."
-                self._refuse(f"/{name}", "there is no such field.", known)
+                self.problems += problem_lines(self._file, self._document, unknown_field(name, FIELDS))
         key = body.get("project") or project
         if not isinstance(key, str):
             self._refuse("/project", "it is missing.", "Give the project's key as a text, or with --project.")
@@ -136,9 +140,7 @@ class _Reading:
         self._check_key(key)
         name = body.get("name")
         declared = [one for field, kind in LISTS.items() for one in self._definitions(field, kind, body.get(field))]
-        alerts = body.get(ALERTS)
-        if alerts is not None:
-            declared += self._definitions(ALERTS, ALERT, alerts)
+        declared += self._definitions(ALERTS, ALERT, body.get(ALERTS))
         history = body.get("history")
         created_at, versions = self._history(history, key) if history is not None else (0, [])
         return Declaration(
@@ -148,7 +150,7 @@ class _Reading:
             name if isinstance(name, str) else key,
             zone,
             declared,
-            alerts is not None,
+            ALERTS in body,
             created_at,
             versions,
         )
@@ -183,12 +185,27 @@ class _Reading:
         for index, one in enumerate(given):
             place = f"/{name}/{index}"
             try:
-                if not isinstance(one, dict):
-                    raise InvalidDefinition("", "it is no mapping.", "Give the definition's fields.")
-                found.append(declare(kind, _with_address(one) if kind == ALERT else one, place))
+                found.append(self._definition(kind, one, place))
             except InvalidDefinition as error:
                 self.problems += problem_lines(self._file, self._document, error, place)
         return found
+
+    def _definition(self, kind: str, one: object, place: str) -> Declared:
+        if not isinstance(one, dict):
+            raise InvalidDefinition("", "it is no mapping.", "Give the definition's fields.")
+        problems = []
+        if kind == ALERT:
+            try:
+                one = _with_address(one)
+            except InvalidDefinition as error:
+                problems.append(error)
+                one = {**one, "url": _ANY_ADDRESS}
+        try:
+            declared = declare(kind, one, place, allow_private=self._allow_private)
+        except InvalidDefinition as error:
+            problems.append(error)
+        raise_together(problems)
+        return declared
 
     def _history(self, given: object, project: str) -> tuple[int, list[DefinitionVersion]]:
         remedy = "It is what `scorekeeper export` wrote: leave it as it is, or take `history` out."

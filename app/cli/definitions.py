@@ -6,6 +6,8 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -16,9 +18,10 @@ from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_pa
 from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines
-from app.domain.alerting import compile_alert
 from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
-from app.errors import InvalidDefinition, NotFound
+from app.domain.history import DefinitionVersion
+from app.domain.references import not_found_after
+from app.errors import InvalidDefinition, NotFound, raise_together
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -78,13 +81,16 @@ def apply(
     A definition is found by its id, else by its name. A project that does not exist is created; if the file holds its
     history, as it was. Of an alert that is new, the secret that signs its messages is printed, this once.
     """
+    from app.bootstrap import load_settings
+
     name = "stdin" if str(file) == "-" else str(file)
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         fail(f"{name} cannot be read ({reason})", 2)
-    declarations, problems = read_declarations(name, text, project)
+    allow_private = load_settings({}).alerts_allow_private
+    declarations, problems = read_declarations(name, text, project, allow_private=allow_private)
     if problems:
         for line in problems:
             tell(line)
@@ -114,54 +120,71 @@ async def _apply_all(
 
     await schema_ready(parts)
     # Every plan before the first change: a mistake in the last document leaves all as it was.
-    planned = [await _plan(parts, one, prune=prune) for one in declarations]
+    planned = await _plan_all(parts, declarations, prune=prune)
     works = [
-        Work(one.as_project(one.created_at), is_new, one.versions, made.steps)
-        for one, (made, is_new) in zip(declarations, planned, strict=True)
-        if made.steps or is_new
+        Work(one.as_project(one.created_at), found.is_new, one.versions, found.plan.steps)
+        for one, found in zip(declarations, planned, strict=True)
+        if found.plan.steps or found.is_new
     ]
     # What the database alone can refuse, too; a dry run says so like any other.
     if works:
         await parts.defining.rehearse(works, COMMAND_LINE)
-    for one, made in zip(declarations, planned, strict=True):
-        done.append(await _carry_out(parts, one, *made, dry_run=dry_run))
+    for one, found in zip(declarations, planned, strict=True):
+        done.append(await _carry_out(parts, one, found, dry_run=dry_run))
 
 
-async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> tuple[Plan, bool]:
-    """The plan, and whether the project has to be created."""
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """`is_new`: the project has to be created. `warnings`: what would refer to nothing."""
+
+    plan: Plan
+    is_new: bool
+    warnings: Sequence[str]
+
+
+async def _plan_all(parts: Parts, declarations: Sequence[Declaration], *, prune: bool) -> list[_Planned]:
+    planned: list[_Planned] = []
+    for one in declarations:
+        try:
+            planned.append(await _plan(parts, one, prune=prune))
+        except InvalidDefinition as error:
+            for line in problem_lines(one.file, one.document, error):
+                tell(line)
+    if len(planned) < len(declarations):
+        raise typer.Exit(2)
+    return planned
+
+
+async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> _Planned:
+    alerts: Sequence[DefinitionVersion] = ()
     try:
-        owner, found = await asyncio.to_thread(parts.definitions.current, one.project)
-        present, is_new = list(found), False
-        if one.has_alerts:
-            present += map(as_present, await asyncio.to_thread(parts.alert_store.list, one.project))
+        owner, present = await asyncio.to_thread(parts.definitions.current, one.project)
+        alerts = [as_present(alert) for alert in await asyncio.to_thread(parts.alert_store.list, one.project)]
+        is_new = False
     except NotFound:
         owner, present, is_new = one.as_project(0), one.present(), True
+    problems = []
+    if one.time_zone is not None and one.time_zone != owner.time_zone:
+        problem = f"the project's is {owner.time_zone}."
+        problems.append(InvalidDefinition("/timeZone", problem, "It cannot be changed here."))
+    considered = [*present, *alerts] if one.has_alerts else present
     try:
-        if one.time_zone is not None and one.time_zone != owner.time_zone:
-            raise InvalidDefinition("/timeZone", f"the project's is {owner.time_zone}.", "It cannot be changed here.")
-        _require_reachable(one, allow_private=parts.settings.alerts_allow_private)
-        return plan(owner, one.declared, present, now=int(time.time() * 1000), prune=prune), is_new
+        made = plan(owner, one.declared, considered, now=int(time.time() * 1000), prune=prune)
     except InvalidDefinition as error:
-        for line in problem_lines(one.file, one.document, error):
-            tell(line)
-        raise typer.Exit(2) from error
+        problems.append(error)
+    raise_together(problems)
+    warnings = not_found_after(made, [*present, *alerts])
+    if prune and alerts and not one.has_alerts:
+        warnings.append(f"{len(alerts)} alerts stay: the file says nothing of `alerts`; `alerts: []` deletes them")
+    return _Planned(made, is_new, warnings)
 
 
-def _require_reachable(one: Declaration, *, allow_private: bool) -> None:
-    """Raises InvalidDefinition for an alert whose address is not allowed here."""
-    for declared in one.declared:
-        if declared.kind == ALERT:
-            try:
-                compile_alert(declared.body, allow_private=allow_private)
-            except InvalidDefinition as error:
-                raise InvalidDefinition(declared.place + error.field, error.problem, error.remedy) from error
-
-
-async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *, dry_run: bool) -> dict[str, Any]:
+async def _carry_out(parts: Parts, one: Declaration, found: _Planned, *, dry_run: bool) -> dict[str, Any]:
     from app.alerting import new_secret
     from app.stores.auditing import COMMAND_LINE
 
-    _show(one, made, is_new)
+    made, is_new = found.plan, found.is_new
+    _show(one, found)
     secrets = {step.id: new_secret() for step in made.steps if step.kind == ALERT and step.action == "create"}
     is_live = True
     if not dry_run:
@@ -180,12 +203,14 @@ async def _carry_out(parts: Parts, one: Declaration, made: Plan, is_new: bool, *
         "live": is_live,
         "unchanged": made.unchanged,
         "undeclared": made.undeclared,
+        "warnings": list(found.warnings),
         "steps": [_as_json(step, secrets.get(step.id)) for step in made.steps],
     }
 
 
-def _show(one: Declaration, made: Plan, is_new: bool) -> None:
+def _show(one: Declaration, found: _Planned) -> None:
     """The plan, for people; on stderr, so that --json has stdout for itself."""
+    made, is_new = found.plan, found.is_new
     lines = [f"project {one.project}" + (" (new)" if is_new else "")]
     if is_new and one.versions:
         lines.append(f"  + {len(one.versions)} versions of its history")
@@ -198,6 +223,7 @@ def _show(one: Declaration, made: Plan, is_new: bool) -> None:
     lines.append(f"plan: {', '.join(totals)}")
     if made.undeclared:
         lines.append(f"{made.undeclared} not in the file stay as they are; --prune deletes them")
+    lines += [f"warning: {one}" for one in found.warnings]
     for line in lines:
         tell(line)
 

@@ -118,7 +118,7 @@ def _place(mark: yaml.Mark | None) -> tuple[int, int]:
 def problem_lines(name: str, document: Document, error: InvalidDefinition, base: str = "") -> list[str]:
     """`FILE:LINE:COLUMN: pointer: problem remedy`, for the error and the others with it."""
     lines = []
-    for one in (error, *error.others):
+    for one in error.each:
         pointer = base + one.field
         line, column = document.place(pointer)
         said = f"{one.problem} {one.remedy}".strip()

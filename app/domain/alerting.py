@@ -83,12 +83,12 @@ def compile_alert(body: Mapping[str, object], *, allow_private: bool) -> Alert:
     if when is None:
         fields.problem("when", "it is missing.", f"One of: {', '.join(When)}.")
     goals = fields.texts("goalIds", most=_MOST_GOALS)
-    silent = _span(fields, "silentHours", _MOST_MINUTES // 60, is_wanted=when is When.GOAL_SILENT)
-    stale = _span(fields, "staleMinutes", _MOST_MINUTES, is_wanted=when is When.STALE)
+    silent = _span(fields, "silentHours", _MOST_MINUTES // 60, when, When.GOAL_SILENT)
+    stale = _span(fields, "staleMinutes", _MOST_MINUTES, when, When.STALE)
     hold = fields.number("holdMinutes")
     if hold is not None and not 0 <= hold <= _MOST_MINUTES:
         fields.problem("holdMinutes", "it is out of range.", f"From 0 to {_MOST_MINUTES}.")
-    if hold is not None and when is not When.STATUS_CHANGE:
+    if hold is not None and when not in {When.STATUS_CHANGE, None}:
         fields.problem("holdMinutes", f"it belongs to {When.STATUS_CHANGE}.", "Leave it out.")
     if goals is not None and when is When.STALE:
         fields.problem("goalIds", "freshness is the whole project's.", "Leave it out.")
@@ -111,10 +111,11 @@ def is_another_rule(before: Mapping[str, object], after: Mapping[str, object]) -
     return any(before.get(name) != after.get(name) for name in ("when", "silentHours", "staleMinutes", "status"))
 
 
-def _span(fields: Fields, name: str, most: int, *, is_wanted: bool) -> float:
+def _span(fields: Fields, name: str, most: int, when: When | None, belongs_to: When) -> float:
     given = fields.number(name)
-    if not is_wanted:
-        if fields.has(name):
+    if when is not belongs_to:
+        # Of a wrong `when` nobody knows what belongs to it.
+        if when is not None and fields.has(name):
             fields.problem(name, "it does not belong to this `when`.", "Leave it out.")
     elif given is None:
         fields.problem(name, "it is missing.", f"A number above 0, at most {most}.")

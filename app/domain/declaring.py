@@ -14,17 +14,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.domain.alerting import FIELDS as ALERT_FIELDS
 from app.domain.alerting import compile_alert
+from app.domain.conversion_goal import FIELDS as CONVERSION_GOAL_FIELDS
 from app.domain.conversion_goal import FOREVER, compile_conversion_goal
+from app.domain.definition_fields import unknown_field
 from app.domain.deliveries import StoredAlert
+from app.domain.goal_definition import FIELDS as GOAL_FIELDS
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
-from app.errors import InvalidDefinition
+from app.errors import InvalidDefinition, raise_together
 
 CONVERSION_GOAL: Final = "conversion_goal"
 GOAL: Final = "goal"
 ALERT: Final = "alert"
 PREFIXES: Final = {CONVERSION_GOAL: "cg", GOAL: "goal", ALERT: "alert"}
+_FIELDS: Final = {CONVERSION_GOAL: CONVERSION_GOAL_FIELDS, GOAL: GOAL_FIELDS, ALERT: ALERT_FIELDS}
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID_REMEDY: Final = "At most 64 letters, digits, '_', '-' and '.', a letter or digit first; or leave it out."
 _DISTINGUISHING: Final = ("metric", "aggregation", "denominatorMetric", "period")
@@ -89,24 +94,29 @@ class Work:
     steps: Sequence[Step]
 
 
-def declare(kind: str, given: Mapping[str, object], place: str) -> Declared:
+def declare(kind: str, given: Mapping[str, object], place: str, *, allow_private: bool = False) -> Declared:
     """Read one definition of a file. Raises InvalidDefinition whose fields are pointers into the definition.
 
-    Whether a goal's deadline lies after its start is asked by `plan`, which knows since when there is the goal; whether
-    an alert's address is allowed here is asked by who knows the settings.
+    Whether a goal's deadline lies after its start is asked by `plan`, which knows since when there is the goal.
     """
-    body = {name: value for name, value in given.items() if name != "id" and value is not None}
+    known = ("id", *_FIELDS[kind])
+    problems = [unknown_field(name, known) for name in given if name not in known]
+    body = {name: value for name, value in given.items() if name in _FIELDS[kind] and value is not None}
     ident = given.get("id")
     if ident is not None and not (isinstance(ident, str) and _ID.fullmatch(ident)):
-        raise InvalidDefinition("/id", f"{ident!r} is no id.", _ID_REMEDY)
-    if kind == CONVERSION_GOAL:
-        # Stored as creating it over HTTP stores it: with the metric that its name gives.
-        body["metric"] = compile_conversion_goal(body).metric
-    elif kind == ALERT:
-        compile_alert(body, allow_private=True)
-    else:
-        compile_goal({"startsAt": "1970-01-01", **body}, ident="", project="", time_zone="UTC", created_at=0)
-    return Declared(kind, ident, body, place)
+        problems.append(InvalidDefinition("/id", f"{ident!r} is no id.", _ID_REMEDY))
+    try:
+        if kind == CONVERSION_GOAL:
+            # Stored as creating it over HTTP stores it: with the metric that its name gives.
+            body["metric"] = compile_conversion_goal(body).metric
+        elif kind == ALERT:
+            compile_alert(body, allow_private=allow_private)
+        else:
+            compile_goal({"startsAt": "1970-01-01", **body}, ident="", project="", time_zone="UTC", created_at=0)
+    except InvalidDefinition as error:
+        problems.append(error)
+    raise_together(problems)
+    return Declared(kind, None if ident is None else str(ident), body, place)
 
 
 def as_present(alert: StoredAlert) -> DefinitionVersion:
@@ -124,26 +134,33 @@ def plan(
     now: int,
     prune: bool = False,
 ) -> Plan:
-    """The steps from `present` to `declared`. Raises InvalidDefinition, whose field is the `place` of the culprit."""
+    """The steps from `present` to `declared`. Raises InvalidDefinition; each field is a culprit's `place`."""
     found = _Found(present)
     steps: list[Step] = []
     taken: dict[str, str] = {}
     unchanged = 0
+    problems: list[InvalidDefinition] = []
     for one in declared:
-        before = found.find(one)
+        try:
+            before = found.find(one)
+            if one.kind == GOAL:
+                _require_span(one, project.time_zone, now if before is None else before.created_at)
+        except InvalidDefinition as error:
+            problems.append(error)
+            continue
         ident = before.id if before is not None else one.id or derived_id(project.key, one.kind, one.name)
         if ident in taken:
             problem = f"it is the same {_word(one.kind)} as {taken[ident].lstrip('/').replace('/', '.')}: {one.name!r}."
-            raise InvalidDefinition(one.place, problem, "Give each an `id` of its own, or take one out.")
+            problems.append(InvalidDefinition(one.place, problem, "Give each an `id` of its own, or take one out."))
+            continue
         taken[ident] = one.place
-        if one.kind == GOAL:
-            _require_span(one, project.time_zone, now if before is None else before.created_at)
         if before is None:
             steps.append(Step("create", one.kind, ident, one.name, {}, one.body))
         elif dict(before.body) != dict(one.body):
             steps.append(Step("change", one.kind, ident, one.name, before.body, one.body, before.revision))
         else:
             unchanged += 1
+    raise_together(problems)
     left = [version for version in present if version.id not in taken]
     if prune:
         # Goals first: what feeds them goes when nothing shows it any more.
@@ -157,7 +174,7 @@ def _require_span(one: Declared, time_zone: str, created_at: int) -> None:
     try:
         compile_goal(one.body, ident="", project="", time_zone=time_zone, created_at=created_at)
     except InvalidDefinition as error:
-        raise InvalidDefinition(one.place + error.field, error.problem, error.remedy) from error
+        raise_together([InvalidDefinition(one.place + each.field, each.problem, each.remedy) for each in error.each])
 
 
 def derived_id(project: str, kind: str, name: str) -> str:

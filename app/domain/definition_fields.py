@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from app.errors import InvalidDefinition
+from app.errors import InvalidDefinition, raise_together
 
 Choice = TypeVar("Choice", bound=StrEnum)
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Fields:
         self._problems: list[InvalidDefinition] = []
         for name in body:
             if name not in names:
-                self._refuse_unknown(str(name), names)
+                self._problems.append(unknown_field(str(name), names))
 
     def has(self, name: str) -> bool:
         return self._body.get(name) is not None
@@ -53,9 +53,7 @@ class Fields:
 
     def finish(self) -> None:
         """Raise what was found: the first problem, with the others in it."""
-        if self._problems:
-            first, *others = self._problems
-            raise InvalidDefinition(first.field, first.problem, first.remedy, others=tuple(others))
+        raise_together(self._problems)
 
     def text(self, name: str, *, required: bool = False, lines: bool = False, most: int = MAX_TEXT) -> str:
         """A string without control characters; blank is only allowed where the field is not required."""
@@ -150,11 +148,12 @@ class Fields:
             self._problems.append(problem)
             return None
 
-    def _refuse_unknown(self, name: str, names: Sequence[str]) -> None:
-        by_folded = {_folded(known): known for known in names}
-        nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
-        remedy = f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."
-        self.problem(name, "there is no such field.", remedy)
+
+def unknown_field(name: str, names: Sequence[str]) -> InvalidDefinition:
+    by_folded = {_folded(known): known for known in names}
+    nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
+    remedy = f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."
+    return InvalidDefinition(f"/{_escaped(name)}", "there is no such field.", remedy)
 
 
 def _folded(name: str) -> str:

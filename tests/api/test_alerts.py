@@ -74,7 +74,7 @@ async def send_until(world: World, is_done: Callable[[], bool]) -> None:
 
 async def test_the_secret_is_told_once(world: World) -> None:
     made = await alert(world)
-    secret = made.pop("secret")
+    secret, _ = made.pop("secret"), made.pop("warnings")
     assert len(secret) > 60
     assert (await world.call("GET", f"/api/alerts/{made['id']}")).json() == made
     assert (await world.call("GET", "/api/alerts")).json() == [made]
@@ -327,3 +327,14 @@ def test_a_worker_loads_no_http_client() -> None:
     asked = "import sys, app.bootstrap.worker; print({'httpx', 'httpcore'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+async def test_goals_that_are_not_there_are_told(world: World) -> None:
+    goal = await create(world, GOAL)
+    mistyped = goal["id"][:-1] + "_"
+    made = await alert(world, goalIds=[goal["id"], mistyped])
+    assert made["warnings"] == [f"No goal has the id {mistyped!r} (yet). Did you mean {goal['id']!r}?"]
+    edited = await world.call("PATCH", f"/api/alerts/{made['id']}", json={"goalIds": ["xyz"]})
+    assert edited.json()["warnings"] == ["No goal has the id 'xyz' (yet)."]
+    edited = await world.call("PATCH", f"/api/alerts/{made['id']}", json={"goalIds": [goal["id"]]})
+    assert edited.json()["warnings"] == []

@@ -160,6 +160,37 @@ def test_every_mistake_is_told_at_once(apply: Any) -> None:
     assert len(ended.err.splitlines()) == 2
 
 
+def test_every_mistake_of_an_alert_is_told_at_once(apply: Any) -> None:
+    wrong = WITH_ALERTS.replace("  - name: Falls behind", "  - id: a b\n    names: Falls behind")
+    for address in ("https://10.0.0.1/", "${NO_HOOK}"):
+        said = apply(wrong.replace(f"url: {HOOK}\n", f"url: {address}\n").replace("holdMinutes: 10", "x: 1")).err
+        assert len(said.splitlines()) == 5
+        for part in ("alerts.0.id: ", "alerts.0.names: ", "alerts.0.name: ", "alerts.0.url: ", "alerts.0.x: "):
+            assert part in said
+
+
+def test_what_belongs_to_a_wrong_kind_of_alert_is_not_judged(apply: Any) -> None:
+    said = apply(WITH_ALERTS.replace("when: goal_silent", "when: goal_sillent")).err
+    assert (len(said.splitlines()), "Did you mean 'goal_silent'?" in said) == (1, True)
+
+
+def test_mistakes_that_only_the_project_shows_are_told_at_once(apply: Any) -> None:
+    apply(SHOP)
+    late = SHOP.replace("2036", "2001").replace("Europe/Berlin", "Europe/Paris")
+    late += "  - {metric: other, target: 1, deadline: 2001-12-31}\n"
+    ended = apply(f"{late}---\n{late.replace('web-shop', 'second')}")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 5)
+
+
+def test_an_unknown_field_is_told_all_that_a_definition_may_have(apply: Any) -> None:
+    said = apply(
+        WITH_ALERTS.replace("holdMinutes: 10", "zzz: 1").replace("    valueProperty: amount", "    zzz: 1")
+    ).err
+    assert "Known are: id, name, eventType" in said
+    assert "Known are: id, name, url" in said
+    assert "Did you mean 'id'?" in apply(WITH_ALERTS.replace("holdMinutes: 10", "idd: 1")).err
+
+
 def test_two_of_one_name_need_ids(apply: Any, scorekeeper: Scorekeeper) -> None:
     twice = SHOP + "  - {metric: purchase, aggregation: sum, target: 5, deadline: 2036-12-31}\n"
     ended = apply(twice)
@@ -309,13 +340,38 @@ def test_an_address_is_told_in_no_plan(apply: Any) -> None:
     assert 'url: "https://hooks.example.com/…"' in made[0].err
 
 
-def test_a_file_without_the_section_leaves_alerts_as_they_are(apply: Any) -> None:
+def test_a_file_without_the_section_leaves_alerts_as_they_are_and_says_so(apply: Any) -> None:
     apply(WITH_ALERTS)
     before = stored_alerts()
-    for text in (SHOP, SHOP + "alerts:\n"):
-        ended = apply(text, "--prune")
-        assert "0 to delete" in ended.err
-        assert stored_alerts() == before
+    ended = apply(SHOP, "--prune")
+    assert "0 to delete" in ended.err
+    assert "warning: 2 alerts stay: the file says nothing of `alerts`; `alerts: []` deletes them" in ended.err
+    assert stored_alerts() == before
+
+
+@pytest.mark.parametrize("empty", ["alerts:\n", "alerts: []\n"])
+def test_an_empty_section_has_no_alerts_like_the_other_lists(apply: Any, empty: str) -> None:
+    apply(WITH_ALERTS)
+    assert "2 not in the file stay" in apply(SHOP + empty).err
+    assert "2 to delete" in apply(SHOP + empty, "--prune").err
+    assert stored_alerts() == []
+
+
+def test_ids_that_nothing_has_are_told_with_the_nearest(apply: Any) -> None:
+    text = WITH_ALERTS.replace("  - metric: purchase", "  - id: turnover\n    metric: purchase")
+    text = text.replace("  - name: Purchase", "  - id: bought\n    name: Purchase")
+    text = text.replace("    target: 1000", "    conversionGoalIds: [bougt]\n    target: 1000")
+    ended = apply(text.replace("    holdMinutes: 10", "    goalIds: [turnovr, other]"), "--dry-run", "--json")
+    assert ended.json()[0]["warnings"] == [
+        "goal 'turnover': No conversion goal has the id 'bougt' (yet). Did you mean 'bought'?",
+        "alert 'Falls behind': No goal has the id 'turnovr' (yet). Did you mean 'turnover'?",
+        "alert 'Falls behind': No goal has the id 'other' (yet).",
+    ]
+    assert "warning: goal 'turnover'" in ended.err
+    right = text.replace("bougt", "bought").replace("    holdMinutes: 10", "    goalIds: [turnover]")
+    assert apply(right, "--json").json()[0]["warnings"] == []
+    pruned = apply("project: web-shop\n", "--prune", "--json").json()[0]["warnings"]
+    assert "alert 'Falls behind': No goal has the id 'turnover' (yet)." in pruned
 
 
 def test_alerts_that_the_section_does_not_name_are_pruned(apply: Any) -> None:
