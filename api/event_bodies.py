@@ -36,6 +36,14 @@ class Piece:
     pointer: str
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+    common: frozenset[str] = frozenset()
+    """Fields that stood outside of it."""
+
+    def pointer_to(self, field: str) -> str:
+        """Where a field of it stood, or should stand; of what came from elsewhere (common fields, headers, a form that
+        names it otherwise) where the event did."""
+        is_own = field == "type" or (field and field.encode() in self.value)
+        return f"{self.pointer}/{field}" if is_own and not self.headers and field not in self.common else self.pointer
 
 
 @dataclass(slots=True)
@@ -80,7 +88,7 @@ def _cut(raw: bytes) -> Iterator[Piece]:
         if elements is not None and bytes(elements)[:1] == b"[":
             outer = {key: body[key] for key in body if key in common}
             for index, one in enumerate(_decode_list(elements)):
-                yield Piece(f"/{name}/{index}", _completed(bytes(one), outer))
+                yield Piece(f"/{name}/{index}", _completed(bytes(one), outer), (), frozenset(outer))
             return
     yield Piece("", raw)
 
@@ -117,7 +125,12 @@ def judge(pieces: list[Piece], project: str, now: int, given: ParsingRules, id_p
                 value = _encode({**_decode_object(value), "messageId": f"{id_prefix}-{index}"})
                 event = _parse(value, now, headers, rules)
         except InvalidEvent as error:
-            fault = {"index": index, "pointer": piece.pointer, "code": str(error.reason), "problem": error.detail}
+            fault = {
+                "index": index,
+                "pointer": piece.pointer_to(error.field),
+                "code": str(error.reason),
+                "problem": error.detail,
+            }
             judged.errors.append(fault)
             continue
         if event.project != project:

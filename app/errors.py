@@ -55,6 +55,12 @@ class InvalidEvent(ScorekeeperError):
         self.detail = detail
         self.project = project
 
+    @property
+    def field(self) -> str:
+        """The field that the detail begins with; empty where it is the message that is wrong."""
+        name, colon, _ = self.detail.partition(": ")
+        return name if colon and name.isalpha() else ""
+
 
 class InvalidDefinition(ScorekeeperError):
     """A definition that does not say what to count. `field` is a JSON pointer into the definition.

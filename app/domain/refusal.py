@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -17,6 +18,8 @@ _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_JSON_NUMBER: Final = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)")
+_MOST_SHOWN: Final = 40
+_LONGEST: Final = re.compile(r"of length <= (\d+)")
 _AT: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 _decode_any: Final = msgspec.json.Decoder().decode
@@ -65,7 +68,7 @@ def refusal(value: bytes, error: Exception, project: str) -> InvalidEvent:
         if isinstance(document, list):
             detail += '; several events in one message are {"events": [...]}'
         return InvalidEvent(Reason.NOT_AN_EVENT, detail, project=project)
-    return _wrong_field(error, project_of(document) or project)
+    return _wrong_field(document, error, project_of(document) or project)
 
 
 def wrong_data(name: str, error: Exception, project: str) -> InvalidEvent:
@@ -101,15 +104,36 @@ def _not_json(value: bytes, error: Exception, project: str) -> InvalidEvent:
     return InvalidEvent(reason, detail, project=project)
 
 
-def _wrong_field(error: Exception, project: str) -> InvalidEvent:
+def _wrong_field(document: dict[str, object], error: Exception, project: str) -> InvalidEvent:
     text = str(error)
     found = _AT.search(text)
-    path = found["path"] if found else ""
+    name = found["path"].partition("[")[0] if found else ""
+    value = document.get(name)
     problem = text[: found.start()] if found else text
-    reason = Reason.INVALID_TIMESTAMP if path == "timestamp" else Reason.INVALID_FIELD
-    if reason is Reason.INVALID_TIMESTAMP and problem.startswith("Invalid RFC3339"):
-        problem = "not an RFC 3339 date-time"
-    return InvalidEvent(reason, f"{path}: {problem}", project=project)
+    reason = Reason.INVALID_TIMESTAMP if name == "timestamp" else Reason.INVALID_FIELD
+    if isinstance(value, str) and (most := _LONGEST.search(problem)):
+        problem = f"it has {len(value)} characters; at most {most[1]} are allowed"
+    elif problem.startswith(("Expected", "Invalid RFC3339")):
+        problem = _wrong_kind(name, value)
+    return InvalidEvent(reason, f"{name}: {problem}", project=project)
+
+
+def _wrong_kind(name: str, value: object) -> str:
+    if name == "timestamp":
+        return f"{_shown(value)} is not an RFC 3339 date-time (nor epoch milliseconds)"
+    if name == "experiments" and isinstance(value, dict):
+        wrong = [one for one in value.items() if isinstance(one[1], bool) or not isinstance(one[1], str | int)]
+        where, value = (f"{_shown(wrong[0][0])} has ", wrong[0][1]) if wrong else ("", value)
+        return f"{where}{_shown(value)}; a variant is a string or a whole number"
+    if name == "experiments":
+        return f"{_shown(value)} is {_kind(value)}, not an object"
+    quoted = f'; put it in quotes: "{value}"' if type(value) in (int, float) else ""
+    return f"{_shown(value)} is {_kind(value)}, not a string{quoted}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
 
 
 def _kind(document: object) -> str:
@@ -117,6 +141,6 @@ def _kind(document: object) -> str:
         return "null"
     if isinstance(document, bool):
         return "a boolean"
-    if isinstance(document, list):
-        return "an array"
+    if isinstance(document, list | dict):
+        return "an array" if isinstance(document, list) else "an object"
     return "a string" if isinstance(document, str) else "a number"

@@ -115,6 +115,24 @@ async def test_a_batch_inside_a_batch_is_refused(world: World) -> None:
     assert world.published == []
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer", "problem"),
+    [
+        ({"type": 5}, "/type", 'type: 5 is a number, not a string; put it in quotes: "5"'),
+        ({}, "/type", "type: missing"),
+        ([{"type": "a", "data": []}], "/0/data", "data: not an object"),
+        ({"events": [{"type": "a", "userId": []}]}, "/events/0/userId", "userId: [] is an array, not a string"),
+        ({"userId": [], "events": [{"type": "a"}]}, "/events/0", "userId: [] is an array, not a string"),
+        ([5], "/0", "the value is a number, not an object"),
+    ],
+)
+async def test_a_wrong_field_is_named_with_its_place_and_value(
+    world: World, body: Any, pointer: str, problem: str
+) -> None:
+    (error,) = (await world.call("POST", "/api/events", json=body)).json()["errors"]
+    assert (error["pointer"], error["problem"]) == (pointer, problem)
+
+
 async def test_common_fields_do_not_multiply_beyond_a_limit(world: World) -> None:
     body = {"events": [{"type": "a"}] * 100, "data": {"text": "x" * 20_000}}
     answer = await world.call("POST", "/api/events", json=body)
