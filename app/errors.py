@@ -98,10 +98,10 @@ class InvalidApiKey(ScorekeeperError):
 
 
 class NotFound(ScorekeeperError):
-    """Nothing of that kind has that id in the caller's project."""
+    """Nothing of that kind has that id in the caller's project. `meant`: one that has nearly that id."""
 
-    def __init__(self, kind: str, ident: str) -> None:
-        super().__init__(f"no {kind} with the id {ident!r}")
+    def __init__(self, kind: str, ident: str, meant: str | None = None) -> None:
+        super().__init__(f"no {kind} with the id {ident!r}" + (f"; did you mean {meant!r}?" if meant else ""))
         self.kind = kind
         self.ident = ident
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -41,7 +42,8 @@ async def chosen_projects(parts: Parts, key: str | None) -> Sequence[str]:
     if key is None:
         return known
     if key not in known:
-        raise NotFound("project", key)
+        nearest = get_close_matches(key, known, n=1)
+        raise NotFound("project", key, nearest[0] if nearest else None)
     return [key]
 
 

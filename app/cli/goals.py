@@ -20,7 +20,8 @@ from app.errors import StoreUnavailable
 if TYPE_CHECKING:
     from app.bootstrap import Parts, PipelineReader
 
-WIDE = 160
+WIDE = 4000
+"""A pipe has no width: its reader wants whole values."""
 
 
 def goals(
@@ -86,19 +87,20 @@ async def _show_once(parts: Parts, project: str | None, *, as_json: bool) -> Non
 
 
 def _draw(found: list[dict[str, Any]], pipeline: Mapping[str, Any] | None = None) -> None:
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    console.print(GoalTable(console.width).render(found, pipeline))
+    is_pipe = not sys.stdout.isatty()
+    console = Console(width=WIDE if is_pipe else None, highlight=False)
+    console.print(GoalTable(console.width, cuts=not is_pipe).render(found, pipeline))
 
 
 async def show_live(parts: Parts, project: str | None, interval_seconds: float) -> None:
-    """A table that moves; plain lines where stdout is no terminal. Ends only with the process."""
+    """A table that moves; where stdout is no terminal, a plain line when a goal gets on. Ends only with the process."""
     from app.bootstrap import PipelineReader
 
     console = Console(highlight=False)
     table = GoalTable(console.width)
     if not console.is_terminal:
         while True:
-            for line in table.lines(await _look(parts, project)):
+            for line in table.new_lines(await _look(parts, project)):
                 print_line(line)
             await asyncio.sleep(max(interval_seconds, 5.0))
     reader = PipelineReader(parts)

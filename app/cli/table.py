@@ -45,9 +45,11 @@ class _Row:
 
 
 class GoalTable:
-    """Draws looks at the goals. `width`, `height`: the terminal's."""
+    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: a long name or unit gives way."""
 
-    def __init__(self, width: int = 120, height: int | None = None) -> None:
+    def __init__(self, width: int = 120, height: int | None = None, *, cuts: bool = True) -> None:
+        self._cuts = cuts
+        self._said: dict[str, str] = {}
         self.width = width
         self.height = height
 
@@ -59,7 +61,7 @@ class GoalTable:
         table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
         columns = [column for column in COLUMNS if self.width >= column.from_width]
         if several:
-            table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=16)
+            table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=16 if self._cuts else None)
         for column in columns:
             # Only the name gives way; a figure that is cut off would be another figure.
             limits: dict[str, Any] = {"ratio": 1, "min_width": 8} if column.takes_rest else {}
@@ -87,6 +89,18 @@ class GoalTable:
             + f", {_status_of(goal).replace('_', ' ')}, {rate(goal, now)}"
             for goal in goals
         ]
+
+    def new_lines(self, goals: Goals | str) -> list[str]:
+        """The lines of goals whose status or tenth of the way is another one than at the last look: a file keeps all
+        that is written to it."""
+        if isinstance(goals, str):
+            news = {"": goals}
+        else:
+            news = {str(goal["id"]): f"{_status_of(goal)} {int(10 * _share(goal.get('progress')))}" for goal in goals}
+        lines = zip(news.items(), self.lines(goals), strict=True)
+        found = [line for (key, said), line in lines if self._said.get(key) != said]
+        self._said = news
+        return found
 
     def _bar_width(self) -> int:
         return 10 if self.width < 80 else 14 if self.width < 110 else BAR_WIDTH if self.width < 180 else 40

@@ -490,3 +490,8 @@ def test_a_private_address_is_taken_where_the_settings_allow_it(apply: Any, monk
     assert apply(private).code == 2
     monkeypatch.setenv("SCOREKEEPER_ALERTS_ALLOW_PRIVATE", "true")
     assert apply(private).code == 0
+
+
+def test_a_mistyped_project_is_told_the_nearest(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    assert "did you mean 'web-shop'?" in scorekeeper("export", "--project", "wbe-shop").err

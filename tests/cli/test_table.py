@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from app.cli.goals import WIDE
 from app.cli.table import GoalTable, amount, bar, outlook, rate, summary
 
 
@@ -155,3 +156,28 @@ def test_a_wider_terminal_shows_more(width: int, there: tuple[str, ...], not_the
     heading = console.export_text().splitlines()[0]
     assert [name for name in there if name not in heading] == []
     assert [name for name in not_there if name in heading] == []
+
+
+def test_a_pipe_gets_whole_values() -> None:
+    console = Console(width=WIDE, record=True, file=io.StringIO())
+    goals = [
+        _goal(projectKey="a-project-with-a-long-key", description="name " * 39 + "end"),
+        _goal(id="other", projectKey="b"),
+    ]
+    console.print(GoalTable(WIDE, cuts=False).render(goals))
+    text = console.export_text()
+    assert "…" not in text
+    for part in ("a-project-with-a-long-key", "name end"):
+        assert part in text
+
+
+def test_a_file_gets_a_line_when_a_goal_gets_on() -> None:
+    table = GoalTable()
+    assert len(table.new_lines([_goal(), _goal(id="other")])) == 2
+    assert table.new_lines([_goal(current=101, progress=0.505), _goal(id="other")]) == []
+    (line,) = table.new_lines([_goal(current=130, progress=0.65), _goal(id="other")])
+    assert "130 of 200" in line
+    (line,) = table.new_lines([_goal(current=130, progress=0.65), _goal(id="other", status="behind")])
+    assert "behind" in line
+    assert table.new_lines("waiting") == ["waiting"]
+    assert table.new_lines("waiting") == []
