@@ -68,8 +68,8 @@ class Alerts:
 
     async def create(self, project: str, body: Mapping[str, Any], actor: str) -> tuple[StoredAlert, str]:
         """And its secret, which is shown this once."""
+        compile_alert(body, allow_private=self._allow_private)
         stored = {name: value for name, value in body.items() if value is not None}
-        compile_alert(stored, allow_private=self._allow_private)
         secret = new_secret()
         return await ask_sql(self._store.create, project, _new_id("alert"), secret, stored, actor), secret
 
@@ -92,9 +92,10 @@ class Alerts:
         def change(before: StoredAlert) -> tuple[Mapping[str, Any], bool]:
             if edition not in {None, edition_of(before)}:
                 raise ChangedMeanwhile("it was changed meanwhile; read it again")
-            body = {name: value for name, value in {**before.body, **changes}.items() if value is not None}
+            body = {**before.body, **changes}  # with its nulls, so that a wrong name is told although nothing is in it
             compile_alert(body, allow_private=self._allow_private)
-            return body, is_another_rule(before.body, body)
+            stored = {name: value for name, value in body.items() if value is not None}
+            return stored, is_another_rule(before.body, stored)
 
         return await ask_sql(self._store.edit, project, ident, change, actor)
 

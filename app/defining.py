@@ -88,7 +88,7 @@ class Defining:
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
-            body = merged(before.body, changes)
+            body = {**before.body, **changes}  # with its nulls, so that a wrong name is told although nothing is in it
             compiled = compile_conversion_goal(body, ident=ident, project=project)
             return merged(body, {"metric": compiled.metric})
 
@@ -116,9 +116,9 @@ class Defining:
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
-            body = merged(before.body, changes)
+            body = {**before.body, **changes}
             compile_goal(body, ident=ident, project=project, time_zone=owner.time_zone, created_at=before.created_at)
-            return body
+            return merged(body, {})
 
         return await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
 

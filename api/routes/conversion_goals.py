@@ -139,7 +139,7 @@ async def try_definition(services: Services, project: str, body: Mapping[str, An
     if ident is not None:
         version = await _get(services, project, str(ident))
         before = compile_conversion_goal(version, project=project)
-        body = {name: value for name, value in {**version, **body}.items() if value is not None}
+        body = {**version, **body}
     definition = compile_conversion_goal(body, project=project)
     found = await _try(await services.recent.recent(project, RECENT), definition, before)
     return _preview(found, edited=before is not None)

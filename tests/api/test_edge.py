@@ -186,3 +186,25 @@ async def test_the_access_log_has_ids_and_no_keys(world: World, caplog: pytest.L
     written = json.dumps(fields) + line.getMessage()
     assert world.project_keys["shop"] not in written
     assert "sk_query" not in written
+
+
+@pytest.mark.parametrize("kind", ["conversion-goals", "goals", "alerts"])
+async def test_a_wrong_name_is_told_also_where_nothing_is_in_it(world: World, kind: str) -> None:
+    bodies = {
+        "conversion-goals": {"name": "Sign-up", "eventType": "signup", "urlPattern": None},
+        "goals": {"metric": "signup", "target": 5, "deadline": "2099-12-31", "denominatorMetric": None},
+        "alerts": {"name": "Tell", "url": "https://hooks.example.com/x", "when": "status_change", "goalIds": None},
+    }
+    path, body = f"/api/{kind}", bodies[kind]
+    refused = await world.call("POST", path, json={**body, "nonsense": None})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/nonsense"), refused.text
+    made = await world.call("POST", path, json=body)
+    assert made.status_code == 201, made.text
+    ident = made.json()["id"]
+    own, named = (f"{path}/{ident}", {}) if kind == "alerts" else (path, {"id": ident})
+    refused = await world.call("PATCH", own, json={**named, "nonsense": None})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/nonsense"), refused.text
+    missing = await world.call("PATCH", own, json={**named, "metric" if kind == "goals" else "name": None})
+    assert missing.status_code == 422, "what is required cannot be taken away"
+    optional = next(name for name, value in body.items() if value is None)
+    assert (await world.call("PATCH", own, json={**named, optional: None})).status_code == 200
