@@ -61,9 +61,10 @@ class Defining:
 
     # -- projects
 
-    async def create_project(self, name: str, time_zone: str = "UTC") -> Project:
-        """A project whose key is the name's slug. Returns when events may name it; workers that can know it then."""
-        key = project_key(name)
+    async def create_project(self, name: str, time_zone: str = "UTC", *, key: str | None = None) -> Project:
+        """A project whose key is the name's slug, where none is given. Returns when events may name it; workers that
+        can know it then."""
+        key = key or project_key(name)
         if time_zone not in available_timezones():
             raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
         await self._wait_for_workers_in_touch()

@@ -191,7 +191,7 @@ async def _carry_out(parts: Parts, one: Declaration, found: _Planned, *, dry_run
         if is_new and one.versions:
             is_live = await parts.defining.restore(one.as_project(one.created_at), one.versions, COMMAND_LINE)
         elif is_new:
-            await parts.defining.create_project(one.project, one.time_zone or "UTC")
+            await parts.defining.create_project(one.name, one.time_zone or "UTC", key=one.project)
         is_live = await parts.defining.carry_out(one.project, made.steps, secrets, COMMAND_LINE) and is_live
         _tell_what_is_left(one, made, is_new, is_live)
     else:

@@ -190,7 +190,7 @@ async def test_the_access_log_has_ids_and_no_keys(world: World, caplog: pytest.L
 
 @pytest.mark.parametrize("kind", ["conversion-goals", "goals", "alerts"])
 async def test_a_wrong_name_is_told_also_where_nothing_is_in_it(world: World, kind: str) -> None:
-    bodies = {
+    bodies: dict[str, dict[str, object]] = {
         "conversion-goals": {"name": "Sign-up", "eventType": "signup", "urlPattern": None},
         "goals": {"metric": "signup", "target": 5, "deadline": "2099-12-31", "denominatorMetric": None},
         "alerts": {"name": "Tell", "url": "https://hooks.example.com/x", "when": "status_change", "goalIds": None},

@@ -65,6 +65,7 @@ def test_a_file_makes_a_project_and_a_second_time_changes_nothing(apply: Any, sc
     made = exported(scorekeeper)
     assert made["conversionGoals"][0]["conditions"] == {"country": {"$in": ["DE", "NO"]}}
     assert made["goals"][0]["deadline"] == "2036-12-31"
+    assert (made["project"], made["name"]) == ("web-shop", "Web Shop")
 
 
 def test_the_plan_names_each_field_and_a_dry_run_changes_nothing(apply: Any, scorekeeper: Scorekeeper) -> None:
