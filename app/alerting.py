@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, is_another_rule, look, sample
+from app.domain.definition_fields import without_nulls
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import ChangedMeanwhile, InvalidDefinition, ScorekeeperError
@@ -69,8 +70,8 @@ class Alerts:
     async def create(self, project: str, body: Mapping[str, Any], actor: str) -> tuple[StoredAlert, str]:
         """And its secret, which is shown this once."""
         compile_alert(body, allow_private=self._allow_private)
-        stored = {name: value for name, value in body.items() if value is not None}
         secret = new_secret()
+        stored = without_nulls(body)
         return await ask_sql(self._store.create, project, _new_id("alert"), secret, stored, actor), secret
 
     async def list(self, project: str) -> Sequence[StoredAlert]:
@@ -92,10 +93,9 @@ class Alerts:
         def change(before: StoredAlert) -> tuple[Mapping[str, Any], bool]:
             if edition not in {None, edition_of(before)}:
                 raise ChangedMeanwhile("it was changed meanwhile; read it again")
-            body = {**before.body, **changes}  # with its nulls, so that a wrong name is told although nothing is in it
+            body = {**before.body, **changes}
             compile_alert(body, allow_private=self._allow_private)
-            stored = {name: value for name, value in body.items() if value is not None}
-            return stored, is_another_rule(before.body, stored)
+            return without_nulls(body), is_another_rule(before.body, body)
 
         return await ask_sql(self._store.edit, project, ident, change, actor)
 

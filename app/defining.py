@@ -16,6 +16,7 @@ from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
+from app.domain.definition_fields import without_nulls
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
@@ -78,7 +79,7 @@ class Defining:
 
     async def create_conversion_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
         compiled = compile_conversion_goal(body, project=project)
-        stored = merged(body, {"metric": compiled.metric})
+        stored = without_nulls({**body, "metric": compiled.metric})
         ident = new_id("cg")
         return await self._do(lambda: self._store.create(project, CONVERSION_GOAL, ident, stored, actor))
 
@@ -89,9 +90,9 @@ class Defining:
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
-            body = {**before.body, **changes}  # with its nulls, so that a wrong name is told although nothing is in it
+            body = {**before.body, **changes}
             compiled = compile_conversion_goal(body, ident=ident, project=project)
-            return merged(body, {"metric": compiled.metric})
+            return without_nulls({**body, "metric": compiled.metric})
 
         return await self._do(lambda: self._store.change(project, CONVERSION_GOAL, ident, change, actor))
 
@@ -106,7 +107,7 @@ class Defining:
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
         ident = new_id("goal")
-        done = await self._do(lambda: self._store.create(project, GOAL, ident, merged(body, {}), actor))
+        done = await self._do(lambda: self._store.create(project, GOAL, ident, without_nulls(body), actor))
         return replace(done, warnings=done.warnings + _unfed(body, present))
 
     async def edit_goal(
@@ -119,7 +120,7 @@ class Defining:
             _require_revision(before, revision)
             body = {**before.body, **changes}
             compile_goal(body, ident=ident, project=project, time_zone=owner.time_zone, created_at=before.created_at)
-            return merged(body, {})
+            return without_nulls(body)
 
         return await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
 
@@ -222,11 +223,6 @@ def project_key(name: str) -> str:
     if not key:
         raise InvalidDefinition("/name", f"{name!r} has no letter or digit.", "Give a name such as: Web Shop.")
     return key
-
-
-def merged(body: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """The body with the named fields replaced; null takes a field away."""
-    return {name: value for name, value in {**body, **changes}.items() if value is not None}
 
 
 def _require_revision(before: DefinitionVersion, revision: int | None) -> None:

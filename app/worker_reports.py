@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import islice
 
@@ -44,15 +44,15 @@ class Reports:
         self._counted = 0
         self._received = 0
         self._recent: list[tuple[float, int]] = []
-        self._landmarks: dict[str, deque[Landmark]] = {}
+        self._landmarks: defaultdict[str, deque[Landmark]] = defaultdict(lambda: deque(maxlen=MOST_LANDMARKS))
 
     def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
         """Remember what a batch came to, and how long it took."""
         self._counted += outcome.counted
         self._received += outcome.received
+        name = position.name
         for project, offset in outcome.landmarks.items():
-            known = self._landmarks.get(project) or self._landmarks.setdefault(project, deque(maxlen=MOST_LANDMARKS))
-            known.append(Landmark(position.name, offset))
+            self._landmarks[project].append(Landmark(name, offset))
         self._parts.observe(position, outcome, seconds)
 
     def lag(self) -> dict[TP, tuple[int, int]]:
@@ -110,6 +110,6 @@ class Reports:
         await self._parts.signals.report_worker(self.ident, report)
 
     async def report_landmarks(self) -> None:
-        """Tell where events of some projects lie, those first that wait longest. What fails is not told again."""
+        """Tell where events of some projects lie, those that wait longest. What fails is not told again."""
         told = {project: self._landmarks.pop(project) for project in list(islice(self._landmarks, _PROJECTS_A_REPORT))}
         await self._parts.landmarks.add(told)

@@ -4,188 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from app import backfilling, filling
 from app.domain import fields
-from app.domain.catalog import Catalog
-from app.domain.history import DefinitionVersion
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
 from app.filling import Filler
 from app.proving import verify
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Hook, Tracker, no_hook
-from tests.builders import NOW, RULES, LogRecord, catalog, conversion_goal, event, version
-from tests.faults.in_memory import FlakyCounters, Letters, Log
-
-SINCE = NOW + 5_000_000
-"""When the goals with `backfill` are created: in the middle of the log."""
-STARTS_AT = "2026-09-21T08:00:00Z"
-KINDS: Mapping[str, dict[str, object]] = {
-    "count": {},
-    "sum": {"aggregation": "sum"},
-    "unique": {"aggregation": "unique", "period": "day"},
-    "rate": {"aggregation": "rate", "denominatorMetric": "visit"},
-    "session": {"metric": "visit"},
-    "visitor": {"metric": "person", "period": "week"},
-}
-DEFINITIONS = [
-    conversion_goal("buy", valueProperty="amount"),
-    conversion_goal("visit", metric="visit", counting="once_per_session"),
-    conversion_goal("person", metric="person", counting="once_per_visitor"),
-]
+from tests.backfill_site import DEFINITIONS, KINDS, SINCE, Site, goals, log_of
+from tests.builders import RULES, catalog
 
 
-class _CrashError(BaseException):
+class CrashError(BaseException):
     """Like SIGKILL: nothing may catch it."""
-
-
-@dataclass
-class GrowingCatalog:
-    """Implements CatalogKeeper; what it holds is replaced by the test."""
-
-    current: Catalog
-
-    async def reach(self, received_at: int) -> None:
-        del received_at
-
-
-@dataclass
-class MemoryLog:
-    """Implements LogSource over a log in memory."""
-
-    log: Log
-    size: int = 25
-    read_messages: int = 0
-    on_batch: Callable[[], Awaitable[None]] | None = None
-
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        for first in range(start, end, self.size):
-            beyond = min(first + self.size, end)
-            self.read_messages += beyond - first
-            if self.on_batch is not None:
-                await self.on_batch()
-            await asyncio.sleep(0)
-            yield Batch(position, first, beyond, self.log[position][first:beyond])
-
-
-def goals(*, backfill: bool, acts_from: int) -> list[DefinitionVersion]:
-    """One goal of each kind."""
-    return [
-        replace(
-            version(
-                "goal",
-                f"{kind}-{'filled' if backfill else 'whole'}",
-                {
-                    "metric": "m",
-                    "target": 1,
-                    "deadline": "2030-01-01",
-                    "startsAt": STARTS_AT,
-                    "backfill": backfill,
-                    **body,
-                },
-            ),
-            effective_from=acts_from,
-            created_at=acts_from,
-            revision=7,
-        )
-        for kind, body in KINDS.items()
-    ]
-
-
-def log_of(seed: int, number: int = 400, partitions: int = 2) -> Log:
-    """Sessions, visitors, late events, copies and corrections, on both sides of the goals' creation.
-
-    A visitor's events are in one partition, so that which of them was the first does not depend on who reads when.
-    """
-    chance = random.Random(seed)
-    log: Log = {Position("events", partition, "id"): [] for partition in range(partitions)}
-    positions, sent = list(log), list[tuple[Position, bytes]]()
-    for number_sent in range(number):
-        visitor = chance.randrange(30)
-        position = positions[visitor % partitions]
-        at = NOW + number_sent * 10_000_000 // number
-        if sent and chance.random() < 0.2:
-            position, value = chance.choice(sent)
-        else:
-            who = {"sessionId": f"s{visitor}-{chance.randrange(3)}", "visitorId": f"v{visitor}"}
-            data = {"amount": chance.randrange(100) / 4}
-            when = at - chance.randrange(9_000_000)
-            value = event(f"e{number_sent}", "purchase", "shop", timestamp=when, data=data, **who)
-            sent.append((position, value))
-            if chance.random() < 0.1:
-                back: dict[str, object] = {"retracts": f"e{number_sent}", "eventType": "purchase", "data": data, **who}
-                sent.append((position, event(f"r{number_sent}", "$retract", "shop", timestamp=when, **back)))
-        log[position].append(LogRecord(len(log[position]), value, at))
-    return log
-
-
-@dataclass
-class Site:
-    """A log, its counters, and workers that come and go."""
-
-    log: Log
-    faults: Sequence[str] = ()
-    catalog: GrowingCatalog = field(
-        default_factory=lambda: GrowingCatalog(catalog(*DEFINITIONS, *goals(backfill=False, acts_from=0)))
-    )
-
-    def __post_init__(self) -> None:
-        self.store = FlakyCounters(MemoryCounters(), iter(self.faults))
-        self.source = MemoryLog(self.log)
-
-    def define(self) -> None:
-        """Create the goals with `backfill`."""
-        whole = goals(backfill=False, acts_from=0)
-        self.catalog.current = catalog(*DEFINITIONS, *whole, *goals(backfill=True, acts_from=SINCE))
-
-    def worker(self, hook: Hook = no_hook) -> tuple[Tracker, Filler]:
-        async def open_counting() -> Counting:
-            return Counting(self.store, RULES)
-
-        tracker = Tracker(open_counting, self.catalog, Letters(), hook=hook, retry_wait_seconds=0.001)
-        return tracker, Filler(tracker, self.source, self.first_offsets, self.positions, pause=False)
-
-    async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:
-        return dict.fromkeys(positions, 0)
-
-    async def positions(self) -> Sequence[Position]:
-        return list(self.log)
-
-    async def read(self, tracker: Tracker, until: float = 1.0, size: int = 20) -> None:
-        """Read the first part of the log, as the consumer does."""
-        next_offset = dict(await tracker.assign(list(self.log)))
-        ends = {position: int(len(own) * until) for position, own in self.log.items()}
-        while any(next_offset[position] < end for position, end in ends.items()):
-            for position, end in ends.items():
-                start = next_offset[position]
-                some = self.log[position][start : min(start + size, end)]
-                if some:
-                    outcome = await tracker.track(Batch(position, start, start + len(some), some))
-                    next_offset[position] = start + len(some) if outcome.seek_to is None else outcome.seek_to
-                await asyncio.sleep(0)
-
-    def state(self, kind: str) -> Mapping[str, int]:
-        return self.store.inner.owner(fields.in_backfill(f"{kind}-filled~7", fields.STATE))
-
-    def assert_filled_exactly(self) -> None:
-        """Each goal with `backfill` holds what the goal of its kind holds that was there from the log's start."""
-        for kind in KINDS:
-            assert self.state(kind).get(fields.FILLED), kind
-            for owner in (fields.goal_owner, fields.goal_history_owner):
-                whole = self.store.inner.owner(owner(f"{kind}-whole"))
-                filled = self.store.inner.owner(fields.in_backfill(f"{kind}-filled~7", owner(f"{kind}-filled")))
-                assert _counts(filled) == _counts(whole), kind
-            assert whole
-
-
-def _counts(own: Mapping[str, int]) -> dict[str, int]:
-    return {name: number for name, number in own.items() if number and name != fields.LAST}
 
 
 async def test_a_backfill_counts_what_the_log_held_and_goes_on_with_live_counting() -> None:
@@ -236,7 +73,7 @@ async def _fill_again(filler: Filler, times: int) -> None:
 
 
 async def _dies(work: Coroutine[None, None, None]) -> None:
-    with suppress(_CrashError):
+    with suppress(CrashError):
         await work
 
 
@@ -251,7 +88,7 @@ async def test_a_worker_that_dies_while_it_fills_leaves_nothing_half_counted(wan
     def hook(step: str) -> None:
         left[0] -= step == wanted
         if left[0] < 0:
-            raise _CrashError
+            raise CrashError
 
     tracker, filler = site.worker(hook)
     await asyncio.wait(

@@ -98,7 +98,7 @@ async def _warnings(services: Services, project: str, body: Mapping[str, object]
     if not body.get("goalIds"):
         return []
     _, goals = await ask_sql(services.definitions.current, project, GOAL)
-    return list(not_found(ALERT, body, [goal.id for goal in goals]))
+    return list(not_found(ALERT, body, {goal.id for goal in goals}))
 
 
 def _shown(alert: StoredAlert) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class _Row:
 
 
 class GoalTable:
-    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: a long name or unit gives way."""
+    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: a long project key gives way."""
 
     def __init__(self, width: int = 120, height: int | None = None, *, cuts: bool = True) -> None:
         self._cuts = cuts

@@ -149,7 +149,13 @@ class Fields:
             return None
 
 
+def without_nulls(body: Mapping[str, object]) -> dict[str, object]:
+    """A body as it is stored. Compile it before: of a field with a wrong name and nothing in it, nothing is left."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
 def unknown_field(name: str, names: Sequence[str]) -> InvalidDefinition:
+    """What to say of a field that is not among `names`, with the nearest of them."""
     by_folded = {_folded(known): known for known in names}
     nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
     remedy = f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."

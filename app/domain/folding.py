@@ -93,7 +93,7 @@ class _Tally:
     """The stripe's checkpoint: records below it are in its counters."""
     since: int
     landmark: int
-    """Where the first of them lies."""
+    """The offset of its first event."""
     fates: Accounting
 
 

@@ -5,7 +5,9 @@ An id that nothing has is told and not refused: it may come later, or be gone fo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from typing import Final
 
@@ -22,11 +24,15 @@ _MOST_COMPARED: Final = 500
 """Likeness is dear, and whoever asks waits."""
 
 
-def not_found(kind: str, body: Mapping[str, object], known: Collection[str]) -> tuple[str, ...]:
-    """A sentence for each id in the body that is not `known`, the present ids of the kind that it refers to."""
+def not_found(kind: str, body: Mapping[str, object], known: AbstractSet[str]) -> tuple[str, ...]:
+    """A sentence for each id in the body that is not `known`, the present ids of the kind that it refers to.
+
+    The body may be one that is refused: what is no id in it is passed over.
+    """
     field, wanted_kind = REFERENCES[kind]
     wanted = body.get(field)
-    missing = [ident for ident in wanted if ident not in known] if isinstance(wanted, list) else []
+    given = wanted if isinstance(wanted, list) else []
+    missing = [ident for ident in given if isinstance(ident, str) and ident not in known]
     return tuple(
         f"No {wanted_kind.replace('_', ' ')} has the id {ident!r} (yet)." + (_hint(ident, known) if at < _HINTS else "")
         for at, ident in enumerate(missing[:_MOST])
@@ -41,14 +47,17 @@ def not_found_after(plan: Plan, present: Collection[DefinitionVersion]) -> list[
             left.pop(step.id, None)
         else:
             left[step.id] = (step.kind, step.after)
-    told = []
-    for ident, (kind, body) in left.items():
-        if kind in REFERENCES:
-            known = [other for other, (other_kind, _) in left.items() if other_kind == REFERENCES[kind][1]]
-            told += [f"{kind} {body.get('name') or ident!r}: {one}" for one in not_found(kind, body, known)]
-    return told
+    known = defaultdict[str, set[str]](set)
+    for ident, (kind, _) in left.items():
+        known[kind].add(ident)
+    return [
+        f"{kind} {body.get('name') or ident!r}: {one}"
+        for ident, (kind, body) in left.items()
+        if kind in REFERENCES
+        for one in not_found(kind, body, known[REFERENCES[kind][1]])
+    ]
 
 
-def _hint(ident: object, known: Collection[str]) -> str:
-    nearest = get_close_matches(str(ident)[:MAX_TEXT], known, n=1) if len(known) <= _MOST_COMPARED else []
+def _hint(ident: str, known: AbstractSet[str]) -> str:
+    nearest = get_close_matches(ident[:MAX_TEXT], known, n=1) if len(known) <= _MOST_COMPARED else []
     return f" Did you mean {nearest[0]!r}?" if nearest else ""

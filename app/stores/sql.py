@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import ALERT, Step, Work
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
-from app.errors import Conflict, NotFound
+from app.errors import NotFound
 from app.ports import Change
-from app.stores.alert_rows import ANOTHER_ID, carry_out_alerts
+from app.stores.alert_rows import carry_out_alerts
 from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
+from app.stores.version_rows import (
+    as_planned,
+    end_present,
+    find_born,
+    get_present,
+    id_taken,
+    raise_revision,
+    read_projects,
+    require_no_project,
+    select_present,
+    to_project,
+    to_row,
+    to_version,
+)
 
 _KEPT = 500
 """Lists of definitions that are remembered."""
@@ -44,12 +58,12 @@ class SqlDefinitions:
             now = self._database.now(connection)
             revision = connection.execute(select(catalog.c.revision)).scalar_one()
             rows = connection.execute(select(versions).order_by(versions.c.revision, versions.c.id)).all()
-            found = [_version(row) for row in rows if not row.is_deleted]
-            return DefinitionHistory(revision, now, _projects(connection), found)
+            found = [to_version(row) for row in rows if not row.is_deleted]
+            return DefinitionHistory(revision, now, read_projects(connection), found)
 
     def projects(self) -> Sequence[Project]:
         with self._database.read() as connection:
-            return _projects(connection)
+            return read_projects(connection)
 
     def project(self, key: str) -> Project:
         """Raises NotFound."""
@@ -71,8 +85,10 @@ class SqlDefinitions:
             row = connection.execute(select(projects).where(projects.c.key == project)).one_or_none()
             if row is None:
                 raise NotFound("project", project)
-            rows = connection.execute(_present(project, kind).order_by(versions.c.created_at, versions.c.id)).all()
-            owner, present = _project(row), [_version(found) for found in rows]
+            rows = connection.execute(
+                select_present(project, kind).order_by(versions.c.created_at, versions.c.id)
+            ).all()
+            owner, present = to_project(row), [to_version(found) for found in rows]
         if len(self._present) >= _KEPT:
             self._present.clear()
         self._present[project, kind] = (revision, owner, present)
@@ -81,14 +97,14 @@ class SqlDefinitions:
     def get(self, project: str, kind: str, ident: str) -> DefinitionVersion:
         """The present version. Raises NotFound, for another project's just like for a missing one."""
         with self._database.read() as connection:
-            return _get(connection, project, kind, ident)
+            return get_present(connection, project, kind, ident)
 
     def all_versions(self, project: str, kind: str, ident: str) -> Sequence[DefinitionVersion]:
         """Every version of one definition, oldest first; none of one that is not there."""
         mine = (versions.c.project == project) & (versions.c.kind == kind) & (versions.c.id == ident)
         with self._database.read() as connection:
             rows = connection.execute(select(versions).where(mine).order_by(versions.c.revision)).all()
-            return [_version(row) for row in rows]
+            return [to_version(row) for row in rows]
 
     def audit(self, project: str, *, before: int | None = None, limit: int = 100) -> Sequence[Mapping[str, Any]]:
         """The newest entries, newest first; `before` is an entry's id, for the next page."""
@@ -111,7 +127,7 @@ class SqlDefinitions:
         """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
         with self._database.write() as connection:
             _, acts_from = self._begin(connection)
-            _require_no_project(connection, key)
+            require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
             self._audit_project(connection, COMMAND_LINE, "create", project)
@@ -183,25 +199,25 @@ class SqlDefinitions:
             if step.action == "create":
                 stored.append(self._create(connection, project, step.kind, step.id, step.after, actor))
             elif step.action == "change":
-                _, version = self._change(connection, project, step.kind, step.id, _planned(step), actor)
+                _, version = self._change(connection, project, step.kind, step.id, as_planned(step), actor)
                 stored += [] if version is None else [version]
             else:
-                stored.append(self._delete(connection, project, step.kind, step.id, actor, _planned(step)))
+                stored.append(self._delete(connection, project, step.kind, step.id, actor, as_planned(step)))
         return stored
 
     def _restore(
         self, connection: Connection, project: Project, earlier: Sequence[DefinitionVersion], actor: str
     ) -> int:
-        revision = _next_revision(connection)
-        _require_no_project(connection, project.key)
+        revision = raise_revision(connection)
+        require_no_project(connection, project.key)
         for ident in sorted({version.id for version in earlier}):
-            if _born(connection, ident) is not None:
-                raise _taken(ident)
+            if find_born(connection, ident) is not None:
+                raise id_taken(ident)
         connection.execute(insert(projects).values(**asdict(project)))
         self._audit_project(connection, actor, "restore", project)
         for version in sorted(earlier, key=lambda version: version.effective_from):
-            revision = _next_revision(connection)
-            connection.execute(insert(versions).values(**_row(replace(version, revision=revision))))
+            revision = raise_revision(connection)
+            connection.execute(insert(versions).values(**to_row(replace(version, revision=revision))))
             self._audit(connection, actor, "restore", version, None, version.body)
         return revision
 
@@ -210,13 +226,13 @@ class SqlDefinitions:
     ) -> DefinitionVersion:
         revision, acts_from = self._begin(connection)
         created_at = acts_from
-        born = _born(connection, ident)
+        born = find_born(connection, ident)
         if born is not None:
             if (born.project, born.kind) != (project, kind) or born.is_present:
-                raise _taken(ident)
+                raise id_taken(ident)
             created_at = born.created_at
         version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, created_at, body)
-        connection.execute(insert(versions).values(**_row(version)))
+        connection.execute(insert(versions).values(**to_row(version)))
         self._audit(connection, actor, "create", version, None, body)
         return version
 
@@ -225,13 +241,13 @@ class SqlDefinitions:
     ) -> tuple[DefinitionVersion, DefinitionVersion | None]:
         """The version before, and the new one; None when nothing differs."""
         revision, acts_from = self._begin(connection)
-        before = _get(connection, project, kind, ident)
+        before = get_present(connection, project, kind, ident)
         body = change(before)
         if body == before.body:
             return before, None
-        _end(connection, ident, acts_from)
+        end_present(connection, ident, acts_from)
         version = replace(before, revision=revision, effective_from=acts_from, body=body)
-        connection.execute(insert(versions).values(**_row(version)))
+        connection.execute(insert(versions).values(**to_row(version)))
         self._audit(connection, actor, "edit", version, before.body, body)
         return before, version
 
@@ -239,18 +255,18 @@ class SqlDefinitions:
         self, connection: Connection, project: str, kind: str, ident: str, actor: str, check: Change | None
     ) -> DefinitionVersion:
         revision, acts_from = self._begin(connection)
-        before = _get(connection, project, kind, ident)
+        before = get_present(connection, project, kind, ident)
         if check is not None:
             check(before)
-        _end(connection, ident, acts_from)
+        end_present(connection, ident, acts_from)
         grave = replace(before, revision=revision, effective_from=acts_from, effective_until=acts_from)
-        connection.execute(insert(versions).values(**_row(grave, is_deleted=True)))
+        connection.execute(insert(versions).values(**to_row(grave, is_deleted=True)))
         self._audit(connection, actor, "delete", before, before.body, None)
         return grave
 
     def _begin(self, connection: Connection) -> tuple[int, int]:
         """The new revision, and when what it brings begins to act. Writers wait for each other here."""
-        revision = _next_revision(connection)
+        revision = raise_revision(connection)
         return revision, self._database.now(connection) + EFFECTIVE_LEAD_MS
 
     def _confirm(self, version: DefinitionVersion) -> DefinitionVersion:
@@ -320,97 +336,5 @@ class SqlDefinitions:
         )
 
 
-class _Undone(Exception):  # named by what it does: it ends a rehearsal
-    """Rolls a transaction back."""
-
-
-def _next_revision(connection: Connection) -> int:
-    raised = update(catalog).values(revision=catalog.c.revision + 1).returning(catalog.c.revision)
-    return int(connection.execute(raised).scalar_one())
-
-
-def _require_no_project(connection: Connection, key: str) -> None:
-    if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:
-        raise Conflict(f"there is a project {key!r} already")
-
-
-def _present(project: str, kind: str | None) -> Select[Any]:
-    query = select(versions).where(versions.c.project == project, versions.c.effective_until.is_(None))
-    return query if kind is None else query.where(versions.c.kind == kind)
-
-
-def _get(connection: Connection, project: str, kind: str, ident: str) -> DefinitionVersion:
-    row = connection.execute(_present(project, kind).where(versions.c.id == ident)).one_or_none()
-    if row is None:
-        raise NotFound(kind.replace("_", " "), ident)
-    return _version(row)
-
-
-@dataclass(frozen=True, slots=True)
-class _Born:
-    """Whose an id is, and since when."""
-
-    project: str
-    kind: str
-    created_at: int
-    is_present: bool
-
-
-def _born(connection: Connection, ident: str) -> _Born | None:
-    """None for an id that nothing ever had."""
-    rows = connection.execute(select(versions).where(versions.c.id == ident)).all()
-    if not rows:
-        return None
-    is_present = any(row.effective_until is None for row in rows)
-    return _Born(rows[0].project, rows[0].kind, min(row.created_at for row in rows), is_present)
-
-
-def _taken(ident: str) -> Conflict:
-    return Conflict(f"the id {ident!r} is already another definition's; {ANOTHER_ID}")
-
-
-def _planned(step: Step) -> Change:
-    """The step's body, if the definition is still the one that the plan was made from."""
-
-    def change(before: DefinitionVersion) -> Mapping[str, object]:
-        if before.revision != step.revision:
-            raise Conflict(f"{step.id} was changed after the plan was made; plan again")
-        return step.after
-
-    return change
-
-
-def _end(connection: Connection, ident: str, acts_until: int) -> None:
-    # A version that has not begun to act yet ends before it begins, and never acts.
-    present = (versions.c.id == ident) & versions.c.effective_until.is_(None)
-    connection.execute(update(versions).where(present).values(effective_until=acts_until))
-
-
-def _version(row: Row[Any]) -> DefinitionVersion:
-    until = FOREVER if row.effective_until is None else row.effective_until
-    body = json.loads(row.body)
-    return DefinitionVersion(
-        row.kind, row.id, row.project, row.revision, row.effective_from, until, row.created_at, body
-    )
-
-
-def _row(version: DefinitionVersion, *, is_deleted: bool = False) -> dict[str, Any]:
-    return {
-        "id": version.id,
-        "revision": version.revision,
-        "kind": version.kind,
-        "project": version.project,
-        "created_at": version.created_at,
-        "effective_from": version.effective_from,
-        "effective_until": None if version.effective_until == FOREVER else version.effective_until,
-        "is_deleted": int(is_deleted),
-        "body": json.dumps(version.body),
-    }
-
-
-def _project(row: Row[Any]) -> Project:
-    return Project(row.key, row.name, row.time_zone, row.created_at)
-
-
-def _projects(connection: Connection) -> list[Project]:
-    return [_project(row) for row in connection.execute(select(projects).order_by(projects.c.key))]
+class _Undone(Exception):
+    """Ends a rehearsal, and rolls its transaction back."""

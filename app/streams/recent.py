@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from app.domain.event import Event
 from app.domain.increments import Position
@@ -35,18 +36,26 @@ _KEPT = 4
 class _Known:
     """What was read already, so that a preview at each keystroke reads only what came in between."""
 
+    project: str
+    limit: int
     spans: dict[Position, tuple[int, int]] = field(default_factory=dict)
     """Position -> the first offset that was read, and the one after the last."""
-    events: list[Event] = field(default_factory=list)
     picked: set[Landmark] = field(default_factory=set)
+    """Those at which was read; they lie below the spans."""
+    events: list[Event] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def add(self, found: Sequence[Event], limit: int) -> None:
-        events = sorted([*self.events, *found], key=lambda event: event.received_at)
-        self.events = events[-limit:]
+    @property
+    def lacks_events(self) -> bool:
+        return len(self.events) < self.limit
+
+    def add(self, found: Iterable[Sequence[Event]]) -> None:
+        """Keep the newest, in the order in which they were received."""
+        events = sorted(chain(self.events, *found), key=lambda event: event.received_at)
+        self.events = events[-self.limit :]
 
     def forget(self) -> None:
-        self.spans, self.events, self.picked = {}, [], set()
+        self.spans, self.picked, self.events = {}, set(), []
 
 
 class RecentEvents:
@@ -74,7 +83,7 @@ class RecentEvents:
 
     async def recent(self, project: str, limit: int) -> list[Event]:
         """At most `limit` of the newest valid events, oldest first by when they were received."""
-        known = self._known.setdefault((project, limit), _Known())
+        known = self._known.setdefault((project, limit), _Known(project, limit))
         self._known.move_to_end((project, limit))
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
@@ -86,60 +95,47 @@ class RecentEvents:
             floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
             if any(known.spans[position][1] < floor for position, floor in floors.items() if position in known.spans):
                 known.forget()  # more came since than is looked at
-            await self._extend(known, project, limit, _newer(known.spans, floors, ends, part))
-            while older := len(known.events) < limit and _older(known.spans, floors, part):
-                if time.monotonic() - begun >= _SECONDS:
-                    break
-                await self._extend(known, project, limit, older)
-            if not known.events or (not older and len(known.events) < limit):
-                await self._pick(known, project, limit, floors, ends)
+            await self._extend(known, _newer(known.spans, floors, ends, part))
+            older = _older(known.spans, floors, part)
+            while older and known.lacks_events and time.monotonic() - begun < _SECONDS:
+                await self._extend(known, older)
+                older = _older(known.spans, floors, part)
+            # Nothing older is told than what was not looked at yet, unless there would be nothing.
+            if not known.events or (known.lacks_events and not older):
+                await self._pick(known, _below(known.spans, floors, ends))
             return list(known.events)
 
-    async def _extend(
-        self, known: _Known, project: str, limit: int, wanted: Mapping[Position, tuple[int, int]]
-    ) -> None:
+    async def _extend(self, known: _Known, wanted: Mapping[Position, tuple[int, int]]) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""
-        found = await asyncio.gather(*(self._read(position, *span, project) for position, span in wanted.items()))
-        known.add([event for some in found for event in some], limit)
+        reading = (self._log.read(position, *span) for position, span in wanted.items())
+        known.add(await asyncio.gather(*(self._events_of(known.project, batches) for batches in reading)))
         for position, (start, end) in wanted.items():
             low, high = known.spans.get(position, (start, start))
             known.spans[position] = (min(low, start), max(high, end))
 
-    async def _pick(
-        self,
-        known: _Known,
-        project: str,
-        limit: int,
-        floors: Mapping[Position, int],
-        ends: Mapping[Position, tuple[int, int]],
-    ) -> None:
+    async def _pick(self, known: _Known, below: Mapping[Position, range]) -> None:
         """Read at the landmarks that lie below what is read as a whole. Without Redis there are none."""
         try:
-            found = set(await within(_LANDMARK_SECONDS, "redis", self._landmarks(project))) - known.picked
+            told = await within(_LANDMARK_SECONDS, "redis", self._landmarks(known.project))
         except StoreUnavailable:
             return
-        wanted: dict[Position, list[Landmark]] = {}
-        for position, (first, _) in ends.items():
-            below = min(floors[position], known.spans.get(position, (0, 0))[0])
-            own = [mark for mark in found if mark.position == position.name and first <= mark.offset < below]
-            if own:
-                wanted[position] = sorted(own)
-        picked = await asyncio.gather(*(self._read_at(position, marks, project) for position, marks in wanted.items()))
-        known.add([event for some in picked for event in some], limit)
-        known.picked.update(mark for marks in wanted.values() for mark in marks)
+        new = sorted(set(told) - known.picked)
+        wanted = {
+            position: [mark for mark in new if mark.position == position.name and mark.offset in offsets]
+            for position, offsets in below.items()
+        }
+        reading = (
+            self._log.pick(position, [(mark.offset, mark.offset + 1) for mark in marks])
+            for position, marks in wanted.items()
+        )
+        known.add(await asyncio.gather(*(self._events_of(known.project, batches) for batches in reading)))
+        known.picked.update(*wanted.values())
 
     def _ends(self) -> dict[Position, tuple[int, int]]:
         if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
             self._positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
             self._positions_at = time.monotonic()
         return dict(self._topics.ends(self._positions))
-
-    async def _read(self, position: Position, start: int, end: int, project: str) -> list[Event]:
-        return await self._events_of(project, self._log.read(position, start, end))
-
-    async def _read_at(self, position: Position, landmarks: Sequence[Landmark], project: str) -> list[Event]:
-        spans = [(mark.offset, mark.offset + 1) for mark in landmarks]
-        return await self._events_of(project, self._log.pick(position, spans))
 
     async def _events_of(self, project: str, batches: AsyncIterator[Batch]) -> list[Event]:
         events: list[Event] = []
@@ -180,4 +176,17 @@ def _older(
         position: (max(floor, spans[position][0] - part), spans[position][0])
         for position, floor in floors.items()
         if position in spans and spans[position][0] > floor
+    }
+
+
+def _below(
+    spans: Mapping[Position, tuple[int, int]],
+    floors: Mapping[Position, int],
+    ends: Mapping[Position, tuple[int, int]],
+) -> dict[Position, range]:
+    """Per position, the offsets that the log holds and that are never read as a whole."""
+    return {
+        position: range(first, min(floors[position], spans[position][0]))
+        for position, (first, _) in ends.items()
+        if position in spans
     }

@@ -338,3 +338,11 @@ async def test_goals_that_are_not_there_are_told(world: World) -> None:
     assert edited.json()["warnings"] == ["No goal has the id 'xyz' (yet)."]
     edited = await world.call("PATCH", f"/api/alerts/{made['id']}", json={"goalIds": [goal["id"]]})
     assert edited.json()["warnings"] == []
+
+
+@pytest.mark.parametrize("no_id", [["x"], {}, 5, None])
+async def test_what_is_no_id_is_refused_with_its_place(world: World, no_id: object) -> None:
+    await create(world, GOAL)
+    body = {"name": "Tell", "url": "https://hooks.example.com/x", "when": "status_change", "goalIds": [no_id]}
+    refused = await world.call("POST", "/api/alerts", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/goalIds/0"), refused.text

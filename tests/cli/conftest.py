@@ -51,3 +51,15 @@ def scorekeeper(
         return Ended(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def apply(scorekeeper: Scorekeeper, tmp_path: Path) -> Any:
+    """Applies a text; options come after it."""
+
+    def call(text: str, *options: str) -> Ended:
+        file = tmp_path / "shop.yaml"
+        file.write_text(text, encoding="utf-8")
+        return scorekeeper("apply", "shop.yaml", *options)
+
+    return call

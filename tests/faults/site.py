@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from app.domain.history import DefinitionVersion
 from app.embedded.process import ChildProcess
@@ -32,6 +31,7 @@ from tests.end_to_end.processes import eventually
 from tests.faults.comparing import differences
 from tests.faults.oracle import Answer, Definition, Message, count
 from tests.faults.poison import POISON
+from tests.faults.raw_log import dead_letters_of, read_all, send_nothing
 from tests.faults.traffic import CONVERSION_GOALS, GOALS, PROJECTS, Traffic
 from tests.servers.forking import SCOREKEEPER, ForkedProcess, run_forked
 from tests.servers.redises import RedisClusterServers, RedisServer
@@ -216,7 +216,7 @@ class Site:
 
     def send_nothing(self) -> None:
         """A message with neither key nor value, as some producers write them; kafka-python does not."""
-        asyncio.run(_send_nothing(self.kafka, self.topic))
+        asyncio.run(send_nothing(self.kafka, self.topic))
 
     def losses(self) -> dict[int, int]:
         """Partition -> how many messages were reported lost."""
@@ -302,31 +302,11 @@ class Site:
         if ends is None:
             (found,) = self.topics.describe([topic])
             ends = {position.partition: own for position, own in self.topics.ends(found.positions()).items()}
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
-        try:
-            return _read(consumer, topic, ends)
-        finally:
-            consumer.close()
+        return read_all(self.kafka, topic, ends)
 
     def dead_letter_offsets(self) -> set[tuple[int, int, str]]:
         """(partition, offset, reason) of each dead letter."""
-        name = f"{self.topic}.dead-letters"
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
-        try:
-            tp = TopicPartition(name, 0)
-            consumer.assign([tp])
-            consumer.seek_to_beginning(tp)
-            end = consumer.end_offsets([tp])[tp]
-            found = set()
-            while consumer.position(tp) < end:
-                for record in consumer.poll(1000).get(tp, []):
-                    headers = {key: value.decode() for key, value in record.headers}
-                    if headers["scorekeeper-topic"] == self.topic:
-                        where = int(headers["scorekeeper-partition"]), int(headers["scorekeeper-offset"])
-                        found.add((*where, headers["scorekeeper-reason"]))
-            return found
-        finally:
-            consumer.close()
+        return dead_letters_of(self.kafka, self.topic)
 
     def differences(
         self, log: Sequence[Message] | None = None, poison: Mapping[bytes | None, str] = POISON
@@ -359,27 +339,6 @@ class Site:
         self.redis_server.resume()
         self.redis_server.stop()
         self.database.close()
-
-
-async def _send_nothing(kafka: str, topic: str) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
-        batch = producer.create_batch()
-        batch.append(key=None, value=None, timestamp=None)
-        await (await producer.send_batch(batch, topic, partition=0))
-
-
-def _read(consumer: Any, topic: str, ends: dict[int, tuple[int, int]]) -> list[Message]:
-    found: list[Message] = []
-    tps = {TopicPartition(topic, partition): end for partition, (first, end) in ends.items() if first < end}
-    consumer.assign(list(tps))
-    consumer.seek_to_beginning(*tps)
-    heard_at = time.monotonic()
-    while any(consumer.position(tp) < end for tp, end in tps.items()):
-        assert time.monotonic() < heard_at + 60, "the log cannot be read"
-        for records in consumer.poll(1000, max_records=10_000).values():
-            heard_at = time.monotonic()
-            found += [Message(one.partition, one.offset, one.timestamp, one.value) for one in records]
-    return found
 
 
 MakeSite = Callable[..., Site]

@@ -114,6 +114,16 @@ async def test_a_quiet_project_is_found_at_its_landmarks_beside_a_busy_one(kept:
     assert ids(await reader.recent("shop", 150)) == [*range(50, 55), 1_055, 1_056], "nothing is told twice"
 
 
+async def test_a_recreated_topic_is_read_anew(kept: _Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.add(10)
+    reader = over(kept)
+    assert len(await reader.recent("shop", 150)) == 10
+    monkeypatch.setattr(recent, "_POSITIONS_SECONDS", 0.0)
+    monkeypatch.setattr(kept, "positions", lambda: [Position("events", 0, "another id")])
+    kept.log[Position("events", 0, "another id")] = [LogRecord(0, event("10"), NOW + 10)]
+    assert ids(await reader.recent("shop", 150)) == list(range(11))
+
+
 async def test_without_redis_the_end_of_the_log_is_all_that_is_found(kept: _Kept) -> None:
     kept.add(5)
     kept.add(1_000, "busy neighbour")
