@@ -26,6 +26,9 @@ from tests.servers import is_ci
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
+LAG = "scorekeeper_partition_lag_messages"
+FRESH = "scorekeeper_partition_fresh_timestamp_seconds"
+
 
 @pytest.fixture
 def promtool() -> str:
@@ -138,7 +141,7 @@ def dead_letters(state: Injections, page: Page) -> None:
     first = scrape(state.both())
     state.send(30, "bad", timestamp="yesterday")
     state.wait()
-    clocks = ("scorekeeper_catalog_checked_timestamp_seconds", "scorekeeper_partition_fresh_timestamp_seconds")
+    clocks = ("scorekeeper_catalog_checked_timestamp_seconds", FRESH)
     eventually(lambda: moved(first, scrape(state.both()), *clocks), what="the next reports")
     second = scrape(state.both())
     assert state.judge((first, second)) == {"ScorekeeperDeadLetters"}
@@ -184,6 +187,9 @@ def definition_left_out(state: Injections, database: sqlite3.Connection) -> None
 def database_away(state: Injections, database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE catalog RENAME TO away")
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_pipeline_readable") == 0, 60, "the outage")
+    # What the worker shows may still be from before: it knew the catalog then, and shows so with its next report.
+    first = scrape([state.worker_url])
+    eventually(lambda: moved(first, scrape([state.worker_url]), FRESH), what="the worker's next report")
     assert state.firing(*state.both()) == {"ScorekeeperCatalogOld", "ScorekeeperStateUnknown"}
     database.execute("ALTER TABLE away RENAME TO catalog")
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_pipeline_readable") == 1, 60, "the recovery")
@@ -199,9 +205,6 @@ def worker_stops(state: Injections, worker: Any, page: Page) -> None:
     expected = {"ScorekeeperNoWorker", "ScorekeeperLag", "ScorekeeperNotFresh", "ScorekeeperCheckpointStuck"}
     assert state.firing(state.scorekeeper.url) == expected
     expect(page.locator("#partitions")).to_contain_text("nobody reads it", timeout=30_000)
-
-
-LAG = "scorekeeper_partition_lag_messages"
 
 
 def messages_lost(state: Injections, worker: Any, kafka: str, topic: str, page: Page) -> None:
