@@ -9,7 +9,8 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from app.stores.redis_client import REDIS_ERRORS, Client, as_store_errors
+from app.errors import StoreUnavailable
+from app.stores.redis_client import Client, as_store_errors
 
 CHANNEL = "sk:catalog"
 WORKERS = "sk:workers"
@@ -31,13 +32,14 @@ class RedisSignals:
     async def nudges(self) -> AsyncIterator[None]:
         """One item a nudge, and one when the connection was made (nudges may have been missed). Ends when it breaks."""
         try:
-            async with self._client.pubsub() as channel:
-                await channel.subscribe(CHANNEL)
-                while True:
-                    message = await channel.get_message(ignore_subscribe_messages=False, timeout=30.0)
-                    if message is not None:
-                        yield None
-        except REDIS_ERRORS:
+            with as_store_errors():
+                async with self._client.pubsub() as channel:
+                    await channel.subscribe(CHANNEL)
+                    while True:
+                        message = await channel.get_message(ignore_subscribe_messages=False, timeout=30.0)
+                        if message is not None:
+                            yield None
+        except StoreUnavailable:
             return
 
     async def now(self) -> int:

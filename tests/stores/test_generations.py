@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from app.domain.parsing import ParsingRules
 from app.errors import StoreUnavailable
 from app.stores.generations import ACTIVE, Generations, new_rules, spec_key
 from app.stores.redis_client import Client, as_store_errors, connect
+from app.stores.redis_signals import RedisSignals
 from tests.servers.redises import RedisClusterServers
 
 RULES = new_rules(ParsingRules(), window_ms=1000, stripes=3)
@@ -66,6 +68,18 @@ async def test_a_driver_that_trips_over_a_closed_connection_is_no_crash(client: 
     await connection.disconnect()
     with pytest.raises(StoreUnavailable, match="the driver failed"), as_store_errors():
         await connection._send_packed_command([b"PING"])
+
+
+async def test_nudges_end_where_the_driver_trips(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows them begins again: a worker that crashed for it would leave its partitions to nobody."""
+
+    async def be_closed_by_another_task(self: AbstractConnection, **_: object) -> None:
+        await self.disconnect()
+        await self._send_packed_command([b"PING"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AbstractConnection, "on_connect_check_health", be_closed_by_another_task)
+        assert [nudge async for nudge in RedisSignals(client).nudges()] == []
 
 
 class _Broken:
