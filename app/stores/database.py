@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.errors import InvalidSettings, StoreUnavailable
 from app.stores.tables import REVISIONS
@@ -64,6 +65,8 @@ class Database:
         return int(connection.execute(text(query)).scalar_one())
 
     def close(self) -> None:
+        """End all connections; one that a thread still uses ends when it is given back. May be repeated."""
+        event.listen(self.engine, "checkin", _end)
         self.engine.dispose()
 
     # -- migrations
@@ -150,6 +153,10 @@ def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
         # A write takes its lock at once: a reader that becomes a writer could not wait for it.
         is_write = connection.get_execution_options().get("is_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _end(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -309,6 +311,17 @@ def test_a_cluster_that_was_made_without_a_locale_serves_as_well(sql_ascii_url: 
     SqlDefinitions(plain).create_project("shop", "Čajovna 🫖", "UTC")
     assert [project.name for project in SqlDefinitions(plain).projects()] == ["Čajovna 🫖"]
     plain.close()
+
+
+def test_a_connection_in_use_ends_when_it_is_given_back_to_a_closed_database(database: Database) -> None:
+    """A thread that cannot be cancelled still reads when a process closes."""
+    with database.read() as connection:
+        driver = connection.connection.driver_connection
+        database.close()
+        assert database.now(connection) > 0
+    assert driver is not None
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        driver.execute("SELECT 1")
 
 
 def test_a_database_that_is_away_is_a_store_that_is_unavailable() -> None:
