@@ -42,8 +42,10 @@ class Piece:
     def pointer_to(self, field: str) -> str:
         """Where a field of it stood, or should stand; of what came from elsewhere (common fields, headers, a form that
         names it otherwise) where the event did."""
-        is_own = field == "type" or (field and field.encode() in self.value)
-        return f"{self.pointer}/{field}" if is_own and not self.headers and field not in self.common else self.pointer
+        if not field or self.headers or field in self.common:
+            return self.pointer
+        is_own = field == "type" or field in _decode_object(self.value)
+        return f"{self.pointer}/{field}" if is_own else self.pointer
 
 
 @dataclass(slots=True)

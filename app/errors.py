@@ -49,17 +49,14 @@ class Reason(StrEnum):
 class InvalidEvent(ScorekeeperError):
     """A message, or one event of a batch message, that can never be counted."""
 
-    def __init__(self, reason: Reason, detail: str = "", *, project: str = "") -> None:
+    def __init__(self, reason: Reason, problem: str = "", *, field: str = "", project: str = "") -> None:
+        """`field` is the event's field that is wrong; empty where it is the message."""
+        detail = f"{field}: {problem}" if field else problem
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
+        self.field = field
         self.project = project
-
-    @property
-    def field(self) -> str:
-        """The field that the detail begins with; empty where it is the message that is wrong."""
-        name, colon, _ = self.detail.partition(": ")
-        return name if colon and name.isalpha() else ""
 
 
 class InvalidDefinition(ScorekeeperError):

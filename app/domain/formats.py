@@ -58,15 +58,17 @@ def cloud_event(document: Document, project: str = "") -> tuple[Document, str]:
         )
     if "data_base64" in document:
         raise InvalidEvent(
-            Reason.UNSUPPORTED_FORM, "data_base64: binary data has no properties; send JSON", project=project
+            Reason.UNSUPPORTED_FORM, "binary data has no properties; send JSON", field="data_base64", project=project
         )
     source, ident = _text(document.get("source")), _text(document.get("id"))
     if not source or any(character.isspace() for character in source):
-        raise InvalidEvent(Reason.INVALID_FIELD, "source: a CloudEvent needs one, a URI reference", project=project)
+        raise InvalidEvent(
+            Reason.INVALID_FIELD, "a CloudEvent needs one, a URI reference", field="source", project=project
+        )
     if not ident:
-        raise InvalidEvent(Reason.INVALID_FIELD, "id: a CloudEvent needs one", project=project)
+        raise InvalidEvent(Reason.INVALID_FIELD, "a CloudEvent needs one", field="id", project=project)
     if not _text(document.get("type")):
-        raise InvalidEvent(Reason.MISSING_TYPE, "type: a CloudEvent needs one", project=project)
+        raise InvalidEvent(Reason.MISSING_TYPE, "a CloudEvent needs one", field="type", project=project)
     native: Document = {"type": document["type"]}
     if "time" in document:
         native["timestamp"] = document["time"]

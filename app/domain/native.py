@@ -95,7 +95,9 @@ def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules)
     """The event that the fields of a completed message make, of the type `kind`. Raises InvalidEvent."""
     project = message.project_key or message.project_id or message.project or rules.default_project
     if not project:
-        raise InvalidEvent(Reason.NO_PROJECT, "projectKey: missing, there is no header `project` and no default")
+        raise InvalidEvent(
+            Reason.NO_PROJECT, "missing, there is no header `project` and no default", field="projectKey"
+        )
     ident = message.id or message.event_id or message.message_id
     moment = message.timestamp
     if type(moment) is datetime and moment.tzinfo is not None:
@@ -143,7 +145,7 @@ def _other_data(message: Message, decoded: object, project: str) -> tuple[bytes 
         if isinstance(decoded, dict):
             return message.properties, decoded
     if decoded is not None:
-        raise InvalidEvent(Reason.INVALID_FIELD, "data: not an object", project=project)
+        raise InvalidEvent(Reason.INVALID_FIELD, "not an object", field="data", project=project)
     return b"{}", {}
 
 
@@ -151,35 +153,35 @@ def milliseconds(moment: datetime | float, project: str) -> int:
     """Epoch milliseconds, rounded down."""
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
-            detail = "timestamp: without an offset it says no moment; end it with Z or +hh:mm"
-            raise InvalidEvent(Reason.INVALID_TIMESTAMP, detail, project=project)
+            detail = "without an offset it says no moment; end it with Z or +hh:mm"
+            raise InvalidEvent(Reason.INVALID_TIMESTAMP, detail, field="timestamp", project=project)
         return (moment - _EPOCH) // _MILLISECOND
     if moment != int(moment):
-        raise InvalidEvent(Reason.INVALID_TIMESTAMP, "timestamp: epoch milliseconds are whole", project=project)
+        raise InvalidEvent(Reason.INVALID_TIMESTAMP, "epoch milliseconds are whole", field="timestamp", project=project)
     return int(moment)
 
 
 def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
     age = received_at - occurred_at
     if age < 0:
-        detail = f"timestamp: {-age // 1000} s after the message was received"
-        return InvalidEvent(Reason.IN_THE_FUTURE, detail, project=project)
-    detail = f"timestamp: {age / 86_400_000:.1f} days before the message was received"
+        detail = f"{-age // 1000} s after the message was received"
+        return InvalidEvent(Reason.IN_THE_FUTURE, detail, field="timestamp", project=project)
+    detail = f"{age / 86_400_000:.1f} days before the message was received"
     if occurred_at * 1000 > received_at - rules.max_age_ms:
         detail += "; it seems to be in seconds, epoch milliseconds are expected"
-    return InvalidEvent(Reason.TOO_OLD, detail, project=project)
+    return InvalidEvent(Reason.TOO_OLD, detail, field="timestamp", project=project)
 
 
 def assignments(experiments: Mapping[str, str | int], project: str) -> dict[str, str] | None:
     """Experiment -> variant; an empty name on either side is no assignment. Raises InvalidEvent beyond the limits."""
     found = {key: str(variant) for key, variant in experiments.items() if key and variant != ""}
     if len(found) > MAX_ASSIGNMENTS:
-        detail = f"experiments: {len(found)} in one event; at most {MAX_ASSIGNMENTS}"
-        raise InvalidEvent(Reason.INVALID_FIELD, detail, project=project)
+        detail = f"{len(found)} in one event; at most {MAX_ASSIGNMENTS}"
+        raise InvalidEvent(Reason.INVALID_FIELD, detail, field="experiments", project=project)
     for key, variant in found.items():
         if len(key) > MAX_NAME or len(variant) > MAX_NAME:
-            detail = f"experiments: {key[:40]!r}: a key or variant has at most {MAX_NAME} characters"
-            raise InvalidEvent(Reason.INVALID_FIELD, detail, project=project)
+            detail = f"{key[:40]!r}: a key or variant has at most {MAX_NAME} characters"
+            raise InvalidEvent(Reason.INVALID_FIELD, detail, field="experiments", project=project)
     return found or None
 
 
@@ -193,14 +195,20 @@ def correction_of(message: Message, kind: str, received_at: int, rules: ParsingR
     project = project_of(message)
     original, name = (message.retracts, "retracts") if kind == RETRACT else (message.restates, "restates")
     if not original:
-        raise InvalidEvent(Reason.INVALID_FIELD, f"{name}: the id of the event that {kind} corrects", project=project)
+        raise InvalidEvent(
+            Reason.INVALID_FIELD, f"the id of the event that {kind} corrects", field=name, project=project
+        )
     if message.type != kind or not message.event_type:
-        raise InvalidEvent(Reason.MISSING_TYPE, "eventType: the type of the event that is corrected", project=project)
+        raise InvalidEvent(
+            Reason.MISSING_TYPE, "the type of the event that is corrected", field="eventType", project=project
+        )
     event = event_of(message, message.event_type, received_at, rules)
     if kind == RETRACT:
         return structs.replace(event, corrects=original)
     raw = message.restated_data
     restated = _NOTHING if raw is ABSENT else _decoded(raw, "restatedData", event.project)
     if not isinstance(restated, dict):
-        raise InvalidEvent(Reason.INVALID_FIELD, "restatedData: the new properties, an object", project=event.project)
+        raise InvalidEvent(
+            Reason.INVALID_FIELD, "the new properties, an object", field="restatedData", project=event.project
+        )
     return structs.replace(event, corrects=original, restated=raw)

@@ -143,7 +143,7 @@ def _parse_special(
         native, ident = cloud_event(_decode_document(value), project)
         return structs.replace(_native(native, received_at, rules, envelope), id=ident)
     if not kind:
-        raise InvalidEvent(Reason.MISSING_TYPE, "type: missing", project=project)
+        raise InvalidEvent(Reason.MISSING_TYPE, "missing", field="type", project=project)
     if message.type in (RETRACT, RESTATE) or kind in (RETRACT, RESTATE):
         return correction_of(message, kind, received_at, rules)
     rewritten = segment_event(_decode_document(value))
@@ -178,16 +178,16 @@ def _parse_binary_cloud_event(
 def _batch(message: Message, received_at: int, rules: ParsingRules, envelope: Envelope) -> Parsed:
     project = project_of(message)
     if envelope.is_batch:
-        raise InvalidEvent(Reason.UNSUPPORTED_FORM, "events: a batch inside a batch", project=project)
+        raise InvalidEvent(Reason.UNSUPPORTED_FORM, "a batch inside a batch", field="events", project=project)
     try:
         elements = _decode_elements(message.events)
     except msgspec.ValidationError:
-        raise InvalidEvent(Reason.INVALID_FIELD, "events: not an array", project=project) from None
+        raise InvalidEvent(Reason.INVALID_FIELD, "not an array", field="events", project=project) from None
     if not elements:
-        raise InvalidEvent(Reason.EMPTY_BATCH, "events: empty", project=project)
+        raise InvalidEvent(Reason.EMPTY_BATCH, "empty", field="events", project=project)
     if len(elements) > MAX_BATCH:
-        detail = f"events: {len(elements)} in one message; at most {MAX_BATCH}"
-        raise InvalidEvent(Reason.BATCH_TOO_LARGE, detail, project=project)
+        detail = f"{len(elements)} in one message; at most {MAX_BATCH}"
+        raise InvalidEvent(Reason.BATCH_TOO_LARGE, detail, field="events", project=project)
     outer = Envelope(
         project=project,
         user_id=message.user_id or "",
@@ -206,7 +206,7 @@ def _batch(message: Message, received_at: int, rules: ParsingRules, envelope: En
             for index, element in enumerate(elements)
         ]
     if envelope.only >= len(elements):
-        raise InvalidEvent(Reason.NOT_AN_EVENT, f"events: there is no element {envelope.only}", project=project)
+        raise InvalidEvent(Reason.NOT_AN_EVENT, f"there is no element {envelope.only}", field="events", project=project)
     only = _element(elements[envelope.only], received_at, rules, replace(outer, ident=envelope.ident))
     if isinstance(only, InvalidEvent):
         raise only

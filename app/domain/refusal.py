@@ -73,7 +73,7 @@ def refusal(value: bytes, error: Exception, project: str) -> InvalidEvent:
 
 def wrong_data(name: str, error: Exception, project: str) -> InvalidEvent:
     """Why the properties of an event were refused. They are JSON, so it can only be a number."""
-    return InvalidEvent(Reason.INVALID_NUMBER, f"{name}: {str(error).partition(' - at')[0]}", project=project)
+    return InvalidEvent(Reason.INVALID_NUMBER, str(error).partition(" - at")[0], field=name, project=project)
 
 
 def project_of(document: dict[str, object]) -> str:
@@ -115,7 +115,7 @@ def _wrong_field(document: dict[str, object], error: Exception, project: str) ->
         problem = f"it has {len(value)} characters; at most {most[1]} are allowed"
     elif problem.startswith(("Expected", "Invalid RFC3339")):
         problem = _wrong_kind(name, value)
-    return InvalidEvent(reason, f"{name}: {problem}", project=project)
+    return InvalidEvent(reason, problem, field=name, project=project)
 
 
 def _wrong_kind(name: str, value: object) -> str:

@@ -10,6 +10,8 @@ import pytest
 from tests.api.conftest import World
 
 EVENT = {"type": "purchase", "id": "e1", "visitorId": "v1", "data": {"amount": 5}}
+NO_MOMENT = '"1" is not an RFC 3339 date-time (nor epoch milliseconds)'
+CLOUD_EVENT = {"specversion": "1.0", "type": "a", "source": "/s", "id": "1"}
 
 
 async def test_an_event_is_sent_keyed_by_its_subject(world: World) -> None:
@@ -124,6 +126,8 @@ async def test_a_batch_inside_a_batch_is_refused(world: World) -> None:
         ({"events": [{"type": "a", "userId": []}]}, "/events/0/userId", "userId: [] is an array, not a string"),
         ({"userId": [], "events": [{"type": "a"}]}, "/events/0", "userId: [] is an array, not a string"),
         ([5], "/0", "the value is a number, not an object"),
+        ({**CLOUD_EVENT, "userid": []}, "", "userId: [] is an array, not a string"),
+        ({**CLOUD_EVENT, "time": "1", "data": {"timestamp": 1}}, "", f"timestamp: {NO_MOMENT}"),
     ],
 )
 async def test_a_wrong_field_is_named_with_its_place_and_value(
@@ -143,8 +147,8 @@ async def test_common_fields_do_not_multiply_beyond_a_limit(world: World) -> Non
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        ([{"specversion": "1.0", "type": "a", "source": "/s", "id": "1"}], "application/cloudevents-batch+json"),
-        ({"specversion": "1.0", "type": "a", "source": "/s", "id": "1"}, "application/cloudevents+json"),
+        ([CLOUD_EVENT], "application/cloudevents-batch+json"),
+        (CLOUD_EVENT, "application/cloudevents+json"),
         ({"batch": [{"type": "track", "event": "a", "anonymousId": "v", "messageId": "m"}]}, "application/json"),
     ],
     ids=["CloudEvents batch", "CloudEvents", "Segment batch"],
