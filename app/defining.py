@@ -26,6 +26,7 @@ from app.ports import CatalogSignals, DefinitionStore
 
 ACTS_AFTER_SECONDS = EFFECTIVE_LEAD_MS / 1000
 _POLL_SECONDS = 0.01
+_SAYS_WHAT_FEEDS = frozenset({"metric", "denominatorMetric", "conversionGoalIds"})
 _NEITHER_WORD_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
 
 P = ParamSpec("P")
@@ -113,8 +114,9 @@ class Defining:
     async def edit_goal(
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
     ) -> Defined:
-        """`changes` replaces the fields that it names; null takes an optional one away (`status`: the override)."""
-        owner = await self._ask(self._store.project, project)
+        """`changes` replaces the fields that it names; null takes an optional one away (`status`: the override).
+        Warns as `create_goal` does, when what feeds the goal changes."""
+        owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
             _require_revision(before, revision)
@@ -122,7 +124,9 @@ class Defining:
             compile_goal(body, ident=ident, project=project, time_zone=owner.time_zone, created_at=before.created_at)
             return without_nulls(body)
 
-        return await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
+        done = await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
+        warnings = () if _SAYS_WHAT_FEEDS.isdisjoint(changes) else _unfed(done.version.body, present)
+        return replace(done, warnings=done.warnings + warnings)
 
     async def delete_goal(self, project: str, ident: str, actor: str, *, revision: int | None = None) -> Defined:
         return await self._delete(project, GOAL, ident, actor, revision)

@@ -54,6 +54,24 @@ async def test_current_is_what_the_counters_say(world: World) -> None:
     assert (listed["current"], listed["status"], listed["progress"]) == (500, "completed", 1)
 
 
+async def test_what_nothing_feeds_is_told_when_it_is_said(world: World) -> None:
+    counting = {"name": "Signup", "eventType": "signup", "metric": "signups"}
+    fed = (await world.call("POST", "/api/conversion-goals", json=counting)).json()["id"]
+    no_metric = "No conversion goal feeds the metric 'signup' yet; there are: signups."
+    no_id = f"No conversion goal has the id {fed[:-1] + '_'!r} (yet). Did you mean {fed!r}?"
+    goal = await create(world, {**GOAL, "metric": "signup"})
+    assert no_metric in goal["warnings"]
+    for changes, told in (
+        ({"metric": "signups"}, ""),
+        ({"conversionGoalIds": [fed[:-1] + "_"]}, no_id),
+        ({"target": 3}, ""),
+        ({"conversionGoalIds": [fed], "metric": "signup"}, ""),
+        ({"conversionGoalIds": None}, no_metric),
+    ):
+        edited = (await world.call("PATCH", "/api/goals", json={"id": goal["id"], **changes})).json()
+        assert [one for one in edited["warnings"] if "No worker" not in one] == ([told] if told else []), changes
+
+
 async def test_an_edit_names_the_goal_in_the_body(world: World) -> None:
     goal = await create(world)
     edited = await world.call("PATCH", "/api/goals", json={"id": goal["id"], "target": 750, "status": "at_risk"})
