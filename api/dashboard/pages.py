@@ -55,6 +55,14 @@ VISITOR = Annotated[Key, Depends(_visitor)]
 """The key of the session that asks for a page; without one, the answer is the sign-in page."""
 
 
+async def visitor_if_any(request: Request) -> Key | None:
+    """Whose page it is, where nobody has to be signed in."""
+    try:
+        return await _visitor(request)
+    except (ScorekeeperError, Problem):
+        return None
+
+
 class PageRoute(APIRoute):
     """A route whose errors are pages too: in words, with what to do next. Nobody signed in: the sign-in page."""
 
@@ -86,8 +94,4 @@ async def answer_unknown_address(request: Request, error: Exception) -> Response
     """An address that leads nowhere: a page for browsers, a problem document for clients of the API."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return await problems.answer(request, error)
-    try:
-        key = await _visitor(request)
-    except (ScorekeeperError, Problem):
-        key = None
-    return show_problem(to_problem(error), key)
+    return show_problem(to_problem(error), await visitor_if_any(request))

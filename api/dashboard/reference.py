@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from api.dashboard.pages import page
+from api.dashboard.pages import page, visitor_if_any
 from api.problems import CODES, TITLES
+from api.services import Key
 
 router = APIRouter()
+_READER = Annotated[Key | None, Depends(visitor_if_any)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,13 @@ def _curl(method: str, path: str, schema: dict[str, Any]) -> str:
 
 
 @router.get("/docs", include_in_schema=False)
-async def show_reference(request: Request) -> Response:
+async def show_reference(request: Request, key: _READER) -> Response:
     document = request.app.openapi()
-    return page("reference.html", groups=operations(document), description=document["info"]["description"])
+    return page("reference.html", key=key, groups=operations(document), description=document["info"]["description"])
 
 
 @router.get("/docs/errors", include_in_schema=False)
-async def show_errors() -> Response:
+async def show_errors(key: _READER) -> Response:
     rows = [(status, code, title) for status, (code, title) in TITLES.items()]
     rows += [(status, code, meaning) for code, (status, meaning) in CODES.items()]
-    return page("errors.html", rows=sorted(rows))
+    return page("errors.html", key=key, rows=sorted(rows))

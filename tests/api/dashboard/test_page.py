@@ -110,8 +110,16 @@ async def test_the_reference_shows_every_operation_with_an_example(world: World)
     for path, methods in document["paths"].items():
         for method, said in methods.items():
             assert f"{method.upper()} {path}" in shown.text
-            assert said["operationId"] in shown.text
+            assert shown.text.count(f'"#{said["operationId"]}"') == 1
+            assert shown.text.count(f'id="{said["operationId"]}"') == 1
     assert "cdn" not in shown.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+async def test_the_reference_has_the_navigation_for_who_is_signed_in(world: World, path: str) -> None:
+    assert 'aria-label="Main"' not in (await world.client.get(path)).text
+    await world.client.post("/session", json={"apiKey": world.project_keys["shop"]})
+    assert 'aria-label="Main"' in (await world.client.get(path)).text
 
 
 async def test_the_type_of_an_error_is_an_address_that_explains_it(world: World) -> None:
