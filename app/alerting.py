@@ -22,7 +22,7 @@ from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import ChangedMeanwhile, InvalidDefinition, ScorekeeperError
 from app.metrics import ALERT_ATTEMPTS
-from app.patience import ask_sql, keep_doing
+from app.patience import REST, ask_sql, keep_doing
 from app.reporting import Reporter
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Alerting:
         ALERT_ATTEMPTS.labels("delivered" if not outcome.error else "given_up" if pause is None else "failed").inc()
 
     async def keep_looking(self) -> None:
-        await keep_doing("no alert is looked at", LOOK_SECONDS, self.look)
+        await keep_doing("no alert is looked at", LOOK_SECONDS, self.look, rest=REST)
 
     async def keep_sending(self) -> None:
         await keep_doing("no alert is sent", SEND_SECONDS, self.send)

@@ -1,4 +1,5 @@
-"""Asking what may not answer: a blocking call in a thread, or a coroutine, within a time.
+"""Asking what may not answer: a blocking call in a thread, or a coroutine, within a time. And long work, done so that
+others need no patience with it.
 
 What hangs is given up, not ended: a thread cannot be. A store that hangs is a store that is away.
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from app.errors import ScorekeeperError, StoreUnavailable
@@ -22,6 +24,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 SQL_SECONDS = 1.3
 """For SQL, where somebody waits: with looking up the key again, half a second, it stays below the two seconds that an
 answer may take."""
+SLICE_SECONDS = 0.002
+REST = 4.0
+"""For those who look at every goal: a fifth of a process's time at most, however many there are."""
 
 
 async def ask_sql(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,16 +46,47 @@ async def within(seconds: float, store: str, asked: Awaitable[T]) -> T:
         raise StoreUnavailable(store, f"no answer within {seconds:g} s") from error
 
 
-async def keep_doing(complaint: str, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
-    """Act for ever, with that pause. A failure is logged once, and the pause doubles until it is over; so too for a
-    defect, which must not end what nobody would miss before he needs it."""
-    pause = seconds
+class Patience:
+    """How long somebody waits for stores in all. What is worked out between two answers is not waiting."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    async def wait(self, store: str, asked: Awaitable[T]) -> T:
+        """The answer, or StoreUnavailable(`store`) when none is left."""
+        begun = time.monotonic()
+        try:
+            return await within(max(0.0, self._left), store, asked)
+        finally:
+            self._left -= time.monotonic() - begun
+
+
+async def giving_way(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, where others of the event loop get their turn after every SLICE_SECONDS of work on them: who wants one
+    goal does not wait for a list of ten thousand."""
+    turn = time.perf_counter()
+    for item in items:
+        yield item
+        if time.perf_counter() - turn > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            turn = time.perf_counter()
+
+
+async def keep_doing(
+    complaint: str, seconds: float, act: Callable[[], Awaitable[object]], *, rest: float = 0.0
+) -> None:
+    """Act for ever, with that pause, and at least `rest` times as long as it took. A failure is logged once, and the
+    pause doubles until it is over; so too for a defect, which must not end what nobody would miss before he needs it.
+    """
+    failing = seconds
     while True:
+        begun = time.monotonic()
         try:
             await act()
-            pause = seconds
+            failing = seconds
+            pause = max(seconds, rest * (time.monotonic() - begun))
         except Exception as error:
-            if pause == seconds:
+            if failing == seconds:
                 log.warning("%s: %s", complaint, error, exc_info=None if isinstance(error, ScorekeeperError) else error)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = failing = min(2 * failing, LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(pause)

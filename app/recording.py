@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.domain.status_changes import StatusChange, next_change, observe
-from app.patience import keep_doing
+from app.patience import REST, giving_way, keep_doing
 from app.reporting import Reporter
 
 LOOK_SECONDS = 1.0
@@ -47,12 +47,15 @@ class StatusRecorder:
         report = await self._reporter.list_goals(project, now)
         if report.is_stale or report.is_rebuilding:
             return 0
-        observed = [observe(item, now) for item in report.items]
-        pairs = [(last.get(seen.goal), seen) for seen in observed if seen is not None]
-        changes = [change for before, seen in pairs if (change := next_change(before, seen)) is not None]
+        changes = []
+        async for item in giving_way(report.items):
+            seen = observe(item, now)
+            change = next_change(last.get(seen.goal), seen) if seen is not None else None
+            if change is not None:
+                changes.append(change)
         await asyncio.to_thread(self._changes.add, project, changes)
         return len(changes)
 
     async def keep_recording(self) -> None:
         """Look for ever."""
-        await keep_doing("no status change is recorded", LOOK_SECONDS, self.record)
+        await keep_doing("no status change is recorded", LOOK_SECONDS, self.record, rest=REST)

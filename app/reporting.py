@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -39,7 +39,7 @@ from app.goal_items import (
     status_change_item,
 )
 from app.pacing import Chosen, Paces
-from app.patience import within
+from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading
 from app.sharing import SharedLooks
 
@@ -98,22 +98,22 @@ class Reporter:
         """The project's goals, oldest first."""
 
         async def look() -> Report:
-            return await within(PATIENCE_SECONDS, "a store", self._list_goals(project, now, None))
+            return await self._list_goals(project, now, None, Patience(PATIENCE_SECONDS))
 
-        # Patience begins with the question: who comes while a look hangs must not wait for that one and then his own.
-        return await self._or_stale(("goals", project), lambda: self._looks.ask(project, look))
+        return await self._or_stale(("goals", project), self._looks.ask(project, look))
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""
-        return await self._or_stale((ident, project), lambda: self._goal(project, ident, now))
+        return await self._or_stale((ident, project), self._goal(project, ident, now))
 
     async def list_conversion_goals(self, project: str) -> Report:
         """The project's conversion goals, oldest first, with how often and when they matched."""
-        return await self._or_stale(("conversion goals", project), lambda: self._list_conversion_goals(project))
+        look = within(PATIENCE_SECONDS, "a store", self._list_conversion_goals(project))
+        return await self._or_stale(("conversion goals", project), look)
 
-    async def _or_stale(self, key: tuple[str, str], ask: Any) -> Report:
+    async def _or_stale(self, key: tuple[str, str], asked: Awaitable[Report]) -> Report:
         try:
-            report: Report = await within(PATIENCE_SECONDS, "a store", ask())
+            report = await asked
         except StoreUnavailable:
             known = self._known.get(key)
             if known is None:
@@ -130,27 +130,30 @@ class Reporter:
         return report
 
     async def _goal(self, project: str, ident: str, now: int) -> Report:
-        report = await self._list_goals(project, now, ident)
-        changes = await asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES)
+        patience = Patience(PATIENCE_SECONDS)
+        report = await self._list_goals(project, now, ident, patience)
+        changes = await patience.wait("sql", asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES))
         shown = [status_change_item(change) for change in changes]
         return replace(report, items=[{**item, "statusChanges": shown} for item in report.items], memo={})
 
-    async def _list_goals(self, project: str, now: int, only: str | None) -> Report:
-        owner, versions = await asyncio.to_thread(self._definitions.current, project, "goal")
+    async def _list_goals(self, project: str, now: int, only: str | None, patience: Patience) -> Report:
+        owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
         if only is not None:
-            versions = [await asyncio.to_thread(self._definitions.get, project, "goal", only)]
-        goals = [(version, self._goal_of(version, owner)) for version in versions]
-        paces = await self._paces.choose(project, [goal for _, goal in goals if goal is not None], now)
-        backfills = {version.id: await self._backfill(version) for version in versions}
-        hours = _last_hours(now)
+            get = asyncio.to_thread(self._definitions.get, project, "goal", only)
+            versions = [await patience.wait("sql", get)]
+        goals = [(version, self._goal_of(version, owner)) async for version in giving_way(versions)]
+        choose = self._paces.choose(project, [goal for _, goal in goals if goal is not None], now)
+        paces = await patience.wait("a store", choose)
+        backfills = {version.id: await self._backfill(version, patience) for version in versions}
+        points = _last_points(now)
         asked: _Asked = []
-        for _, goal in goals:
+        async for _, goal in giving_way(goals):
             if goal is not None:
-                _ask_for(asked, goal, backfills[goal.id], now, hours, is_whole=only is not None)
-        reading = await self._read(asked)
+                _ask_for(asked, goal, backfills[goal.id], now, points, is_whole=only is not None)
+        reading = await patience.wait("redis", self._read(asked))
         owners = iter(reading.owners if reading is not None else ())
         items = []
-        for version, goal in goals:
+        async for version, goal in giving_way(goals):
             if goal is None:
                 items.append(
                     {**definition_item(version), "current": None, "status": None, "problem": "cannot be compiled"}
@@ -164,7 +167,7 @@ class Reporter:
             since = max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0)
             if since > goal.starts_at:
                 item["backfilledFrom"] = rfc3339(since)
-            item["recent"] = [history.get("n" + hour, 0) for hour in hours]
+            item["recent"] = [history.get(point, 0) for point in points]
             if only is not None:
                 item["history"] = history_points(history, goal)
                 item["periods"] = past_periods(counters, goal)
@@ -179,13 +182,14 @@ class Reporter:
             self._compiled[key] = _compile(version, project)
         return self._compiled[key]
 
-    async def _backfill(self, version: DefinitionVersion) -> str | None:
+    async def _backfill(self, version: DefinitionVersion, patience: Patience) -> str | None:
         """The name of the backfill that the goal is shown from."""
         if not version.body.get("backfill"):
             return None
         key = (version.id, version.revision)
         if key not in self._backfills:
-            versions = await asyncio.to_thread(self._definitions.all_versions, version.project, "goal", version.id)
+            ask = asyncio.to_thread(self._definitions.all_versions, version.project, "goal", version.id)
+            versions = await patience.wait("sql", ask)
             if len(self._backfills) > _KEPT_PROJECTS:
                 self._backfills.clear()
             self._backfills[key] = backfill_name(versions)
@@ -242,17 +246,19 @@ class Reporter:
         return item
 
 
-def _last_hours(now: int) -> list[str]:
+def _last_points(now: int) -> tuple[str, ...]:
+    """The fields of a goal's history that its spark line shows."""
     this_hour = now // HOUR_MS
-    return [fields.hour_suffix(hour * HOUR_MS) for hour in range(this_hour - _SPARK_HOURS + 1, this_hour + 1)]
+    hours = range(this_hour - _SPARK_HOURS + 1, this_hour + 1)
+    return tuple("n" + fields.hour_suffix(hour * HOUR_MS) for hour in hours)
 
 
 def _ask_for(
-    asked: _Asked, goal: Goal, backfill: str | None, now: int, hours: Sequence[str], *, is_whole: bool
+    asked: _Asked, goal: Goal, backfill: str | None, now: int, points: Sequence[str], *, is_whole: bool
 ) -> None:
     """Three owners: the goal's counters, its history, and how far its backfill is. `is_whole`: every field of them."""
     suffix, inside = shown_period(goal, now), partial(_inside, backfill)
-    totals, points = [*(letter + suffix for letter in "nvud"), fields.LAST], ["n" + hour for hour in hours]
+    totals = ["n" + suffix, "v" + suffix, "u" + suffix, "d" + suffix, fields.LAST]
     asked.append((goal.project, inside(fields.goal_owner(goal.id)), ("*",) if is_whole else totals))
     asked.append((goal.project, inside(fields.goal_history_owner(goal.id)), ("*",) if is_whole else points))
     asked.append((goal.project, inside(fields.STATE), () if backfill is None else ("*",)))

@@ -1,4 +1,5 @@
 """Sharing: whoever asks while the same is being looked up gets the answer of the next look, never of an earlier one.
+Only that a store is away is told to those who wait for the next look too: they must not wait for it twice.
 
 So that an answer is never older than its question, and a crowd of readers costs no more than two at a time.
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
+
+from app.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -32,6 +35,8 @@ class SharedLooks(Generic[T]):
             await asyncio.wait([before])
         self._running[key] = self._next.pop(key)
         try:
+            if before is not None and not before.cancelled() and isinstance(before.exception(), StoreUnavailable):
+                return before.result()
             return await look()
         finally:
             del self._running[key]

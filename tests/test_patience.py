@@ -1,13 +1,15 @@
-"""What is done for ever is done on after a failure of whatever kind."""
+"""What is done for ever is done on after a failure of whatever kind; and long work lets others have their turn."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from app import patience
 from app.errors import StoreUnavailable
-from app.patience import keep_doing
+from app.patience import Patience, giving_way, keep_doing
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("sql", "away"), KeyError("a defect")])
@@ -24,3 +26,44 @@ async def test_what_is_kept_doing_goes_on_after_a_failure(failure: Exception) ->
         await asyncio.wait_for(done.wait(), 10)
     finally:
         doing.cancel()
+
+
+async def test_what_takes_long_is_rested_from() -> None:
+    """A pause shorter than three times what it took would let it begin a second time."""
+    begun, took, twice = list[float](), 0.1, asyncio.Event()
+
+    async def act() -> None:
+        begun.append(time.monotonic())
+        if len(begun) == 2:
+            twice.set()
+        await asyncio.sleep(took)
+
+    doing = asyncio.create_task(keep_doing("nothing is done", 0.001, act, rest=3))
+    await twice.wait()
+    doing.cancel()
+    assert begun[1] - begun[0] >= 4 * took
+
+
+async def test_others_get_their_turn_in_the_middle_of_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SLICE_SECONDS", 0.0)
+    seen = list[str]()
+
+    async def other() -> None:
+        seen.append("other")
+
+    waiting = asyncio.create_task(other())
+    async for item in giving_way("ab"):
+        seen.append(item)
+    assert seen == ["a", "other", "b"]
+    await waiting
+
+
+async def test_only_waiting_uses_patience_up() -> None:
+    patient = Patience(0.2)
+    assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
+    time.sleep(0.3)  # noqa: ASYNC251  # work, which blocks
+    assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
+    with pytest.raises(StoreUnavailable):
+        await patient.wait("redis", asyncio.Event().wait())
+    with pytest.raises(StoreUnavailable):
+        await patient.wait("redis", asyncio.sleep(0.01))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from app.errors import StoreUnavailable
 from app.sharing import SharedLooks
 
 
@@ -64,6 +65,28 @@ async def test_an_error_is_everybodys_and_the_next_look_is_new() -> None:
     tasks = [asyncio.create_task(looks.ask("p", fail)) for _ in range(2)]
     assert [type(found) for found in await asyncio.gather(*tasks, return_exceptions=True)] == [ValueError] * 2
     assert await looks.ask("p", answer) == 7
+
+
+async def test_that_a_store_is_away_is_waited_for_once() -> None:
+    looks = SharedLooks[int]()
+    gate, asked = asyncio.Event(), list[None]()
+
+    async def hang() -> int:
+        asked.append(None)
+        await gate.wait()
+        raise StoreUnavailable("redis", "no answer")
+
+    first = asyncio.create_task(looks.ask("p", hang))
+    await settle()
+    second = asyncio.create_task(looks.ask("p", hang))
+    await settle()
+    gate.set()
+    found = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(one) for one in found] == [StoreUnavailable] * 2
+    assert len(asked) == 1
+    with pytest.raises(StoreUnavailable):
+        await looks.ask("p", hang)
+    assert len(asked) == 2
 
 
 async def test_who_is_cancelled_stops_nobody() -> None:

@@ -99,8 +99,8 @@ def measure(
     share = pace.share(starts_at, measured_at, ends_at + 1)
     line = _line(goal, counts, share, elapsed=measured_at - starts_at, length=ends_at + 1 - starts_at)
     is_over = min(now, watermark) > goal.ends_at
-    status = _status(goal, line, thresholds, is_over=is_over)
     is_early = line.elapsed < _fraction(thresholds.grace) * line.length
+    status = _status(goal, line, thresholds, is_early=is_early, is_over=is_over)
     projected, after = (None, None) if is_early else _project(goal, line)
     return Progress(
         current=_rounded(line.current),
@@ -197,7 +197,7 @@ def _is_reached(goal: Goal, line: _Line) -> bool:
     return line.current <= line.target if goal.direction is Direction.AT_MOST else line.current >= line.target
 
 
-def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_over: bool) -> Status:
+def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_early: bool, is_over: bool) -> Status:
     is_reached = _is_reached(goal, line)
     if _is_budget(goal):
         if is_reached:
@@ -208,7 +208,7 @@ def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_over: bool) -
         return Status.COMPLETED
     elif is_over:
         return Status.BEHIND
-    if line.elapsed < _fraction(thresholds.grace) * line.length:
+    if is_early:
         return Status.ON_TRACK
     have, wanted = _pace_ratio(goal, line)
     if have >= _fraction(thresholds.on_track) * wanted:

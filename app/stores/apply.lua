@@ -27,7 +27,8 @@ if stored ~= expected then
   return {0, stored}
 end
 
--- All that can fail is checked before the first write.
+-- What can fail is checked before the first write, but for the counters: there are up to tens of thousands, and asking
+-- for the type of each costs as much as counting it. What was written is undone when one is refused.
 local checked = {}
 local function check(name, kind)
   local key = prefix .. name
@@ -42,7 +43,6 @@ end
 local sound, bad = pcall(function()
   check('out:' .. checkpoint_field, 'stream'); check('outs', 'set')
   check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
-  for i = 1, #counters do check(counters[i][1], 'hash') end
   for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
   for _, experiment in ipairs(batch[12] and batch[12][2] or {}) do
     check('x:' .. experiment[1], 'hash'); check('y:' .. experiment[3], 'hash')
@@ -75,11 +75,13 @@ local function low_digits(member)
   return math.abs(tonumber(string.sub(member, -9)) or 0)
 end
 
-local function bucket_of(set, member)
-  local low = low_digits(member)
+local function bucket_at(set, low)
   local index = low % (set.half * 2)
   if index >= set.buckets then index = index - set.half end
   return set.key .. ':' .. index
+end
+local function bucket_of(set, member)
+  return bucket_at(set, low_digits(member))
 end
 
 local function split(set)
@@ -98,24 +100,30 @@ local function split(set)
   if set.buckets == set.half * 2 then set.half = set.buckets end
 end
 
-local function holds(name, member)
-  local set = open_set(name)
-  return set.size > 0 and call('SISMEMBER', bucket_of(set, member), member) == 1
+local function holds(set, member, low)
+  return set.size > 0 and call('SISMEMBER', bucket_at(set, low), member) == 1
 end
 
-local function is_added(name, member)
-  local set = open_set(name)
-  if call('SADD', bucket_of(set, member), member) == 0 then return false end
+local function remember(set, member, low)
+  if call('SADD', bucket_at(set, low), member) == 0 then return false end
   set.size = set.size + 1
   set.added[#set.added + 1] = member
   if set.size > set.buckets * TARGET then split(set) end
   return true
 end
 
--- Remembered in the epoch of the record; also looked up in the one before.
-local function is_first(epoch, member)
-  if holds('d:' .. (epoch - 1), member) then return false end
-  return is_added('d:' .. epoch, member)
+local function is_added(name, member)
+  return remember(open_set(name), member, low_digits(member))
+end
+
+-- Ids are remembered in the epoch of the record, and looked up in the one before too.
+local function ids_of(epoch)
+  return open_set('d:' .. (epoch - 1)), open_set('d:' .. epoch)
+end
+
+local function is_first(previous, current, member)
+  local low = low_digits(member)
+  return not holds(previous, member, low) and remember(current, member, low)
 end
 
 local grow, whole, micro = {}, {}, {}
@@ -131,16 +139,24 @@ local function count_duplicates(project, number)
   duplicate_total = duplicate_total + number
 end
 
--- Never '-0', which Redis does not take for an integer.
+-- Never '-0', which Redis does not take for an integer. Most numbers of a batch are a few small ones.
+local texts = {[0] = '0'}
 local function text(number)
-  if number == 0 then return '0' end
-  return string.format('%.0f', number)
+  local known = texts[number]
+  if not known then
+    known = string.format('%.0f', number)
+    texts[number] = known
+  end
+  return known
 end
 
-local grown = {}
+-- What has to be undone, side by side: a table each would cost more than the write. `touched` is the key last tried.
+local grown_keys, grown_fields, grown_numbers, touched = {}, {}, {}, nil
 local function grow_field(key, field, number)
+  touched = key
   call('HINCRBY', key, field, text(number))
-  grown[#grown + 1] = {key, field, number}
+  local at = #grown_keys + 1
+  grown_keys[at], grown_fields[at], grown_numbers[at] = key, field, number
 end
 
 local function account(key, head, fates)
@@ -190,9 +206,9 @@ local function count_all()
   for i = 1, #simple do
     local project, epoch, indexes, hashes, firsts = unpack(simple[i])
     local seen = 0
-    local previous, current = 'd:' .. (epoch - 1), 'd:' .. epoch
+    local previous, current = ids_of(epoch)
     for member in string.gmatch(hashes, '%S+') do
-      if not holds(previous, member) and is_added(current, member) then
+      if is_first(previous, current, member) then
         firsts = firsts + 1
       else
         seen = seen + 1
@@ -209,8 +225,10 @@ local function count_all()
   end
   for i = 1, #singles do
     local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
-    local is_due = not required or holds('d:' .. epoch, required) or holds('d:' .. (epoch - 1), required)
-    if is_due and (not member or is_first(epoch, member)) then
+    local previous, current = ids_of(epoch)
+    local low = required and low_digits(required)
+    local is_due = not required or holds(current, required, low) or holds(previous, required, low)
+    if is_due and (not member or is_first(previous, current, member)) then
       count_events(project, 1)
       local whose = {session, subject}
       for j = 1, #changes do
@@ -224,8 +242,14 @@ local function count_all()
 end
 
 local function write_all()
-  for index, number in pairs(grow) do
-    local key, field = prefix .. counters[index][1], counters[index][2]
+  local owner, key
+  for index = 1, #counters do
+    local counter, number = counters[index], grow[index] or 0
+    local field = counter[2]
+    if counter[1] ~= owner then
+      owner = counter[1]
+      key = prefix .. owner
+    end
     if number ~= 0 then grow_field(key, field, number) end
     if whole[index] then
       local suffix = string.sub(field, 2)
@@ -246,6 +270,7 @@ local function write_all()
   local newest = {}
   for i = 1, #last do
     local key = prefix .. last[i][1]
+    touched = key
     if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then newest[key] = last[i][2] end
   end
   -- From here on nothing can be refused: the types are known, and these values are set or added, not grown.
@@ -263,9 +288,9 @@ end
 -- Redis keeps what a script wrote before it failed; an id that stayed behind would be taken for a duplicate.
 local function undo_all()
   undo_experiments()
-  for i = 1, #grown do
-    local key, field, number = unpack(grown[i])
-    call('HINCRBY', key, field, text(-number))
+  for i = 1, #grown_keys do
+    local key, field = grown_keys[i], grown_fields[i]
+    if call('HINCRBY', key, field, text(-grown_numbers[i])) == 0 then call('HDEL', key, field) end
   end
   for _, set in pairs(sets) do
     for i = 1, #set.added do call('SREM', bucket_of(set, set.added[i]), set.added[i]) end
@@ -284,6 +309,8 @@ local done, problem = pcall(function()
 end)
 if not done then
   undo_all()
-  return {-3, type(problem) == 'table' and tostring(problem.err) or tostring(problem)}
+  local said = type(problem) == 'table' and tostring(problem.err) or tostring(problem)
+  if string.find(said, 'WRONGTYPE', 1, true) and touched then return {-2, touched} end
+  return {-3, said}
 end
 return {1, next_offset, counted_total, duplicate_total}

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from app.errors import GenerationMissing
+from app.patience import giving_way
 from app.ports import Reading
 from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
@@ -81,7 +82,7 @@ class RedisReader:
             return None
         owners: list[Mapping[str, int]] = [{} for _ in wanted]
         for own, packed in zip(indexes.values(), rest[len(prefixes) :], strict=True):
-            for index, answer in zip(own, msgspec.msgpack.decode(packed), strict=True):
+            async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
                 owners[index] = _numbers(wanted[index][2], answer)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
         lost_at = [json.loads(text)["at"] for text in losses.values()]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from app import reporting
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
 from app.domain.moments import rfc3339
+from app.domain.progress import read_counts
 from app.errors import StoreUnavailable
 from tests.api.conftest import World
 
@@ -52,6 +55,21 @@ async def test_current_is_what_the_counters_say(world: World) -> None:
     await count(world, goal["id"], 500)
     (listed,) = (await world.call("GET", "/api/goals")).json()
     assert (listed["current"], listed["status"], listed["progress"]) == (500, "completed", 1)
+
+
+async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [(await create(world))["id"] for _ in range(3)]
+    def work_out_slowly(*arguments: Any) -> Any:
+        time.sleep(0.2)
+        return read_counts(*arguments)
+
+    monkeypatch.setattr(reporting, "read_counts", work_out_slowly)
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 0.5)
+    listed = await world.call("GET", "/api/goals")
+    assert [goal["id"] for goal in listed.json()] == ids
+    assert not any("stale" in goal for goal in listed.json())
 
 
 async def test_what_nothing_feeds_is_told_when_it_is_said(world: World) -> None:

@@ -42,7 +42,8 @@ def no_deduplication() -> None:
     from app.stores.memory import _Stripe
 
     change_script(
-        "local function is_added(name, member)\n", "local function is_added(name, member)\n  do return true end\n"
+        "local function remember(set, member, low)\n",
+        "local function remember(set, member, low)\n  do return true end\n",
     )
     put(_Stripe, "_is_first", lambda *_: True)
 
