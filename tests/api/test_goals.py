@@ -61,6 +61,7 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [(await create(world))["id"] for _ in range(3)]
+
     def work_out_slowly(*arguments: Any) -> Any:
         time.sleep(0.2)
         return read_counts(*arguments)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ from tests.servers.redises import RedisServer
 
 BACKLOG = 6_000_000
 GOALS = {"p0": 10, "p1": 1_000, "p2": 10_000}
+LARGE = "p2"
+"""Without goals at first: every batch moves all ten thousand of them, and that is another load for Redis."""
 FLOOD_CONNECTIONS = (100, 2_000)
 HOUR_MS = 3_600_000
 
@@ -52,7 +54,10 @@ class Load:
 BESIDE_COUNTING = (
     Load("p0", 100, 12),
     Load("p1", 100, 20),
-    Load("p2", 1, 12),
+)
+BESIDE_THE_LARGE = (
+    Load("p0", 100, 12),
+    Load(LARGE, 1, 12),
 )
 AT_REST = (
     Load("p0", 100, 10),
@@ -70,31 +75,38 @@ def main(*, quick: bool = False) -> None:
         home = Path(folder)
         broker, server = start_any(home / "kafka"), RedisServer(home / "redis")
         try:
-            database = f"sqlite:///{home / 'bench.db'}"
-            keys = define(database)
             nothing = harness.Parts(broker.bootstrap, server.url, home, "", 0, Count())
             parts = growth.backlog(nothing, int(BACKLOG * share))
-            deployment = Deployment(home / "api", parts.kafka, parts.redis, database, parts.topic)
-            with _running(deployment, parts, database):
-                for title, loads in (("counting", BESIDE_COUNTING), ("at rest", AT_REST)):
-                    if title == "at rest":
-                        eventually(lambda: counted(parts) >= parts.events, 300, "the end of the backlog")
-                    for load in loads:
-                        row = measure(deployment, parts, keys[load.project], load, share)
-                        found[f"{load.name}, {title}"] = row
-                        console.print(f"{load.name}, {title}: {row}")
+
+            def note(name: str, row: dict[str, Any]) -> None:
+                found[name] = row
+                console.print(f"{name}: {row}")
+
+            def ask(title: str, loads: Sequence[Load]) -> None:
+                for load in loads:
+                    note(f"{load.name}, {title}", measure(deployment, parts, keys[load.project], load, share))
+
+            database, keys = define(home / "small.db", {**GOALS, LARGE: 0})
+            with _running(home / "small", parts, database) as deployment:
+                ask("counting", BESIDE_COUNTING)
+                eventually(lambda: counted(parts) >= parts.events, 300, "the end of the backlog")
+                ask("at rest", AT_REST)
                 for connections in (None, *FLOOD_CONNECTIONS):
-                    name, row = under_flood(deployment, parts, keys["p0"], connections, share)
-                    found[name] = row
-                    console.print(f"{name}: {row}")
+                    note(*under_flood(deployment, parts, keys["p0"], connections, share))
+            with harness.connect(parts.redis) as client:
+                client.flushall()
+            database, keys = define(home / "large.db", GOALS)
+            with _running(home / "large", parts, database) as deployment:
+                ask(f"counting, a project of {GOALS[LARGE]:,} goals beside", BESIDE_THE_LARGE)
         finally:
             server.stop()
             broker.stop()
     Path("bench-api.json").write_text(json.dumps(found, indent=2))
 
 
-def define(database: str) -> dict[str, str]:
-    """Projects of the benchmark's events with so many goals each; their API keys."""
+def define(file: Path, goals: Mapping[str, int]) -> tuple[str, dict[str, str]]:
+    """A database with the projects of the benchmark's events and so many goals each, and their API keys."""
+    database = f"sqlite:///{file}"
     opened = Database(database)
     opened.migrate()
     store = SqlDefinitions(opened)
@@ -104,23 +116,24 @@ def define(database: str) -> dict[str, str]:
             DefinitionVersion("conversion_goal", f"cg_{project}_{n}", project, 0, since, growth.FOREVER, since, body)
             for n, body in enumerate(map(definition, range(PER_PROJECT)))
         ]
-        for number in range(GOALS.get(project, 0)):
+        for number in range(goals.get(project, 0)):
             body = {"metric": f"m{number % PER_PROJECT}", "target": 1_000 + number, "deadline": "2036-12-31"}
             ident = f"goal_{project}_{number}"
             versions.append(DefinitionVersion("goal", ident, project, 0, since, growth.FOREVER, since, body))
         store.restore(Project(project, project, "UTC", since), versions, "bench")
-    keys = {project: SqlKeys(opened).create(project)[1] for project in GOALS}
+    keys = {project: SqlKeys(opened).create(project)[1] for project in goals}
     opened.close()
-    return keys
+    return database, keys
 
 
 @contextmanager
-def _running(deployment: Deployment, parts: harness.Parts, database: str) -> Iterator[None]:
+def _running(home: Path, parts: harness.Parts, database: str) -> Iterator[Deployment]:
+    deployment = Deployment(home, parts.kafka, parts.redis, database, parts.topic)
     worker = harness.start_worker(parts, database)
     try:
         deployment.start_api()
         eventually(lambda: counted(parts) > 0, 60, "counting")
-        yield
+        yield deployment
     finally:
         worker.stop()
         deployment.stop()
