@@ -1,6 +1,7 @@
 """Progress: what a goal's counters mean at a moment. Current value, what was to be expected by now, status, projection.
 
-Pure, exact (fractions, never binary floats), and measured when it is asked for: a quiet goal falls behind by itself.
+Pure, exact (integers and fractions, never binary floats), and measured when it is asked for: a quiet goal falls behind
+by itself.
 
 The expectation is taken at the watermark, the moment up to which all events are counted, and not at the clock: a goal
 never turns worse because the pipeline lags. Four kinds of goal:
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from app.domain import fields
 from app.domain.goal import Aggregation, Direction, Goal, Status
 from app.domain.pace import LINEAR, Pace
 from app.domain.periods import period_bounds
 
+_NOTHING: Final = Decimal(0)
 _FURTHEST_MS: Final = 100 * 366 * 86_400_000
 """A target that would be reached later than in a hundred years is not reached."""
 
@@ -96,15 +98,15 @@ def measure(
     watermark = starts_at if fresh_as_of is None else fresh_as_of
     moment = now if _is_budget(goal) else min(now, watermark)
     measured_at = min(max(moment, starts_at), ends_at + 1)
-    share = pace.share(starts_at, measured_at, ends_at + 1)
-    line = _line(goal, counts, share, elapsed=measured_at - starts_at, length=ends_at + 1 - starts_at)
+    line = _line(goal, counts, pace.share(starts_at, measured_at, ends_at + 1))
+    elapsed, grace = measured_at - starts_at, _fraction(thresholds.grace)
+    is_early = elapsed * grace.denominator < grace.numerator * (ends_at + 1 - starts_at)
     is_over = min(now, watermark) > goal.ends_at
-    is_early = line.elapsed < _fraction(thresholds.grace) * line.length
     status = _status(goal, line, thresholds, is_early=is_early, is_over=is_over)
-    projected, after = (None, None) if is_early else _project(goal, line)
+    projected, after = (None, None) if is_early else _project(goal, line, elapsed)
     return Progress(
-        current=_rounded(line.current),
-        expected=_rounded(line.target if goal.aggregation is Aggregation.RATE else line.expected),
+        current=_rounded(line.current, line.unit),
+        expected=_expected(goal, line),
         projected=projected,
         projected_at=None if after is None or _is_reached(goal, line) else starts_at + after,
         progress=_share_of_way(goal, line),
@@ -150,40 +152,41 @@ def number(value: Decimal) -> int | float:
 # ---------------------------------------------------------------- the rules
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Where a goal stands on its way from start to target. Exact."""
+class _Line(NamedTuple):
+    """Where a goal stands on its way from start to target. Exact, and in integers, of which `unit` make 1: lists have
+    thousands of goals, and a fraction costs some twenty times as much."""
 
-    start: Fraction
-    target: Fraction
-    current: Fraction
-    share: Fraction
-    """Of the way, expected by the moment of measurement."""
-    elapsed: int
-    length: int
-    way: Fraction
-    """From start to target."""
-    gained: Fraction
-    wanted: Fraction
-    """What should be gained by now."""
+    unit: int
+    start: int
+    target: int
+    current: int
+    gone: int
+    """So much of `whole` is the share of the way that is expected by the moment of measurement."""
+    whole: int
 
     @property
-    def expected(self) -> Fraction:
-        return self.start + self.wanted
+    def way(self) -> int:
+        return self.target - self.start
+
+    @property
+    def gained(self) -> int:
+        return self.current - self.start
 
 
-def _line(goal: Goal, counts: Counts, share: Fraction, *, elapsed: int, length: int) -> _Line:
-    start, target, current = _fraction(goal.start_value), _fraction(goal.target), _current(goal, counts)
-    way = target - start if start else target
-    gained = current - start if start else current
-    return _Line(start, target, current, share, elapsed, length, way, gained, way * share)
-
-
-def _current(goal: Goal, counts: Counts) -> Fraction:
+def _line(goal: Goal, counts: Counts, share: Fraction) -> _Line:
+    start, target = _millionths(goal.start_value), _millionths(goal.target)
     if goal.aggregation is Aggregation.RATE:
-        return Fraction(100 * counts.count, counts.denominator) if counts.denominator else Fraction(0)
-    counted = counts.value if goal.aggregation is Aggregation.SUM else counts.count
-    return _fraction(goal.start_value) + _fraction(counted) if goal.start_value else _fraction(counted)
+        parts = counts.denominator or 1
+        current = 100 * counts.count * fields.MICRO if counts.denominator else 0
+        return _Line(fields.MICRO * parts, start * parts, target * parts, current, share.numerator, share.denominator)
+    counted = int(counts.value * fields.MICRO) if goal.aggregation is Aggregation.SUM else counts.count * fields.MICRO
+    return _Line(fields.MICRO, start, target, start + counted, share.numerator, share.denominator)
+
+
+def _expected(goal: Goal, line: _Line) -> Decimal:
+    if goal.aggregation is Aggregation.RATE:
+        return _rounded(line.target, line.unit)
+    return _rounded(line.start * line.whole + line.way * line.gone, line.unit * line.whole)
 
 
 def _is_budget(goal: Goal) -> bool:
@@ -211,40 +214,46 @@ def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_early: bool, 
     if is_early:
         return Status.ON_TRACK
     have, wanted = _pace_ratio(goal, line)
-    if have >= _fraction(thresholds.on_track) * wanted:
+    if _is_at_least(have, thresholds.on_track, wanted):
         return Status.ON_TRACK
-    return Status.AT_RISK if have >= _fraction(thresholds.at_risk) * wanted else Status.BEHIND
+    return Status.AT_RISK if _is_at_least(have, thresholds.at_risk, wanted) else Status.BEHIND
 
 
-def _pace_ratio(goal: Goal, line: _Line) -> tuple[Fraction, Fraction]:
+def _pace_ratio(goal: Goal, line: _Line) -> tuple[int, int]:
     """What is there and what should be, both in the direction of the goal: their ratio decides."""
     if goal.aggregation is Aggregation.RATE:
         have, wanted = line.current, line.target
     else:
-        have, wanted = line.gained, line.wanted
+        have, wanted = line.gained * line.whole, line.way * line.gone
     if _is_budget(goal):
         return wanted, have
     return (have, wanted) if goal.direction is Direction.AT_LEAST else (-have, -wanted)
 
 
-def _project(goal: Goal, line: _Line) -> tuple[Decimal | None, int | None]:
+def _is_at_least(have: int, ratio: Decimal, wanted: int) -> bool:
+    least = _fraction(ratio)
+    return have * least.denominator >= least.numerator * wanted
+
+
+def _project(goal: Goal, line: _Line, elapsed: int) -> tuple[Decimal | None, int | None]:
     """The value at the end at the pace until now, and how many ms after the start the target is reached at it."""
     if goal.aggregation is Aggregation.RATE:
-        return _rounded(line.current), None
-    if not line.share or not line.elapsed:
+        return _rounded(line.current, line.unit), None
+    if not line.gone or not elapsed:
         return None, None
-    projected = line.start + line.gained / line.share
-    ways = line.way / line.gained if line.gained else None
-    if ways is None or ways < 0:
-        return _rounded(projected), None
-    after = int(ways * line.elapsed)
-    return _rounded(projected), after if after < _FURTHEST_MS else None
+    way, gained = line.way, line.gained
+    projected = _rounded(line.start * line.gone + gained * line.whole, line.unit * line.gone)
+    if not gained or way * gained < 0:
+        return projected, None
+    after = way * elapsed // gained
+    return projected, after if after < _FURTHEST_MS else None
 
 
 def _share_of_way(goal: Goal, line: _Line) -> Decimal:
-    if not line.way:
-        return Decimal(1) if _is_reached(goal, line) else Decimal(0)
-    return max(_rounded(line.gained / line.way), Decimal(0))
+    way, gained = line.way, line.gained
+    if not way:
+        return Decimal(1) if _is_reached(goal, line) else _NOTHING
+    return _rounded(abs(gained), abs(way)) if way * gained > 0 else _NOTHING
 
 
 def _period(goal: Goal, now: int) -> tuple[int, int]:
@@ -254,12 +263,20 @@ def _period(goal: Goal, now: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=4096)
-def _fraction(value: Decimal | int) -> Fraction:
+def _fraction(value: Decimal) -> Fraction:
     return Fraction(value)
 
 
-def _rounded(value: Fraction) -> Decimal:
-    """To six decimals, half to even."""
-    if value.denominator == 1:
-        return Decimal(value.numerator)
-    return Decimal(round(value * fields.MICRO)) / fields.MICRO
+@lru_cache(maxsize=20_000)
+def _millionths(value: Decimal) -> int:
+    """Of a target or a baseline: these have six decimals at most, as sums have."""
+    return int(value * fields.MICRO)
+
+
+def _rounded(numerator: int, denominator: int) -> Decimal:
+    """The fraction to six decimals, half to even; the denominator is positive."""
+    millionths, rest = divmod(numerator * fields.MICRO, denominator)
+    if 2 * rest > denominator or (2 * rest == denominator and millionths % 2):
+        millionths += 1
+    whole, part = divmod(millionths, fields.MICRO)
+    return Decimal(millionths) / fields.MICRO if part else Decimal(whole)
