@@ -24,13 +24,13 @@ def goal_without_counters(version: DefinitionVersion) -> dict[str, Any]:
     return {**definition_item(version), **unknown, "statusSource": "manual" if override else "auto"}
 
 
-def goal_being_filled(version: DefinitionVersion, goal: Goal, state: Mapping[str, int]) -> dict[str, Any]:
+def goal_being_filled(defined: Mapping[str, Any], goal: Goal, state: Mapping[str, int]) -> dict[str, Any]:
     """No number before it is the right one, but how far it is."""
     done, total = (
         sum(number for name, number in state.items() if name.startswith(kind)) for kind in (fields.DONE, fields.TOTAL)
     )
     return {
-        **definition_item(version),
+        **defined,
         "current": None,
         "status": goal.status_override,
         "statusSource": "manual" if goal.status_override else "auto",

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from app.domain import fields
 from app.domain.backfill import backfill_name
@@ -63,6 +63,15 @@ class Report:
     """What was made of it already, for all who share it."""
 
 
+class _Compiled(NamedTuple):
+    """What stays as it is from look to look."""
+
+    goal: Goal | None
+    """None for one that cannot be compiled."""
+    item: Mapping[str, Any]
+    """The goal as it was defined."""
+
+
 _Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
 """(project, owner, fields) each, as CounterReader.read takes them."""
 
@@ -92,7 +101,7 @@ class Reporter:
         self._backfills: dict[tuple[str, int], str | None] = {}
         self._paces = Paces(definitions, counters)
         self._looks: SharedLooks[Report] = SharedLooks()
-        self._compiled: dict[tuple[object, ...], Goal | None] = {}
+        self._compiled: dict[tuple[object, ...], _Compiled] = {}
 
     async def list_goals(self, project: str, now: int) -> Report:
         """The project's goals, oldest first."""
@@ -141,29 +150,28 @@ class Reporter:
         if only is not None:
             get = asyncio.to_thread(self._definitions.get, project, "goal", only)
             versions = [await patience.wait("sql", get)]
-        goals = [(version, self._goal_of(version, owner)) async for version in giving_way(versions)]
-        choose = self._paces.choose(project, [goal for _, goal in goals if goal is not None], now)
+        known = [self._known_of(version, owner) async for version in giving_way(versions)]
+        choose = self._paces.choose(project, [one.goal for one in known if one.goal is not None], now)
         paces = await patience.wait("a store", choose)
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
         points = _last_points(now)
         asked: _Asked = []
-        async for _, goal in giving_way(goals):
-            if goal is not None:
-                _ask_for(asked, goal, backfills[goal.id], now, points, is_whole=only is not None)
+        async for one in giving_way(known):
+            if one.goal is not None:
+                _ask_for(asked, one.goal, backfills[one.goal.id], now, points, is_whole=only is not None)
         reading = await patience.wait("redis", self._read(asked))
         owners = iter(reading.owners if reading is not None else ())
         items = []
-        async for version, goal in giving_way(goals):
+        async for one in giving_way(known):
+            goal = one.goal
             if goal is None:
-                items.append(
-                    {**definition_item(version), "current": None, "status": None, "problem": "cannot be compiled"}
-                )
+                items.append({**one.item, "current": None, "status": None, "problem": "cannot be compiled"})
                 continue
             counters, history, state = (next(owners, {}) for _ in range(3))
             if reading is not None and backfills[goal.id] is not None and not state.get(fields.FILLED):
-                items.append(goal_being_filled(version, goal, state))
+                items.append(goal_being_filled(one.item, goal, state))
                 continue
-            item = self._item(version, goal, counters, now, reading, paces.get(goal.id, Chosen()))
+            item = self._item(goal, one.item, counters, now, reading, paces.get(goal.id, Chosen()))
             since = max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0)
             if since > goal.starts_at:
                 item["backfilledFrom"] = rfc3339(since)
@@ -174,12 +182,12 @@ class Reporter:
             items.append(item)
         return _report(items, reading)
 
-    def _goal_of(self, version: DefinitionVersion, project: Project) -> Goal | None:
+    def _known_of(self, version: DefinitionVersion, project: Project) -> _Compiled:
         key = (project.key, project.time_zone, version.id, version.revision, version.effective_from)
         if key not in self._compiled:
             if len(self._compiled) >= _KEPT_GOALS:
                 self._compiled.clear()
-            self._compiled[key] = _compile(version, project)
+            self._compiled[key] = _Compiled(_compile(version, project), definition_item(version))
         return self._compiled[key]
 
     async def _backfill(self, version: DefinitionVersion, patience: Patience) -> str | None:
@@ -223,20 +231,19 @@ class Reporter:
 
     def _item(
         self,
-        version: DefinitionVersion,
         goal: Goal,
+        defined: Mapping[str, Any],
         counters: Mapping[str, int],
         now: int,
         reading: Reading | None,
         chosen: Chosen,
     ) -> dict[str, Any]:
-        item = definition_item(version)
         if reading is None:
             rebuilt = {"current": None, "status": goal.status_override, "rebuilding": True, "freshAsOf": None}
-            return {**item, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
+            return {**defined, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
         counts = read_counts(counters, shown_period(goal, now))
         progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds, chosen.pace)
-        item.update(progress_fields(goal, progress))
+        item = {**defined, **progress_fields(goal, progress)}
         if chosen.reason:
             item["paceReason"] = chosen.reason
         item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +16,9 @@ from app.stores.tables import status_changes, versions
 
 KEPT: Final = 1_000
 """The newest records of a goal that are kept: one that flickers must not fill the database."""
+_AT_ONCE: Final = 500
+_Mark: TypeAlias = "tuple[int, int]"
+"""The greatest number and the latest moment of a goal's records: a goal that was deleted may come again."""
 
 
 class SqlStatusChanges:
@@ -23,6 +26,8 @@ class SqlStatusChanges:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._newest: dict[str, dict[str, tuple[_Mark, StatusChange]]] = {}
+        """By project and goal, with what tells whether it is still the newest."""
 
     def watched(self) -> Sequence[str]:
         """The projects that have goals."""
@@ -32,19 +37,25 @@ class SqlStatusChanges:
             return sorted(row.project for row in rows)
 
     def last(self, project: str) -> Mapping[str, StatusChange]:
-        """Goal -> its newest record."""
-        of_project = status_changes.c.project == project
+        """Goal -> its newest record. Who asks again and again reads whole records only where there are new ones."""
+        goal, number, at = status_changes.c.goal, status_changes.c.number, status_changes.c.at
         newest = (
-            select(status_changes.c.goal, func.max(status_changes.c.number).label("number"))
-            .where(of_project)
-            .group_by(status_changes.c.goal)
-            .subquery()
+            select(goal, func.max(number).label("number"), func.max(at).label("at"))
+            .where(status_changes.c.project == project)
+            .group_by(goal)
         )
-        query = select(status_changes).join(
-            newest, (status_changes.c.goal == newest.c.goal) & (status_changes.c.number == newest.c.number)
-        )
+        known = self._newest.get(project, {})
         with self._database.read() as connection:
-            return {row.goal: _change(row) for row in connection.execute(query)}
+            marks = {row.goal: (row.number, row.at) for row in connection.execute(newest)}
+            missing = [one for one, mark in marks.items() if one not in known or known[one][0] != mark]
+            found = {one: known[one] for one in marks.keys() - missing}
+            for first in range(0, len(missing), _AT_ONCE):
+                inner = newest.where(goal.in_(missing[first : first + _AT_ONCE])).subquery()
+                query = select(status_changes).join(inner, (goal == inner.c.goal) & (number == inner.c.number))
+                for row in connection.execute(query):
+                    found[row.goal] = (marks[row.goal], _change(row))
+        self._newest[project] = found
+        return {one: change for one, (_, change) in found.items()}
 
     def add(self, project: str, changes: Sequence[StatusChange]) -> None:
         """Record them; one whose number another writer took is dropped. May be repeated."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -354,6 +355,25 @@ def test_of_two_records_of_a_status_with_one_number_the_first_stays(
     assert changes.of("shop", "g1", 10) == [second]
     assert changes.of("other", "g1", 10) == []
     assert changes.last("other") == {}
+
+
+def test_the_newest_record_is_known_whoever_wrote_it(database: Database, definitions: SqlDefinitions) -> None:
+    """Also that of a goal which was deleted and came again: its records are numbered from 1 once more."""
+    for goal in ("g1", "g2"):
+        definitions.create("shop", GOAL, goal, {"metric": "m"}, "key")
+    reader, writer = SqlStatusChanges(database), SqlStatusChanges(database)
+    first, second = status_change(1, None, "on_track"), status_change(2, "on_track", "behind")
+    other = replace(first, seen=replace(first.seen, goal="g2"))
+    writer.add("shop", [first, other])
+    assert reader.last("shop") == {"g1": first, "g2": other}
+    writer.add("shop", [second])
+    assert reader.last("shop") == {"g1": second, "g2": other}
+    with database.write() as connection:
+        connection.execute(text("DELETE FROM status_changes"))
+    assert reader.last("shop") == {}
+    again = replace(first, seen=replace(first.seen, at=9_000, status="completed"))
+    writer.add("shop", [again, other])
+    assert reader.last("shop") == {"g1": again, "g2": other}
 
 
 def test_a_status_that_flickers_does_not_fill_the_database(database: Database, definitions: SqlDefinitions) -> None:
