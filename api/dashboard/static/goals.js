@@ -5,9 +5,13 @@ import { arrange } from "./goal_order.js";
 import { makeRow, showRow, showTimes } from "./goal_row.js";
 import { queryOf, readView } from "./goals_view.js";
 import { completeUpTo, follow } from "./live.js";
+import { atMostEvery } from "./pacing.js";
 
 const SETTLED_MS = 2_000;
+// Nobody reads faster, and to lay out and paint hundreds of rows is what the page costs.
+const PAINTED_MS = 400;
 const goals = new Map();
+const news = new Map();
 const rows = new Map();
 const words = new Map();
 const table = byId("goals");
@@ -151,21 +155,33 @@ function showChoices() {
 }
 
 function receive({ order, goals: changed }) {
-  for (const goal of changed) {
-    goals.set(goal.id, goal);
-    show(goal);
-  }
-  for (const id of order ? [...goals.keys()].filter((known) => !order.includes(known)) : []) {
+  for (const goal of changed) news.set(goal.id, goal);
+  if (order) forget(new Set(order));
+  paint();
+}
+
+function forget(present) {
+  for (const id of news.keys()) if (!present.has(id)) news.delete(id);
+  for (const id of goals.keys()) {
+    if (present.has(id)) continue;
     goals.delete(id);
     words.delete(id);
     rows.get(id).row.remove();
     rows.delete(id);
   }
+}
+
+const paint = atMostEvery(PAINTED_MS, () => {
+  for (const goal of news.values()) {
+    goals.set(goal.id, goal);
+    show(goal);
+  }
+  news.clear();
   sort();
   showAll();
   const fresh = completeUpTo();
   set(byId("fresh"), fresh ? `Complete up to ${fullTime(fresh)}: every event until then is counted.` : "");
-}
+});
 
 const showEverything = () => look({ status: null, search: "" });
 

@@ -237,3 +237,23 @@ def test_a_sum_has_its_cents_beside_the_chart_too(page: Page) -> None:
 )
 def test_the_rate_is_that_of_the_last_hour(page: Page, recent: list[int], minutes: int, text: str) -> None:
     assert call(page, "format.js", "rate", recent, None, START + minutes * 60_000) == text
+
+
+def test_of_calls_that_come_fast_the_last_one_is_acted_on_and_few_between(page: Page) -> None:
+    script = """async () => {
+        const { atMostEvery } = await import("/static/pacing.js");
+        const acted = [];
+        let number = 0;
+        const act = atMostEvery(200, () => acted.push([number, performance.now()]));
+        for (number = 1; number <= 5; number += 1) act();
+        number = 6;
+        act();
+        while (acted.length < 2) await new Promise((done) => setTimeout(done, 20));
+        await new Promise((done) => setTimeout(done, 300));
+        number = 7;
+        act();
+        return acted;
+    }"""
+    acted = page.evaluate(script)
+    assert [number for number, _ in acted] == [1, 6, 7]
+    assert acted[1][1] - acted[0][1] >= 190
