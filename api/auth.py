@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import time
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
@@ -31,7 +32,8 @@ BELIEVED_SECONDS = 300.0
 _LOOK_UP_SECONDS = 1.5
 _LOOK_UP_AGAIN_SECONDS = 0.5
 _REMEMBERED = 10_000
-_HOLD_SECONDS = 1.5
+_HOLD_SECONDS = (1.2, 1.8)
+"""At random: a crowd that came at once must not be answered at once, with everybody else behind it."""
 _HELD = 4_000
 """A connection that is held costs nothing: with so many, one sender is refused some 2,700 times a second at most."""
 
@@ -138,7 +140,7 @@ class Doorkeeper:
         if self._held < _HELD:
             self._held += 1
             try:
-                await asyncio.sleep(_HOLD_SECONDS)
+                await asyncio.sleep(random.uniform(*_HOLD_SECONDS))  # noqa: S311  # no secret
             finally:
                 self._held -= 1
         else:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from app import defining
 from tests.api.conftest import surrounded
 
 T = TypeVar("T")
@@ -59,7 +60,10 @@ _grounds: list[Ground] = []
 
 @pytest.fixture(scope="module", autouse=True)
 def _end() -> Iterator[None]:
-    yield
+    """What is waited for after each change, that definitions act in time, is nothing to this model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(defining, "ACTS_AFTER_SECONDS", 0.0)
+        yield
     while _grounds:
         _grounds.pop().close()
 
