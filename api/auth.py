@@ -11,6 +11,7 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -159,7 +160,11 @@ def _mark(secret: str, *, is_session: bool) -> str:
 
 def address_of(scope: Any) -> str:
     """Who is held responsible: an IPv4 address, or the network of an IPv6 one, whose owner has all addresses in it."""
-    host = str(scope["client"][0]) if scope.get("client") else "?"
+    return _owner(str(scope["client"][0])) if scope.get("client") else "?"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _owner(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:

@@ -19,6 +19,8 @@ from api.services import RequestTracer
 from app import metrics
 
 log = logging.getLogger("api.access")
+turned_away = log.getChild("turned_away")
+"""There may be thousands a second, and a line each would cost more than the answer: limited like complaints."""
 
 MAX_BODY_BYTES = 256 * 1024
 BODY_SECONDS = 10.0
@@ -102,8 +104,7 @@ class Edge:
         try:
             async with deadline:
                 allow(BODY_SECONDS if body.is_expected else answer_seconds)
-                if self._gate is not None:
-                    await self._gate(scope)
+                await self._pass_gate(exchange)
                 body.refuse_declared()
                 await self._app(scope, body.receive, exchange.send)
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes an answer
@@ -120,6 +121,15 @@ class Edge:
                 problem.headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
             await respond(problem)(scope, receive, exchange.send)
 
+    async def _pass_gate(self, exchange: _Exchange) -> None:
+        if self._gate is None:
+            return
+        try:
+            await self._gate(exchange.scope)
+        except Problem:
+            exchange.log = turned_away
+            raise
+
 
 class _Exchange:
     """One request and its answer's beginning."""
@@ -129,6 +139,7 @@ class _Exchange:
         self.request_id = request_id
         self.is_started = False
         self.on_start: Any = None
+        self.log = log
         self._method = scope["method"]
         self._send = send
         self._status = 0
@@ -160,7 +171,7 @@ class _Exchange:
             "project": getattr(key, "project", None),
             "keyId": getattr(key, "id", None),
         }
-        log.info("%s %s %d", self._method, path, self._status, extra={"fields": fields})
+        self.log.info("%s %s %d", self._method, path, self._status, extra={"fields": fields})
         if tracer is not None:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
             tracer.note_request(self._method, path, self._status, seconds, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from api import auth
 from app.domain.api_key import key_text
 from app.errors import StoreUnavailable
+from config.logging import ACCESS, LINES_PER_MINUTE, RateLimit
 from tests.api.conftest import World
 
 
@@ -132,6 +134,16 @@ async def test_a_flood_is_refused_before_anything_is_done_for_it(world: World) -
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_failures"), path
         assert int(answer.headers["retry-after"]) > 0
     assert (await world.client.get("/health/live")).status_code == 200, "who shows no key is not refused"
+
+
+async def test_a_flood_does_not_fill_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, ACCESS):
+        for number in range(60):
+            await ask(world, f"sk_wrong_{number}_x")
+    limit = RateLimit()
+    lines = [record for record in caplog.records if record.name.startswith(ACCESS) and limit.filter(record)]
+    statuses = [record.__dict__["fields"]["status"] for record in lines]
+    assert [statuses.count(status) for status in (401, 429)] == [30, LINES_PER_MINUTE]
 
 
 async def test_more_than_can_be_held_are_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
