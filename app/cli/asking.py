@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -41,10 +41,15 @@ async def chosen_projects(parts: Parts, key: str | None) -> Sequence[str]:
     known = [project.key for project in projects]
     if key is None:
         return known
-    if key not in known:
-        nearest = get_close_matches(key, known, n=1)
-        raise NotFound("project", key, nearest[0] if nearest else None)
+    require_known("project", key, known)
     return [key]
+
+
+def require_known(kind: str, ident: str, known: Collection[str]) -> None:
+    """Raises NotFound, with the nearest that is known."""
+    if ident not in known:
+        nearest = get_close_matches(ident, known, n=1)
+        raise NotFound(kind, ident, nearest[0] if nearest else None)
 
 
 async def one_project(parts: Parts, key: str | None) -> str:

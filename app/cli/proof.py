@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.asking import schema_ready, with_parts
+from app.cli.asking import require_known, schema_ready, with_parts
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
-from app.errors import GenerationMissing, NotFound, OtherScheme
+from app.domain.declaring import GOAL
+from app.errors import GenerationMissing, OtherScheme
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -45,10 +46,11 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
     from app.stores.memory import MemoryCounters
 
     await schema_ready(parts)
-    if goal is not None and not await _goal_exists(parts, goal):
-        raise NotFound("goal", goal)
+    history = await asyncio.to_thread(parts.definitions.history)
+    if goal is not None:
+        require_known("goal", goal, {version.id for version in history.versions if version.kind == GOAL})
     counters = await parts.counters()
-    catalog = build_catalog(await asyncio.to_thread(parts.definitions.history))
+    catalog = build_catalog(history)
     freeze_what_is_loaded()
     return await prove(
         counters,
@@ -60,11 +62,6 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         only_goal=goal,
         on_progress=_Shown("counted again"),
     )
-
-
-async def _goal_exists(parts: Parts, goal: str) -> bool:
-    history = await asyncio.to_thread(parts.definitions.history)
-    return any(version.id == goal for version in history.versions)
 
 
 class _Shown:

@@ -128,3 +128,10 @@ def test_json_is_yaml_too(apply: Any) -> None:
 def test_a_mistyped_project_is_told_the_nearest(apply: Any, scorekeeper: Scorekeeper) -> None:
     apply(SHOP)
     assert "did you mean 'web-shop'?" in scorekeeper("export", "--project", "wbe-shop").err
+
+
+def test_a_mistyped_goal_is_told_the_nearest_before_the_log_is_read(apply: Any, scorekeeper: Scorekeeper) -> None:
+    apply(SHOP)
+    ident = exported(scorekeeper)["history"]["versions"][-1]["id"]
+    ended = scorekeeper("verify", "--goal", ident[:-1] + "_")
+    assert (ended.code, f"did you mean {ident!r}?" in ended.err) == (1, True), ended.err
