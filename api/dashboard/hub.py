@@ -11,13 +11,17 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import msgspec
+
 from app.domain.moments import rfc3339
 from app.errors import ScorekeeperError
+from app.patience import giving_way
 from app.reporting import Report
 
 log = logging.getLogger(__name__)
@@ -107,26 +111,28 @@ class Hub:
 
     async def _keep_reading(self, board: _Board) -> None:
         while True:
+            begun = time.monotonic()
             try:
-                self._update(board, await self._read(board.project))
+                await self._update(board, await self._read(board.project))
             except ScorekeeperError:
                 self._tell(board, {"stale": True, "freshAsOf": board.state.get("freshAsOf")})
             except Exception:
                 log.exception("the goals of a watched project cannot be read")
                 self._tell(board, {"stale": True, "freshAsOf": board.state.get("freshAsOf")})
-            await asyncio.sleep(READ_SECONDS)
+            # Of a project with thousands of goals that may take longer than the pause.
+            await asyncio.sleep(max(READ_SECONDS, time.monotonic() - begun))
 
-    def _update(self, board: _Board, report: Report) -> None:
+    async def _update(self, board: _Board, report: Report) -> None:
         revision = board.revision + 1
         goals: dict[str, tuple[int, object, str]] = {}
         has_moved = False
-        for item in report.items:
+        async for item in giving_way(report.items):
             mark, known = _mark(item), board.goals.get(item["id"])
             if known is not None and known[1] == mark:
                 goals[item["id"]] = known
             else:
                 has_moved = True
-                goals[item["id"]] = (revision, mark, json.dumps(item, separators=(",", ":"), default=str))
+                goals[item["id"]] = (revision, mark, msgspec.json.encode(item).decode())
         board.goals = goals
         order = tuple(goals)
         if order != board.order:
