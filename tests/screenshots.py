@@ -25,9 +25,7 @@ ROOT = Path(__file__).parents[1]
 WIDTHS = {"light": 1280, "dark": 1280, "phone": 360}
 IN_DOCS = {
     ("goals", "light"),
-    ("goals", "dark"),
     ("goal", "light"),
-    ("goal", "phone"),
     ("conversion-goal-edit", "light"),
     ("explain", "light"),
     ("pipeline", "light"),
