@@ -35,7 +35,8 @@ def mount(app: FastAPI) -> None:
 
     app.state.hub = Hub(read)
     app.state.guard = KeyGuard()
-    app.add_exception_handler(404, answer_unknown_address)
+    for status in (404, 405):
+        app.add_exception_handler(status, answer_unknown_address)
     views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, alert_pages.pages)
     for part in (router, *views, signing_in.pages, signing_in.router, reference.router):
         app.include_router(part)

@@ -149,6 +149,12 @@ async def test_an_address_that_leads_nowhere_tells_a_stranger_nothing_more(world
     assert "Sign out" not in answer.text
 
 
+async def test_the_address_of_a_form_opened_by_hand_is_a_page_too(world: World) -> None:
+    answer = await world.client.get("/sign-out", headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "text/html; charset=utf-8")
+    assert (answer.headers["allow"], "There is no such page" in answer.text) == ("POST", True)
+
+
 @pytest.mark.parametrize(("path", "headers"), [("/nonsense", {"accept": "*/*"}), ("/api/nonsense", BROWSER)])
 async def test_clients_of_the_api_get_a_problem_document(world: World, path: str, headers: dict[str, str]) -> None:
     answer = await world.client.get(path, headers=headers)
