@@ -91,8 +91,8 @@ def show_problem(problem: Problem, key: Key | None = None) -> Response:
 
 
 async def answer_unknown_address(request: Request, error: Exception) -> Response:
-    """An address that leads nowhere, or only takes what a form sends: a page for browsers, a problem document for clients
-    of the API."""
+    """An address that leads nowhere, or only takes what a form sends: a page for browsers, a problem document for
+    clients of the API."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return await problems.answer(request, error)
     return show_problem(to_problem(error), await visitor_if_any(request))
