@@ -41,7 +41,7 @@ async def test_what_takes_long_is_rested_from() -> None:
     doing = asyncio.create_task(keep_doing("nothing is done", 0.001, act, rest=3))
     await twice.wait()
     doing.cancel()
-    assert begun[1] - begun[0] >= 4 * took
+    assert begun[1] - begun[0] >= 3.9 * took
 
 
 async def test_others_get_their_turn_in_the_middle_of_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +59,9 @@ async def test_others_get_their_turn_in_the_middle_of_long_work(monkeypatch: pyt
 
 
 async def test_only_waiting_uses_patience_up() -> None:
-    patient = Patience(0.2)
+    patient = Patience(1.0)
     assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
-    time.sleep(0.3)  # noqa: ASYNC251  # work, which blocks
+    time.sleep(1.1)  # noqa: ASYNC251  # work, which blocks
     assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
     with pytest.raises(StoreUnavailable):
         await patient.wait("redis", asyncio.Event().wait())
