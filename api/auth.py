@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.datastructures import Headers
 
+from api.middleware import TURNED_AWAY
 from api.problems import Problem
 from api.services import Key, Services
 from app.domain.api_key import parse_key
@@ -62,7 +63,7 @@ class Doorkeeper:
             return
         text = _header_key(Headers(scope=scope))
         if text is not None and _mark(text, is_session=False) not in self._known:
-            await self._refuse_failing(address_of(scope))
+            await self._refuse_failing(scope)
 
     async def identify(self, request: Request) -> Key:
         """Raises InvalidApiKey, Problem(429), StoreUnavailable."""
@@ -72,20 +73,20 @@ class Doorkeeper:
             raise InvalidApiKey("send your API key in the header x-api-key (or Authorization: Bearer)")
         if text is not None:
             return await self.admit(request, text)
-        return await self._admit(address_of(request.scope), token or "", is_session=True)
+        return await self._admit(request.scope, token or "", is_session=True)
 
     async def admit(self, request: Request, text: str) -> Key:
         """Whose API key this is. Raises like `identify`."""
-        return await self._admit(address_of(request.scope), text, is_session=False)
+        return await self._admit(request.scope, text, is_session=False)
 
-    async def _admit(self, address: str, secret: str, *, is_session: bool) -> Key:
+    async def _admit(self, scope: Any, secret: str, *, is_session: bool) -> Key:
         mark = _mark(secret, is_session=is_session)
         now = self._clock()
         known = self._known.get(mark)
         if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
         if known is None:
-            await self._refuse_failing(address)
+            await self._refuse_failing(scope)
         try:
             if not is_session:
                 parse_key(secret)
@@ -93,7 +94,7 @@ class Doorkeeper:
             key = await within(patience, "sql", self._look_up(mark, secret, is_session=is_session))
         except InvalidApiKey:
             self._known.pop(mark, None)
-            self._note_failure(address)
+            self._note_failure(address_of(scope))
             raise
         except StoreUnavailable:
             if known is not None and now - known[0] < BELIEVED_SECONDS:
@@ -133,10 +134,11 @@ class Doorkeeper:
             return 0.0
         return 60.0 - float(self._clock() - failures[0])
 
-    async def _refuse_failing(self, address: str) -> None:
-        wait = self._seconds_to_wait(address)
+    async def _refuse_failing(self, scope: Any) -> None:
+        wait = self._seconds_to_wait(address_of(scope))
         if wait <= 0:
             return
+        scope["state"][TURNED_AWAY] = True
         headers = {"Retry-After": str(int(wait) + 1)}
         if self._held < _HELD:
             self._held += 1

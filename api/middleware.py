@@ -19,6 +19,8 @@ from api.services import RequestTracer
 from app import metrics
 
 log = logging.getLogger("api.access")
+TURNED_AWAY = "turned_away"
+"""In a request's state: it came from an address that fails too often."""
 turned_away = log.getChild("turned_away")
 """There may be thousands a second, and a line each would cost more than the answer: limited like complaints."""
 
@@ -104,7 +106,8 @@ class Edge:
         try:
             async with deadline:
                 allow(BODY_SECONDS if body.is_expected else answer_seconds)
-                await self._pass_gate(exchange)
+                if self._gate is not None:
+                    await self._gate(scope)
                 body.refuse_declared()
                 await self._app(scope, body.receive, exchange.send)
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes an answer
@@ -121,15 +124,6 @@ class Edge:
                 problem.headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
             await respond(problem)(scope, receive, exchange.send)
 
-    async def _pass_gate(self, exchange: _Exchange) -> None:
-        if self._gate is None:
-            return
-        try:
-            await self._gate(exchange.scope)
-        except Problem:
-            exchange.log = turned_away
-            raise
-
 
 class _Exchange:
     """One request and its answer's beginning."""
@@ -139,7 +133,6 @@ class _Exchange:
         self.request_id = request_id
         self.is_started = False
         self.on_start: Any = None
-        self.log = log
         self._method = scope["method"]
         self._send = send
         self._status = 0
@@ -171,7 +164,9 @@ class _Exchange:
             "project": getattr(key, "project", None),
             "keyId": getattr(key, "id", None),
         }
-        self.log.info("%s %s %d", self._method, path, self._status, extra={"fields": fields})
+        (turned_away if TURNED_AWAY in self.scope["state"] else log).info(
+            "%s %s %d", self._method, path, self._status, extra={"fields": fields}
+        )
         if tracer is not None:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
             tracer.note_request(self._method, path, self._status, seconds, headers)

@@ -84,7 +84,7 @@ async def keep_doing(
         try:
             await act()
             failing = seconds
-            pause = max(seconds, rest * (time.monotonic() - begun))
+            pause = max(seconds, min(rest * (time.monotonic() - begun), LONGEST_PAUSE_SECONDS))
         except Exception as error:
             if failing == seconds:
                 log.warning("%s: %s", complaint, error, exc_info=None if isinstance(error, ScorekeeperError) else error)

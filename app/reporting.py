@@ -103,13 +103,15 @@ class Reporter:
         self._looks: SharedLooks[Report] = SharedLooks()
         self._compiled: dict[tuple[object, ...], _Compiled] = {}
 
-    async def list_goals(self, project: str, now: int) -> Report:
-        """The project's goals, oldest first."""
+    async def list_goals(self, project: str, now: int, *, at_most: float | None = None) -> Report:
+        """The project's goals, oldest first. Who has to answer within `at_most` seconds gets what was known before when
+        that takes longer, behind a look that is slow and one that hangs."""
 
         async def look() -> Report:
             return await self._list_goals(project, now, None, Patience(PATIENCE_SECONDS))
 
-        return await self._or_stale(("goals", project), self._looks.ask(project, look))
+        asked = self._looks.ask(project, look)
+        return await self._or_stale(("goals", project), asked if at_most is None else within(at_most, "a store", asked))
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""

@@ -176,8 +176,10 @@ class _Line(NamedTuple):
 def _line(goal: Goal, counts: Counts, share: Fraction) -> _Line:
     start, target = _millionths(goal.start_value), _millionths(goal.target)
     if goal.aggregation is Aggregation.RATE:
-        parts = counts.denominator or 1
-        current = 100 * counts.count * fields.MICRO if counts.denominator else 0
+        # Below 0 when what was taken back was counted before the goal was there.
+        sign = -1 if counts.denominator < 0 else 1
+        parts = abs(counts.denominator) or 1
+        current = sign * 100 * counts.count * fields.MICRO if counts.denominator else 0
         return _Line(fields.MICRO * parts, start * parts, target * parts, current, share.numerator, share.denominator)
     counted = int(counts.value * fields.MICRO) if goal.aggregation is Aggregation.SUM else counts.count * fields.MICRO
     return _Line(fields.MICRO, start, target, start + counted, share.numerator, share.denominator)

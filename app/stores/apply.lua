@@ -285,7 +285,8 @@ local function write_all()
   call('HSET', prefix .. 'wm', checkpoint_field, text(watermark))
 end
 
--- Redis keeps what a script wrote before it failed; an id that stayed behind would be taken for a duplicate.
+-- Redis keeps what a script wrote before it failed; an id that stayed behind would be taken for a duplicate. A field
+-- that is 0 again goes: whoever reads takes a missing one for 0.
 local function undo_all()
   undo_experiments()
   for i = 1, #grown_keys do

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.routes import goals as routes
 from app import reporting
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
@@ -68,9 +69,14 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
 
     monkeypatch.setattr(reporting, "read_counts", work_out_slowly)
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 1.5)
+    monkeypatch.setattr(routes, "LIST_SECONDS", 60.0)
     listed = await world.call("GET", "/api/goals")
     assert [goal["id"] for goal in listed.json()] == ids
     assert not any("stale" in goal for goal in listed.json())
+
+    monkeypatch.setattr(routes, "LIST_SECONDS", 0.5)
+    known = await world.call("GET", "/api/goals")
+    assert [(goal["id"], goal["stale"]) for goal in known.json()] == [(ident, True) for ident in ids]
 
 
 async def test_what_nothing_feeds_is_told_when_it_is_said(world: World) -> None:

@@ -188,6 +188,8 @@ def test_a_goal_that_fell_below_a_target_it_started_above_is_behind() -> None:
         (100, 1000, "10", Status.COMPLETED),
         (1, 3, "33.333333", Status.COMPLETED),
         (0, 0, "0", Status.BEHIND),
+        (0, -1, "0", Status.BEHIND),  # a visit was taken back that came before the goal
+        (1, -1, "-100", Status.BEHIND),
     ],
 )
 def test_a_rate_is_measured_against_its_target_at_any_time(
