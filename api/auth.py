@@ -162,11 +162,11 @@ def _mark(secret: str, *, is_session: bool) -> str:
 
 def address_of(scope: Any) -> str:
     """Who is held responsible: an IPv4 address, or the network of an IPv6 one, whose owner has all addresses in it."""
-    return _owner(str(scope["client"][0])) if scope.get("client") else "?"
+    return _responsible_for(str(scope["client"][0])) if scope.get("client") else "?"
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _owner(host: str) -> str:
+def _responsible_for(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:

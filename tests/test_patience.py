@@ -61,7 +61,7 @@ async def test_others_get_their_turn_in_the_middle_of_long_work(monkeypatch: pyt
 async def test_only_waiting_uses_patience_up() -> None:
     patient = Patience(1.0)
     assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
-    time.sleep(1.1)  # noqa: ASYNC251  # work, which blocks
+    time.sleep(1.1)  # noqa: ASYNC251  # the work itself: longer than all patience, and no waiting
     assert await patient.wait("sql", asyncio.sleep(0.01, "answer")) == "answer"
     with pytest.raises(StoreUnavailable):
         await patient.wait("redis", asyncio.Event().wait())

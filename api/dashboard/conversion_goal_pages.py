@@ -15,6 +15,7 @@ from api.dashboard.condition_rows import OPERATORS, Row
 from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.routes.conversion_goals import try_definition
+from api.routes.goals import LIST_SECONDS
 from api.services import Key
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus
@@ -34,7 +35,7 @@ async def list_conversion_goals(request: Request, key: VISITOR) -> Response:
     services = services_of(request)
     report, goals = await asyncio.gather(
         services.reporter.list_conversion_goals(key.project),
-        services.reporter.list_goals(key.project, services.now()),
+        services.reporter.list_goals(key.project, services.now(), at_most=LIST_SECONDS),
     )
     fed: dict[str, list[Mapping[str, Any]]] = {}
     for goal in goals.items:

@@ -56,7 +56,7 @@ VISITOR = Annotated[Key, Depends(_visitor)]
 
 
 async def visitor_if_any(request: Request) -> Key | None:
-    """Whose page it is, where nobody has to be signed in."""
+    """Whose page it is, where nobody has to be signed in: whatever keeps that from being told, the page is shown."""
     try:
         return await _visitor(request)
     except (ScorekeeperError, Problem):

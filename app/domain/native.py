@@ -153,8 +153,8 @@ def milliseconds(moment: datetime | float, project: str) -> int:
     """Epoch milliseconds, rounded down."""
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
-            detail = "without an offset it says no moment; end it with Z or +hh:mm"
-            raise InvalidEvent(Reason.INVALID_TIMESTAMP, detail, field="timestamp", project=project)
+            problem = "without an offset it says no moment; end it with Z or +hh:mm"
+            raise InvalidEvent(Reason.INVALID_TIMESTAMP, problem, field="timestamp", project=project)
         return (moment - _EPOCH) // _MILLISECOND
     if moment != int(moment):
         raise InvalidEvent(Reason.INVALID_TIMESTAMP, "epoch milliseconds are whole", field="timestamp", project=project)
@@ -164,24 +164,24 @@ def milliseconds(moment: datetime | float, project: str) -> int:
 def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
     age = received_at - occurred_at
     if age < 0:
-        detail = f"{-age // 1000} s after the message was received"
-        return InvalidEvent(Reason.IN_THE_FUTURE, detail, field="timestamp", project=project)
-    detail = f"{age / 86_400_000:.1f} days before the message was received"
+        problem = f"{-age // 1000} s after the message was received"
+        return InvalidEvent(Reason.IN_THE_FUTURE, problem, field="timestamp", project=project)
+    problem = f"{age / 86_400_000:.1f} days before the message was received"
     if occurred_at * 1000 > received_at - rules.max_age_ms:
-        detail += "; it seems to be in seconds, epoch milliseconds are expected"
-    return InvalidEvent(Reason.TOO_OLD, detail, field="timestamp", project=project)
+        problem += "; it seems to be in seconds, epoch milliseconds are expected"
+    return InvalidEvent(Reason.TOO_OLD, problem, field="timestamp", project=project)
 
 
 def assignments(experiments: Mapping[str, str | int], project: str) -> dict[str, str] | None:
     """Experiment -> variant; an empty name on either side is no assignment. Raises InvalidEvent beyond the limits."""
     found = {key: str(variant) for key, variant in experiments.items() if key and variant != ""}
     if len(found) > MAX_ASSIGNMENTS:
-        detail = f"{len(found)} in one event; at most {MAX_ASSIGNMENTS}"
-        raise InvalidEvent(Reason.INVALID_FIELD, detail, field="experiments", project=project)
+        problem = f"{len(found)} in one event; at most {MAX_ASSIGNMENTS}"
+        raise InvalidEvent(Reason.INVALID_FIELD, problem, field="experiments", project=project)
     for key, variant in found.items():
         if len(key) > MAX_NAME or len(variant) > MAX_NAME:
-            detail = f"{key[:40]!r}: a key or variant has at most {MAX_NAME} characters"
-            raise InvalidEvent(Reason.INVALID_FIELD, detail, field="experiments", project=project)
+            problem = f"{key[:40]!r}: a key or variant has at most {MAX_NAME} characters"
+            raise InvalidEvent(Reason.INVALID_FIELD, problem, field="experiments", project=project)
     return found or None
 
 

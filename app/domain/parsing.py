@@ -186,8 +186,8 @@ def _batch(message: Message, received_at: int, rules: ParsingRules, envelope: En
     if not elements:
         raise InvalidEvent(Reason.EMPTY_BATCH, "empty", field="events", project=project)
     if len(elements) > MAX_BATCH:
-        detail = f"{len(elements)} in one message; at most {MAX_BATCH}"
-        raise InvalidEvent(Reason.BATCH_TOO_LARGE, detail, field="events", project=project)
+        problem = f"{len(elements)} in one message; at most {MAX_BATCH}"
+        raise InvalidEvent(Reason.BATCH_TOO_LARGE, problem, field="events", project=project)
     outer = Envelope(
         project=project,
         user_id=message.user_id or "",

@@ -66,7 +66,7 @@ class Database:
 
     def close(self) -> None:
         """End all connections; one that a thread still uses ends when it is given back. May be repeated."""
-        event.listen(self.engine, "checkin", _end)
+        event.listen(self.engine, "checkin", _end_connection)
         self.engine.dispose()
 
     # -- migrations
@@ -155,7 +155,7 @@ def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
-def _end(_connection: Any, record: ConnectionPoolEntry) -> None:
+def _end_connection(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.invalidate()
 
 

@@ -17,6 +17,7 @@ from app.stores.tables import status_changes, versions
 KEPT: Final = 1_000
 """The newest records of a goal that are kept: one that flickers must not fill the database."""
 _AT_ONCE: Final = 500
+"""Goals named in one query: databases take so many values and not any number."""
 _Mark: TypeAlias = "tuple[int, int]"
 """The greatest number and the latest moment of a goal's records: a goal that was deleted may come again."""
 

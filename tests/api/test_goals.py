@@ -64,7 +64,7 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
     ids = [(await create(world))["id"] for _ in range(3)]
 
     def work_out_slowly(*arguments: Any) -> Any:
-        time.sleep(0.6)
+        time.sleep(0.6)  # the work itself: it keeps the event loop, as thousands of goals do
         return read_counts(*arguments)
 
     monkeypatch.setattr(reporting, "read_counts", work_out_slowly)

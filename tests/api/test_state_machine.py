@@ -59,7 +59,7 @@ _grounds: list[Ground] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _end() -> Iterator[None]:
+def _surroundings() -> Iterator[None]:
     """What is waited for after each change, that definitions act in time, is nothing to this model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(defining, "ACTS_AFTER_SECONDS", 0.0)

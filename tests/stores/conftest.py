@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
+from app.stores.database import Database
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import Client, connect
+from app.stores.sql import SqlDefinitions
 from tests.servers.redises import RedisClusterServers, RedisServer, embedded_binary
 from tests.stores.counting import Store, new_redis_store
 
@@ -65,3 +67,19 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     made = connect(url, name="test", timeout_seconds=PATIENCE_SECONDS)
     yield await new_redis_store(made)
     await made.aclose()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def definitions(database: Database) -> SqlDefinitions:
+    made = SqlDefinitions(database)
+    made.create_project("shop", "Shop", "Europe/Berlin")
+    made.create_project("other", "Other", "UTC")
+    return made
