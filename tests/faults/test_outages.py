@@ -49,6 +49,14 @@ def lines_by_minute_and_cause(log: Path) -> Counter[tuple[str, str]]:
     )
 
 
+def most_lines_of_one_cause(log: Path) -> int:
+    """In all: an outage of less than a minute may lie across two of the clock's."""
+    told: Counter[str] = Counter()
+    for (_, cause), lines in lines_by_minute_and_cause(log).items():
+        told[cause] += lines
+    return max(told.values(), default=0)
+
+
 def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -87,8 +95,13 @@ def an_api_with_readers(site: Site) -> Iterator[ChildProcess]:
         api.kill()
 
 
-def check_an_outage(site: Site, begin: Callable[[], object], end: Callable[[], object]) -> None:
-    """`begin` and `end` it while there is something to count; prints the figures."""
+def check_an_outage(
+    site: Site, begin: Callable[[], object], end: Callable[[], object], is_told_in_full: Callable[[Path], bool]
+) -> None:
+    """`begin` and `end` it while there is something to count; prints the figures.
+
+    It does not end before the worker's log `is_told_in_full`: who is told less than the limit proves no limit.
+    """
     (worker,) = site.start_workers(1)
     with an_api_with_readers(site) as api:
         site.publish(500)
@@ -97,6 +110,7 @@ def check_an_outage(site: Site, begin: Callable[[], object], end: Callable[[], o
         time.sleep(min(SETTLED_SECONDS, OUTAGE_SECONDS / 2))
         before = {each.name: resident_bytes(each.pid) for each in (worker, api)}
         time.sleep(OUTAGE_SECONDS)
+        eventually(lambda: is_told_in_full(worker.log), 60, "the lines of an outage")
         grown = {each.name: resident_bytes(each.pid) - before[each.name] for each in (worker, api)}
         end()
         site.publish(500)
@@ -113,7 +127,6 @@ def check_an_outage(site: Site, begin: Callable[[], object], end: Callable[[], o
         # The limit is of any sixty seconds from a cause's first line: two of them may meet in one minute of the clock.
         assert most <= 2 * LINES_A_MINUTE, told.most_common(3)
         assert grown[each.name] < GROWTH_BYTES
-    assert lines_by_minute_and_cause(worker.log), "an outage is told"
 
 
 def test_while_redis_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
@@ -125,8 +138,7 @@ def test_while_redis_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(m
         site.redis_server.kill()
         site.publish(500)
 
-    check_an_outage(site, begin, site.redis_server.start)
-    assert max(lines_by_minute_and_cause(site.workers[0].log).values()) >= LINES_A_MINUTE, "more were to be said"
+    check_an_outage(site, begin, site.redis_server.start, lambda log: most_lines_of_one_cause(log) >= LINES_A_MINUTE)
 
 
 @long_only
@@ -136,7 +148,7 @@ def test_while_the_broker_is_away_it_is_told_ten_times_a_minute_and_takes_no_mem
     broker = ApacheKafka(tmp_path / "kafka")
     try:
         site = make_site(seed=31, kafka=broker.bootstrap, SCOREKEEPER_LOG_FORMAT="json")
-        check_an_outage(site, broker.kill, broker.start)
+        check_an_outage(site, broker.kill, broker.start, lambda log: most_lines_of_one_cause(log) > 0)
     finally:
         broker.stop()
 
@@ -158,6 +170,6 @@ def test_while_the_database_is_away_it_is_told_ten_times_a_minute_and_takes_no_m
                 site.publish(500)
                 site.wait_until_counted(60)
 
-            check_an_outage(site, begin, end)
+            check_an_outage(site, begin, end, lambda log: most_lines_of_one_cause(log) > 0)
         finally:
             postgres.stop()
