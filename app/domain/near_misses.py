@@ -23,7 +23,8 @@ from app.domain.wording import describe_clause
 from app.errors import InvalidDefinition
 
 _MOST: Final = 1_000
-"""So many events, or different addresses, are looked at: all this must not cost more than the preview itself."""
+"""So many events, or different addresses, are looked at."""
+_LEAST: Final = 100
 _COMPARED: Final = EQUALITY | {"$in", "$gt", "$gte", "$lt", "$lte"}
 _TEXTS: Final = {"string": "a text", "number": "a number", "boolean": "true or false"}
 _SYNTAX: Final = re.compile(r"[:*{(?+\\]")
@@ -49,19 +50,21 @@ def warnings(
     if not events:
         return ["No recent events to compare with: the definition is saved as it is."]
     of_type = [event for event in events if event.type == definition.event_type]
+    # A definition that is costly to try was tried on few of its type: all this must cost less than the preview itself.
+    most = min(_MOST, max(_LEAST, len(of_type) // 4)) if of_type else _MOST
     if not of_type:
         types = Counter(event.type for event in events)
         near = nearest(definition.event_type, types)
         hint = f' Did you mean "{near}" ({_events(types[near])})?' if near else ""
         told = f'None of the last {len(events)} events has the type "{definition.event_type}".{hint}'
-        return [told, *([] if near else _of_other_types(events, definition))]
+        return [told, *([] if near else _of_other_types(events, definition, most))]
     if matching:
         return _without_value(matching, definition.value_property)
     return [
         f"None of the last {len(of_type)} events of this type would count.",
         *_addresses(of_type, definition.url_pattern),
-        *_properties(of_type, definition),
-        *_of_other_types(events, definition),
+        *_properties(of_type[:most], definition),
+        *_of_other_types(events, definition, most),
         *(f"No recent event holds: {describe_clause(*clause)}." for clause in never_held),
     ]
 
@@ -141,10 +144,9 @@ def _nearest_path(urls: Mapping[str, int], pattern: UrlPattern) -> list[str]:
 # -- what
 
 
-def _properties(of_type: Sequence[Event], definition: ConversionGoal) -> Iterator[str]:
+def _properties(some: Sequence[Event], definition: ConversionGoal) -> Iterator[str]:
     if definition.condition is None:
         return
-    some = of_type[:_MOST]
     known = discover(some)[0].properties
     for requirement in definition.condition.requirements():
         if not any(requirement.holds(event.properties) for event in some):
@@ -185,11 +187,11 @@ def _without_value(found: Sequence[Event], path: tuple[str, ...] | None) -> list
     return [f"{told} Numbers there: {', '.join(sorted(numbers)[:5])}." if numbers else told]
 
 
-def _of_other_types(events: Sequence[Event], definition: ConversionGoal) -> list[str]:
+def _of_other_types(events: Sequence[Event], definition: ConversionGoal, most: int) -> list[str]:
     """Whether it is only the type, for a definition that asks for more than that."""
     if definition.url_pattern is None and definition.condition is None:
         return []
-    others = [event for event in events if event.type != definition.event_type][:_MOST]
+    others = [event for event in events if event.type != definition.event_type][:most]
     types = Counter(event.type for event in others if all(verdicts(event, definition)[1:]))
     return [f'All else holds for {_events(number)} of the type "{name}".' for name, number in types.most_common(2)]
 

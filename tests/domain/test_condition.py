@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -316,3 +317,17 @@ def test_conditions_of_the_same_form_are_equal_and_others_are_not() -> None:
     assert one != {"a": 1}
     nested = {"$or": [{"a": {"$elemMatch": {"b": 1, "c": 2}}}]}
     assert compile_condition(nested) == compile_condition({"$or": [{"a": {"$elemMatch": {"c": 2, "b": 1}}}]})
+
+
+def test_a_regular_expression_remembers_some_texts_and_says_the_same_of_each() -> None:
+    condition = compile_condition({"note": {"$regex": "7$"}})
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            held = [number for number in range(5_000) if condition.matches({"note": f"{number:0200}"})]
+            assert held == list(range(7, 5_000, 10))
+        del held
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000, "bytes"
