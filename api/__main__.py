@@ -35,6 +35,7 @@ def build_services(parts: Parts) -> Services:
     settings = parts.settings
     security = aiokafka_security(parts.kafka)
     rules = parsing_rules(settings)
+    events, ends = Log(parts.kafka.bootstrap, security), parts.topics.kept_ends()
     sender = EventSender(parts.kafka.bootstrap, settings.topics[0], security)
     limits = {
         "reads": settings.reads_per_minute,
@@ -61,6 +62,7 @@ def build_services(parts: Parts) -> Services:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.to_thread(ends.close)
         await sender.close()
         await parts.close()
         if tracer is not None:
@@ -74,9 +76,7 @@ def build_services(parts: Parts) -> Services:
         alerts=parts.alerts,
         keys=parts.keys,
         publisher=sender,
-        recent=RecentEvents(
-            parts.topics, Log(parts.kafka.bootstrap, security), settings.topics, rules, parts.landmarks.of
-        ),
+        recent=RecentEvents(parts.topics, ends.of, events, settings.topics, rules, parts.landmarks.of),
         answers=SqlAnswers(parts.database),
         limits=TokenBuckets(parts.redis, limits),
         audit=parts.definitions.audit,

@@ -1,12 +1,14 @@
-"""Reads the log again: one partition from one offset to another, as batches. For rebuild, backfill, verify and preview.
+"""Reads the log again: partitions from one offset to another, as batches. For rebuild, backfill, verify and preview.
 
 A reader of its own, without a consumer group: live counting never notices it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,12 +20,13 @@ from app.tracking import Batch
 
 POLL_RECORDS = 4_000
 POLL_SECONDS = 1.0
-PICK_BYTES = 64 << 10
-"""Fetched at once where only a few records are wanted; a larger one comes whole all the same."""
 EMPTY_POLLS = 3
 """After so many in a row to which the broker answered that there is nothing, there is nothing."""
 SILENT_POLLS = 30
 """After so many to which it did not answer, it is away."""
+
+Span: TypeAlias = tuple[int, int]
+"""The first offset, and the one after the last."""
 
 
 class Log:
@@ -47,57 +50,101 @@ class Log:
 
         Offsets that hold no record are covered by the batch after them.
         """
-        async for batch in self._read(position, [(start, end)], self._options):
+        async for batch in self.read_spans({position: [(start, end)]}):
             yield batch
 
-    async def pick(self, position: Position, spans: Sequence[tuple[int, int]]) -> AsyncIterator[Batch]:
-        """As `read`, of several short spans (start, end) over one connection, each fetched without much around it."""
-        async for batch in self._read(position, spans, {**self._options, "max_partition_fetch_bytes": PICK_BYTES}):
-            yield batch
-
-    async def _read(
-        self, position: Position, spans: Sequence[tuple[int, int]], options: Mapping[str, Any]
+    async def read_spans(
+        self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int | None = None
     ) -> AsyncIterator[Batch]:
-        spans = [(start, end) for start, end in spans if start < end]
-        if not spans:
+        """As `read`, of several partitions, and of each the spans in their order, with one consumer for all.
+
+        `fetch_bytes` is what is asked of a partition at once, for who wants only a few records; a record that is larger
+        comes whole all the same. Raises StoreUnavailable.
+        """
+        pending = {
+            TopicPartition(position.topic, position.partition): _Unread(position, deque(spans))
+            for position, given in wanted.items()
+            if (spans := [(start, end) for start, end in given if start < end])
+        }
+        if not pending:
             return
-        tp = TopicPartition(position.topic, position.partition)
-        consumer = AIOKafkaConsumer(**options)
+        narrowed = {} if fetch_bytes is None else {"max_partition_fetch_bytes": fetch_bytes}
+        consumer = AIOKafkaConsumer(**{**self._options, **narrowed})
         try:
             await consumer.start()
             read_runs(consumer._fetcher)
-            consumer.assign([tp])
-            for start, end in spans:
-                consumer.seek(tp, start)
-                while start < end:
-                    records = await _next_records(consumer, tp, end)
-                    beyond = min(records[-1].offset + 1, end) if records else end
-                    yield Batch(position, start, beyond, records)
-                    start = beyond
+            consumer.assign(list(pending))
+            for tp, unread in pending.items():
+                consumer.seek(tp, unread.start)
+            while pending:
+                found = await _next_records(consumer, {tp: unread.end for tp, unread in pending.items()})
+                for tp, records in found.items():
+                    unread = pending[tp]
+                    yield unread.take(records)
+                    if not unread.spans:
+                        del pending[tp]
+                        consumer.pause(tp)
+                    elif not unread.is_begun:
+                        consumer.seek(tp, unread.start)
         except (KafkaError, OSError) as error:
             raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error
         finally:
             await consumer.stop()
 
 
-async def _next_records(consumer: Any, tp: Any, end: int) -> list[Any]:
-    """The next records below `end`; none when the broker says that the log holds none up to there.
+@dataclass(slots=True)
+class _Unread:
+    """What is still to be read of one partition; `spans` is not empty while there is any."""
+
+    position: Position
+    spans: deque[Span]
+    is_begun: bool = False
+    """Whether the first of the spans is the rest of one."""
+
+    @property
+    def start(self) -> int:
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.spans[0][1]
+
+    def take(self, records: Sequence[Any]) -> Batch:
+        """The batch that `records` are, those of the first span that come next; none of them: it holds no more."""
+        start, end = self.spans.popleft()
+        beyond = min(records[-1].offset + 1, end) if records else end
+        self.is_begun = beyond < end
+        if self.is_begun:
+            self.spans.appendleft((beyond, end))
+        return Batch(self.position, start, beyond, records)
+
+
+async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, list[Any]]:
+    """The next records below their end, of at least one of the partitions; none of one whose log, as the broker says,
+    holds none up to there.
 
     That nothing came says nothing: while brokers are away, aiokafka asks again without a word. Raises StoreUnavailable.
     """
     empty = silent = 0
     while empty < EMPTY_POLLS:
-        heard_at = consumer.last_poll_timestamp(tp)
-        found = await consumer.getmany(tp, timeout_ms=int(POLL_SECONDS * 1000), max_records=POLL_RECORDS)
-        records: list[Any] = found.get(tp, [])
-        if records:
-            return records if records[-1].offset < end else [record for record in records if record.offset < end]
-        if await consumer.position(tp) >= end:
-            return []
-        if consumer.last_poll_timestamp(tp) != heard_at:
+        heard_at = {tp: consumer.last_poll_timestamp(tp) for tp in ends}
+        # Of all partitions: what was read ahead of one that is done with would hold up the others.
+        polled = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=POLL_RECORDS)
+        found = {tp: _below(end, polled[tp]) for tp, end in ends.items() if tp in polled}
+        for tp, end in ends.items():
+            if tp not in found and await consumer.position(tp) >= end:
+                found[tp] = []
+        if found:
+            return found
+        if all(consumer.last_poll_timestamp(tp) != before for tp, before in heard_at.items()):
             empty, silent = empty + 1, 0
             continue
         silent += 1
         if silent >= SILENT_POLLS:
-            raise StoreUnavailable("kafka", f"{tp.topic}/{tp.partition} was not answered for {silent} polls in a row")
-    return []
+            names = ", ".join(f"{tp.topic}/{tp.partition}" for tp in ends)
+            raise StoreUnavailable("kafka", f"{names} was not answered for {silent} polls in a row")
+    return {tp: [] for tp in ends}
+
+
+def _below(end: int, records: list[Any]) -> list[Any]:
+    return records if records[-1].offset < end else [record for record in records if record.offset < end]

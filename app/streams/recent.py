@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from app.domain.event import Event
 from app.domain.increments import Position
@@ -23,11 +22,14 @@ MOST_MESSAGES = 20_000
 """How far back is looked, over all partitions: a busy neighbour must not make a preview slow."""
 _PART = 2_000
 """Messages that are read in one go, over all partitions, the newest first."""
+_FETCH_BYTES = 256 << 10
+"""Of a partition at once: beyond a part, what comes is not looked at."""
+_PICK_BYTES = 64 << 10
 _SECONDS = 0.5
 """After this, what was read so far is the answer; the next one reaches further back."""
 _LANDMARK_SECONDS = 0.3
 _YIELD_EVERY = 100
-_POSITIONS_SECONDS = 5.0
+_POSITIONS_SECONDS = 30.0
 """How long the topics' partitions are believed: to ask for them costs a connection."""
 _KEPT = 4
 
@@ -49,9 +51,9 @@ class _Known:
     def lacks_events(self) -> bool:
         return len(self.events) < self.limit
 
-    def add(self, found: Iterable[Sequence[Event]]) -> None:
+    def add(self, found: Sequence[Event]) -> None:
         """Keep the newest, in the order in which they were received."""
-        events = sorted(chain(self.events, *found), key=lambda event: event.received_at)
+        events = sorted([*self.events, *found], key=lambda event: event.received_at)
         self.events = events[-self.limit :]
 
     def forget(self) -> None:
@@ -67,12 +69,14 @@ class RecentEvents:
     def __init__(
         self,
         topics: Topics,
+        ends: Callable[[Sequence[Position]], Mapping[Position, tuple[int, int]]],
         log: Log,
         names: Sequence[str],
         rules: ParsingRules,
         landmarks: Callable[[str], Awaitable[Sequence[Landmark]]],
     ) -> None:
         self._topics = topics
+        self._ends_of = ends
         self._log = log
         self._names = names
         self._rules = rules
@@ -87,9 +91,9 @@ class RecentEvents:
         self._known.move_to_end((project, limit))
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        begun = time.monotonic()
         async with known.lock:
             ends = await asyncio.to_thread(self._ends)
+            begun = time.monotonic()
             share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
             part = max(1, _PART // max(1, len(ends)))
             floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
@@ -107,8 +111,8 @@ class RecentEvents:
 
     async def _extend(self, known: _Known, wanted: Mapping[Position, tuple[int, int]]) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""
-        reading = (self._log.read(position, *span) for position, span in wanted.items())
-        known.add(await asyncio.gather(*(self._events_of(known.project, batches) for batches in reading)))
+        spans = {position: [span] for position, span in wanted.items()}
+        known.add(await self._events_of(known.project, self._log.read_spans(spans, fetch_bytes=_FETCH_BYTES)))
         for position, (start, end) in wanted.items():
             low, high = known.spans.get(position, (start, start))
             known.spans[position] = (min(low, start), max(high, end))
@@ -124,18 +128,15 @@ class RecentEvents:
             position: [mark for mark in new if mark.position == position.name and mark.offset in offsets]
             for position, offsets in below.items()
         }
-        reading = (
-            self._log.pick(position, [(mark.offset, mark.offset + 1) for mark in marks])
-            for position, marks in wanted.items()
-        )
-        known.add(await asyncio.gather(*(self._events_of(known.project, batches) for batches in reading)))
+        spans = {position: [(mark.offset, mark.offset + 1) for mark in marks] for position, marks in wanted.items()}
+        known.add(await self._events_of(known.project, self._log.read_spans(spans, fetch_bytes=_PICK_BYTES)))
         known.picked.update(*wanted.values())
 
     def _ends(self) -> dict[Position, tuple[int, int]]:
         if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
             self._positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
             self._positions_at = time.monotonic()
-        return dict(self._topics.ends(self._positions))
+        return dict(self._ends_of(self._positions))
 
     async def _events_of(self, project: str, batches: AsyncIterator[Batch]) -> list[Event]:
         events: list[Event] = []

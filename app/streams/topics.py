@@ -1,15 +1,16 @@
 """Topics as their broker knows them: partitions, identity, ends, and whether it stamps messages itself. Blocking.
 
-Every call connects, asks and closes: these are questions of a start, a command or a check, never of a record.
+Every call of Topics connects, asks and closes: these are questions of a start, a command or a check, never of a record.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -19,6 +20,8 @@ from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
 
 _FETCH_SECONDS = 3.0
+_KEPT_SECONDS = 60.0
+"""A connection that nobody used for longer may have been cut without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +101,15 @@ class Topics:
 
     def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
         """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
-        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        with self.kept_ends() as kept:
+            return kept.of(positions)
+
+    def kept_ends(self) -> KeptEnds:
+        """For who asks for ends again and again; to be closed."""
         options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
-        with _errors():
-            consumer = KafkaConsumer(**options, fetch_max_wait_ms=1, max_partition_fetch_bytes=1)
-            try:
-                first = consumer.beginning_offsets(list(wanted))
-                end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
-            finally:
-                consumer.close()
-        return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
+        # In a session, a broker is silent about partitions of which it told the same before.
+        options["enable_incremental_fetch_sessions"] = False
+        return KeptEnds({**options, "fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1})
 
     @contextmanager
     def _admin(self) -> Iterator[Any]:
@@ -119,9 +121,65 @@ class Topics:
                 admin.close()
 
 
+class KeptEnds:
+    """`Topics.ends` over a connection that is kept. Threads that ask at once have one each, of which one is kept."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._idle: Any = None
+        self._idle_since = 0.0
+        self._is_closed = False
+
+    def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
+        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        with _errors():
+            consumer = self._take()
+            try:
+                first = consumer.beginning_offsets(list(wanted))
+                end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
+            except BaseException:
+                consumer.close()
+                raise
+            self._give_back(consumer)
+        return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
+
+    def close(self) -> None:
+        """Who asks meanwhile gets the answer, and closes."""
+        with self._lock:
+            idle, self._idle, self._is_closed = self._idle, None, True
+        if idle is not None:
+            idle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self) -> Any:
+        with self._lock:
+            idle, self._idle = self._idle, None
+        if idle is not None and time.monotonic() - self._idle_since < _KEPT_SECONDS:
+            return idle
+        if idle is not None:
+            idle.close()
+        return KafkaConsumer(**self._options)
+
+    def _give_back(self, consumer: Any) -> None:
+        with self._lock:
+            is_kept = self._idle is None and not self._is_closed
+            if is_kept:
+                self._idle, self._idle_since = consumer, time.monotonic()
+        if not is_kept:
+            consumer.close()
+
+
 def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:
     """The ends as a fetch tells them: asked for the latest offset, the embedded broker names the second of the last
     batch."""
+    consumer.unsubscribe()  # else it remembers what a fetch told the last time
     consumer.assign(list(told))
     for tp, offset in told.items():
         consumer.seek(tp, offset)

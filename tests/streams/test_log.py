@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
+from aiokafka import TopicPartition
 
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
@@ -18,6 +19,7 @@ from tests.builders import LogRecord
 AWAY = None
 NOTHING: list[LogRecord] = []
 POSITION = Position("events", 0, "topic-id")
+PARTITION = TopicPartition("events", 0)
 
 Answer: TypeAlias = list[LogRecord] | None
 """What a poll gives; None when the broker does not answer."""
@@ -52,13 +54,15 @@ def consumer_of(polls: Sequence[Answer]) -> type:
         def last_poll_timestamp(self, _: object) -> int | None:
             return self._heard_at
 
-        async def getmany(self, tp: Any, **_: object) -> dict[Any, list[LogRecord]]:
+        def pause(self, _: object) -> None: ...
+
+        async def getmany(self, **_: object) -> dict[Any, list[LogRecord]]:
             answer = self._polls.pop(0) if self._polls else AWAY
             if answer is None:
                 return {}
             self._heard_at = (self._heard_at or 0) + 1
             self._position = answer[-1].offset + 1 if answer else self._position
-            return {tp: answer} if answer else {}
+            return {PARTITION: answer} if answer else {}
 
     return Consumer
 

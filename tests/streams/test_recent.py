@@ -13,7 +13,7 @@ from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules
 from app.errors import StoreUnavailable
 from app.streams import recent
-from app.streams.log import Log
+from app.streams.log import Log, Span
 from app.streams.recent import RecentEvents
 from app.streams.topics import Topics
 from app.tracking import Batch
@@ -48,14 +48,12 @@ class _Kept:
     def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
         return {position: (0, len(self.log[position])) for position in positions}
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        self.read_offsets += [(position, offset) for offset in range(start, end)]
-        yield Batch(position, start, end, self.log[position][start:end])
-
-    async def pick(self, position: Position, spans: Sequence[tuple[int, int]]) -> AsyncIterator[Batch]:
-        for start, end in spans:
-            async for batch in self.read(position, start, end):
-                yield batch
+    async def read_spans(self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int) -> AsyncIterator[Batch]:
+        assert fetch_bytes
+        for position, spans in wanted.items():
+            for start, end in spans:
+                self.read_offsets += [(position, offset) for offset in range(start, end)]
+                yield Batch(position, start, end, self.log[position][start:end])
 
     async def landmarks_of(self, project: str) -> Sequence[Landmark]:
         if self.is_redis_away:
@@ -73,7 +71,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> _Kept:
 
 def over(kept: _Kept) -> RecentEvents:
     rules = ParsingRules(max_age_ms=2**52, max_ahead_ms=2**52)
-    return RecentEvents(cast("Topics", kept), cast("Log", kept), ["events"], rules, kept.landmarks_of)
+    return RecentEvents(cast("Topics", kept), kept.ends, cast("Log", kept), ["events"], rules, kept.landmarks_of)
 
 
 def ids(found: Sequence[Any]) -> list[int]:

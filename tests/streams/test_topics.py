@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
+from app.domain.increments import Position
 from app.embedded.broker import start_broker
 from app.errors import NotFound, StoreUnavailable
+from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
 
@@ -39,6 +43,68 @@ async def test_the_end_is_the_next_offset_also_after_batches_of_many(bootstrap: 
     await publisher.flush()
     assert sum(end for _, end in topics.ends(positions).values()) == 1_001
     await publisher.stop()
+    topics.delete(name)
+
+
+async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[KafkaConsumer] = []
+
+    def connect(**options: Any) -> KafkaConsumer:
+        opened.append(KafkaConsumer(**options))
+        return opened[-1]
+
+    monkeypatch.setattr("app.streams.topics.KafkaConsumer", connect)
+    topics, name = Topics(bootstrap), f"topics-{uuid4().hex[:12]}"
+    topics.create(name, 2)
+    positions = topics.describe([name])[0].positions()
+    publisher = Publisher(bootstrap, name)
+    await publisher.start()
+    with topics.kept_ends() as kept:
+        for total in range(0, 90, 30):
+            assert sum(end for _, end in kept.of(positions).values()) == total
+            for number in range(30):
+                await publisher.add(Message(b"v%d" % number, b"x"))
+            await publisher.flush()
+        assert len(opened) == 1
+        for _ in range(2):
+            assert sum(end for _, end in kept.of(positions).values()) == 90
+            told = [opened[0].highwater(TopicPartition(name, partition)) for partition in range(2)]
+            assert None not in told, "nothing new is an answer too, and not waited for"
+        monkeypatch.setattr(opened[0], "end_offsets", refuse)
+        with pytest.raises(ValueError, match="no answer"):
+            kept.of(positions)
+        assert opened[0]._closed, "what broke is not asked again"
+        assert sum(end for _, end in kept.of(positions).values()) == 90
+    assert [each._closed for each in opened] == [True, True]
+    await publisher.stop()
+    topics.delete(name)
+
+
+def refuse(_: object) -> None:
+    raise ValueError("no answer")
+
+
+async def test_spans_of_several_partitions_are_read_in_order_and_without_a_gap(bootstrap: str) -> None:
+    topics, name = Topics(bootstrap), f"topics-{uuid4().hex[:12]}"
+    topics.create(name, 3)
+    positions = topics.describe([name])[0].positions()
+    publisher = Publisher(bootstrap, name)
+    await publisher.start()
+    for number in range(900):
+        await publisher.add(Message(b"v%d" % number, b"%d " % number * 200))
+    await publisher.flush()
+    await publisher.stop()
+    ends = {position: end for position, (_, end) in topics.ends(positions).items()}
+    wanted = {position: [(0, 20), (end - 100, end - 90), (end - 50, end)] for position, end in ends.items()}
+    read: dict[Position, list[int]] = {position: [] for position in positions}
+    async for batch in Log(bootstrap).read_spans({**wanted, positions[2]: []}, fetch_bytes=10_000):
+        assert [record.offset for record in batch.records] == list(range(batch.start, batch.next_offset))
+        read[batch.position] += range(batch.start, batch.next_offset)
+    for position in positions[:2]:
+        assert read[position] == [offset for start, end in wanted[position] for offset in range(start, end)]
+    assert read[positions[2]] == []
     topics.delete(name)
 
 
