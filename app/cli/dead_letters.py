@@ -8,20 +8,29 @@ import typer
 
 from app.cli.asking import with_parts
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table
+from app.errors import InvalidDefinition, Reason
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
     from app.streams.letters import Letter
 
 dead_letters = typer.Typer(help="Messages that could not be counted.", no_args_is_help=True)
-Reason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
+
+
+def _known(reason: str | None) -> str | None:
+    if reason is not None and reason not in set(Reason):
+        raise InvalidDefinition("--reason", f"{reason!r} is no reason.", f"One of: {', '.join(Reason)}.")
+    return reason
+
+
+WithReason = Annotated[str | None, typer.Option("--reason", callback=_known, help="Only those with this reason.")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Only this project's.")]
 Since = Annotated[int | None, typer.Option("--since", help="Only those received since (epoch ms).")]
 
 
 @dead_letters.command("list")
 def list_letters(
-    reason: Reason = None,
+    reason: WithReason = None,
     project: OfProject = None,
     since: Since = None,
     limit: Annotated[int, typer.Option("--limit", min=1)] = 100,
@@ -60,7 +69,7 @@ def show_letter(ident: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 @dead_letters.command("replay")
 def replay_letters(
     ident: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
-    reason: Reason = None,
+    reason: WithReason = None,
     project: OfProject = None,
     since: Since = None,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import typer
 
 from app.cli.asking import with_parts
-from app.cli.printing import AsJson, print_json, print_line, print_table
+from app.cli.printing import AsJson, counted, print_json, print_line, print_table
 from app.cli.topics import DAY_MS, missing
 from app.domain.conversion_goal import FOREVER
 from app.errors import ScorekeeperError
@@ -53,7 +53,7 @@ def doctor(as_json: AsJson = False) -> None:
     bad = sum(one.verdict == "bad" for one in findings)
     if bad:
         if not as_json:
-            print_line(f"{bad} thing(s) must be put right")
+            print_line(f"{counted(bad, 'thing')} must be put right")
         raise typer.Exit(1)
 
 
@@ -80,7 +80,7 @@ async def examine(parts: Parts) -> list[Finding]:
 async def _database(parts: Parts) -> list[Finding]:
     pending = await asyncio.to_thread(parts.database.pending_migrations)
     if pending:
-        said = f"{pending} migration(s) missing" if pending > 0 else "migrated by a newer version"
+        said = f"{counted(pending, 'migration')} missing" if pending > 0 else "migrated by a newer version"
         return [Finding("database", "bad", said, "Run `scorekeeper migrate`, with the newest version.")]
     _, clock = await asyncio.to_thread(parts.definitions.revision)
     return [Finding("database", "good", "migrated"), judge_clock("the database's clock", clock / 1000, parts)]
@@ -134,7 +134,7 @@ def _topics(parts: Parts) -> Iterator[Finding]:
             yield Finding(f"topic {name}", "bad", "it does not exist", "Run `scorekeeper topics create`.")
             continue
         description = parts.topics.describe([name])[0]
-        yield Finding(f"topic {name}", "good", f"{description.partitions} partition(s)")
+        yield Finding(f"topic {name}", "good", counted(description.partitions, "partition"))
         if name in settings.topics:
             config = dict(parts.topics.config(name))
             yield from judge_topic(parts, name, config)

@@ -32,7 +32,14 @@ from app.cli.snapshots import snapshot
 from app.cli.status import status
 from app.cli.topics import topics
 from app.cli.up import up
-from app.errors import InvalidDefinition, InvalidSettings, OtherScheme, ScorekeeperError, StoreUnavailable
+from app.errors import (
+    GenerationMissing,
+    InvalidDefinition,
+    InvalidSettings,
+    OtherScheme,
+    ScorekeeperError,
+    StoreUnavailable,
+)
 from config.loading import SettingsError
 from config.logging import mask
 from config.settings import CONFIG_VARIABLE, Settings, variable_of
@@ -110,6 +117,9 @@ def run() -> int:
         return _say(error, 2)
     except OtherScheme as error:
         return _say(error, 1)
+    except GenerationMissing as error:
+        remedy = "`scorekeeper generations` lists what is there; a worker counts again what Redis lost"
+        return _say(f"{error.cause}: {remedy}", 1)
     except StoreUnavailable as error:
         variable = VARIABLES.get(error.store)
         return _say(f"{error}; is it running, and is {variable} right?" if variable else error, 1)

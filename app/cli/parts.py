@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.asking import with_parts
-from app.cli.printing import AsJson, fail, print_json, print_line, tell
+from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
 from app.cli.topics import create_missing, missing
 from app.errors import InvalidSettings
 
@@ -79,7 +79,7 @@ def migrate(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"applied": applied})
     else:
-        print_line(f"applied {applied} migration(s)" if applied else "the database is up to date")
+        print_line(f"applied {counted(applied, 'migration')}" if applied else "the database is up to date")
 
 
 async def _require_kept_counters(parts: Parts) -> None:

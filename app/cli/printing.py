@@ -43,6 +43,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
+def counted(number: int, what: str) -> str:
+    """So many of them in words, where an `s` makes the plural."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def tell(text: str) -> None:
     """One line to the person at the terminal."""
     print(text, file=sys.stderr, flush=True)

@@ -84,7 +84,9 @@ def create_key(
         list[str] | None,
         typer.Option("--scope", help="read, write, ingest, admin or operator; repeat it. Default: all but operator."),
     ] = None,
-    days: Annotated[float | None, typer.Option("--days", help="It ends after so many days.")] = None,
+    days: Annotated[
+        float | None, typer.Option("--days", min=0.001, max=36_500, help="It ends after so many days.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an API key. Its text is shown once."""
@@ -131,7 +133,9 @@ def list_keys(project: ProjectOption = None, as_json: AsJson = False) -> None:
 @keys.command("roll")
 def roll_key(
     ident: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
-    grace_hours: Annotated[float, typer.Option("--grace-hours", help="How long the old one still works.")] = 24.0,
+    grace_hours: Annotated[
+        float, typer.Option("--grace-hours", min=0, max=8_760, help="How long the old one still works.")
+    ] = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Replace an API key: a new one now, the old one ends after a while."""

@@ -12,6 +12,7 @@ import typer
 from app.cli.asking import require_known, schema_ready, with_parts
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
 from app.domain.declaring import GOAL
+from app.domain.moments import rfc3339
 from app.errors import GenerationMissing, OtherScheme
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ def list_generations(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = [(row["generation"], "yes" if row["shown"] else "", row["createdAt"]) for row in rows]
-    print_table(["#generation", "shown", "#created (epoch ms)"], table, empty="nothing was counted yet")
+    table = [(row["generation"], "yes" if row["shown"] else "", rfc3339(row["createdAt"])) for row in rows]
+    print_table(["#generation", "shown", "created at"], table, empty="nothing was counted yet")
 
 
 @generations.command("switch")

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli.asking import with_parts
 from app.cli.offline import STDIN, read_lines
-from app.cli.printing import AsJson, fail, print_json, print_line, tell
+from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
 from app.errors import GenerationMissing
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def publish(
     else:
         print_line(f"published {sending.published}")
     if sending.left_out:
-        tell(f"{sending.left_out} line(s) were left out")
+        tell(f"{counted(sending.left_out, 'line')} left out")
         if strict:
             raise typer.Exit(1)
 

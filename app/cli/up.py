@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from app.cli.credentials import key_of
-from app.cli.printing import print_line, tell
+from app.cli.printing import counted, print_line, tell
 from app.cli.supervisor import OurProcess, Part, Supervisor
 from app.cli.topics import create_missing
 from app.embedded.running import DirectoryLock, Running, write_privately, write_record
@@ -156,7 +156,7 @@ class House:
             tell(f"created the topics {', '.join(created)}")
 
     def _start_ours(self) -> None:
-        tell(f"starting the API and {self._workers} worker(s)")
+        tell(f"starting the API and {counted(self._workers, 'worker')}")
         self._supervisor.keep("the API", partial(self._start, "api", "api"))
         for number in range(1, self._workers + 1):
             self._supervisor.keep(f"worker {number}", partial(self._start, "agents", f"worker-{number}"))

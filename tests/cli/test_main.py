@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import GenerationMissing
 from tests.cli.conftest import Scorekeeper
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("match",), ("settings", "--nonsense")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("match",),
+        ("settings", "--nonsense"),
+        ("keys", "create", "--days", "-3"),
+        ("keys", "roll", "some", "--grace-hours", "-1"),
+    ],
+)
 def test_wrong_use_is_exit_code_2(scorekeeper: Scorekeeper, arguments: tuple[str, ...]) -> None:
     assert scorekeeper(*arguments).code == 2
 
@@ -42,6 +53,25 @@ def test_the_settings_file_may_be_named_anywhere(
         "meaning": "The port of the HTTP API; 0 takes a free one.",
         "origin": str(file),
     }
+
+
+def test_a_reason_that_is_none_is_refused_with_those_there_are(scorekeeper: Scorekeeper) -> None:
+    ended = scorekeeper("dead-letters", "list", "--reason", "unknown_projekt")
+    assert ended.code == 2
+    assert ended.err.startswith("scorekeeper: --reason: 'unknown_projekt' is no reason. One of: empty, too_large, ")
+
+
+def test_a_generation_that_is_not_there_is_no_redis_that_is_away(
+    scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def miss(_: object = None) -> None:
+        raise GenerationMissing(99)
+
+    monkeypatch.setattr("app.cli.settings.load", miss)
+    ended = scorekeeper("settings")
+    assert ended.code == 1
+    assert ended.err.startswith("scorekeeper: generation 99 is missing: `scorekeeper generations` lists what is there")
+    assert "SCOREKEEPER_REDIS" not in ended.err
 
 
 def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
