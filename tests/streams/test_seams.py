@@ -39,6 +39,8 @@ def test_the_versions_are_those_the_seams_were_read_in() -> None:
         (faust_consumer.ThreadDelegateConsumer, "_new_consumer_thread", ["self"]),
         (faust_consumer.ThreadDelegateConsumer, "_getmany", ["self", "active_partitions", "timeout"]),
         (driver.AIOKafkaConsumerThread, "_commit", ["self", "offsets"]),
+        (driver.AIOKafkaConsumerThread, "verify_event_path", ["self", "now", "tp"]),
+        (driver.AIOKafkaConsumerThread, "_verify_aiokafka_event_path", ["self", "now", "tp"]),
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
         (driver.AIOKafkaConsumerThread, "_create_consumer", ["self", "loop"]),
         (App, "_new_transport", ["self"]),
