@@ -81,15 +81,15 @@ def progress_fields(goal: Goal, progress: Progress) -> dict[str, Any]:
     }
 
 
-def status_change_item(change: StatusChange) -> dict[str, Any]:
-    """A change of status, with its reason in words."""
+def status_change_item(change: StatusChange, goal: Mapping[str, Any]) -> dict[str, Any]:
+    """A change of status of the goal, which is as lists show it, with its reason in words."""
     seen = change.seen
     return {
         "at": rfc3339(seen.at),
         "from": change.before,
         "to": seen.status,
         "cause": str(change.cause),
-        "reason": sentence(change),
+        "reason": sentence(change, is_rate=goal.get("aggregation") == Aggregation.RATE),
         "current": seen.current,
         "expected": seen.expected,
         "progress": seen.progress,

@@ -144,8 +144,10 @@ class Reporter:
         patience = Patience(PATIENCE_SECONDS)
         report = await self._list_goals(project, now, ident, patience)
         changes = await patience.wait("sql", asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES))
-        shown = [status_change_item(change) for change in changes]
-        return replace(report, items=[{**item, "statusChanges": shown} for item in report.items], memo={})
+        items = [
+            {**item, "statusChanges": [status_change_item(change, item) for change in changes]} for item in report.items
+        ]
+        return replace(report, items=items, memo={})
 
     async def _list_goals(self, project: str, now: int, only: str | None, patience: Patience) -> Report:
         owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))

@@ -16,10 +16,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from app.domain.figures import exact, reached, rounded
+
 BAR_WIDTH = 24
 HOUR_SECONDS = 3600.0
 SHORTEST_SECONDS = 30.0
 LONGEST_NAME = 200
+LONGEST_UNIT = 20
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
 SIGNS = {"completed": "✓", "on_track": "●", "at_risk": "▲", "behind": "▼"}
 NEED = ("behind", "at_risk", "on_track", "completed")
@@ -42,10 +45,11 @@ class _Row:
     goal: dict[str, Any]
     bar_width: int
     now: datetime
+    longest_unit: int | None
 
 
 class GoalTable:
-    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: a long project key gives way."""
+    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: long project keys and units give way."""
 
     def __init__(self, width: int = 120, height: int | None = None, *, cuts: bool = True) -> None:
         self._cuts = cuts
@@ -70,7 +74,7 @@ class GoalTable:
         most = len(ordered) if self.height is None else max(1, self.height - 4)
         now = datetime.now(UTC)
         for goal in ordered[:most]:
-            row = _Row(goal, self._bar_width(), now)
+            row = _Row(goal, self._bar_width(), now, LONGEST_UNIT if self._cuts else None)
             project = [Text(plain(str(goal["projectKey"])))] if several else []
             table.add_row(*project, *(column.cell(row) for column in columns))
         parts: list[RenderableType] = [] if pipeline is None else [summary(pipeline)]
@@ -85,7 +89,7 @@ class GoalTable:
             return [goals]
         now = datetime.now(UTC)
         return [
-            f"{name_of(goal)}: {amount(goal.get('current'))} of {amount(goal.get('target'))} {_unit(goal)}".rstrip()
+            f"{name_of(goal)}: {_current(goal)} of {_target(goal)}"
             + f", {_status_of(goal).replace('_', ' ')}, {rate(goal, now)}"
             for goal in goals
         ]
@@ -157,13 +161,6 @@ def bar(goal: dict[str, Any], width: int = BAR_WIDTH) -> Text:
     return text
 
 
-def amount(value: float | None) -> str:
-    """A number with separators, at most two decimals."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
-
-
 def freshness(moment: str | None, now: datetime | None = None) -> str:
     """How long ago the figure was complete."""
     if not moment:
@@ -188,7 +185,7 @@ def rate(goal: Mapping[str, Any], now: datetime) -> str:
     hourly = last * HOUR_SECONDS / seconds
     if hourly >= 7200:
         return f"{_tenths(hourly / 3600)}/s"
-    return f"{_tenths(hourly / 60)}/min" if hourly >= 120 else f"{amount(round(hourly))}/h"
+    return f"{_tenths(hourly / 60)}/min" if hourly >= 120 else f"{round(hourly):,}/h"
 
 
 def _tenths(value: float) -> str:
@@ -206,7 +203,7 @@ def outlook(goal: Mapping[str, Any], now: datetime) -> str:
         return (
             "ended"
             if goal.get("status") == "completed"
-            else f"missed by {amount(abs(goal['target'] - goal['current']))}"
+            else f"missed by {reached(goal, abs(goal['target'] - goal['current']))}"
         )
     if goal.get("projectedAt") and ends is not None and goal.get("direction") != "at_most":
         at = datetime.fromisoformat(str(goal["projectedAt"]))
@@ -214,7 +211,7 @@ def outlook(goal: Mapping[str, Any], now: datetime) -> str:
         away = f", {abs(days):.0f} days {'early' if days > 0 else 'late'}" if abs(days) >= 1 else ""
         return f"reaches it on {at.day} {at:%b}{away}"
     if goal.get("projected") is not None:
-        return f"heads for {amount(goal['projected'])}"
+        return f"heads for {rounded(goal['projected'])}"
     return "" if goal.get("lastConversionAt") else "waiting for the first event"
 
 
@@ -238,8 +235,16 @@ def _gap(goal: Mapping[str, Any]) -> str:
     return f"{((float(goal['current']) - start) / wanted - 1) * 100:+.0f}%".replace("-", "−")
 
 
-def _unit(goal: Mapping[str, Any]) -> str:
-    return plain(str(goal.get("unit") or ""))[:20]
+def _current(goal: Mapping[str, Any]) -> str:
+    return "–" if goal.get("current") is None else reached(goal, goal["current"])
+
+
+def _target(goal: Mapping[str, Any], longest_unit: int | None = None) -> str:
+    unit = plain(str(goal.get("unit") or ""))
+    if longest_unit is not None and len(unit) > longest_unit:
+        unit = unit[: longest_unit - 1] + "…"
+    target = "–" if goal.get("target") is None else exact(goal["target"])
+    return f"{target} {unit}".rstrip()
 
 
 def _clock(moment: str) -> str:
@@ -260,8 +265,8 @@ COLUMNS = (
     _Column("", 0, lambda row: _status(row.goal, word=False), "left"),
     _Column("goal", 0, lambda row: Text(name_of(row.goal)), "left", takes_rest=True),
     _Column("progress", 0, lambda row: bar(row.goal, row.bar_width), "left"),
-    _Column("current", 0, lambda row: Text(amount(row.goal.get("current")))),
-    _Column("target", 76, lambda row: Text(f"{amount(row.goal.get('target'))} {_unit(row.goal)}".rstrip())),
+    _Column("current", 0, lambda row: Text(_current(row.goal))),
+    _Column("target", 76, lambda row: Text(_target(row.goal, row.longest_unit))),
     _Column("status", 96, lambda row: _status(row.goal, word=True), "left"),
     _Column("to pace", 130, lambda row: Text(_gap(row.goal))),
     _Column("rate", 90, lambda row: Text(rate(row.goal, row.now))),

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.domain.definition_fields import Fields
+from app.domain.figures import exact, reached
 from app.domain.goal import Direction, Status
 from app.domain.moments import rfc3339
 from app.domain.webhook_address import refusal_of_url
@@ -229,12 +230,11 @@ _SHOWN: Final = (
 def _about_goal(alert: Alert, item: Mapping[str, Any], before: Told | None) -> dict[str, Any]:
     goal = {name: item.get(name) for name in _SHOWN}
     name = item.get("description") or item["metric"]
-    figures = f"{_figure(item['current'])} of {_figure(item['target'])}"
+    figures = f"{reached(item, item['current'])} of {exact(item['target'])}"
     if alert.when is When.STATUS_CHANGE:
         was = before.word if before is not None else ""
-        text = (
-            f"{name}: {_spoken(item['status'])}, was {_spoken(was)} ({figures}, {_figure(item['expected'])} expected)."
-        )
+        figures += f", {_estimate(item['expected'])} expected"
+        text = f"{name}: {_spoken(item['status'])}, was {_spoken(was)} ({figures})."
         return {"text": _sentence_start(alert) + text, "from": was, "to": item["status"], "goal": goal}
     if alert.when is When.TARGET_REACHED:
         return {"text": f"{_sentence_start(alert)}{name}: the target is reached ({figures}).", "goal": goal}
@@ -256,7 +256,7 @@ def _spoken(status: str) -> str:
     return status.replace("_", " ")
 
 
-def _figure(number: float) -> str:
+def _estimate(number: float) -> str:
     return f"{number:,.1f}".removesuffix(".0")
 
 

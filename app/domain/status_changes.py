@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from app.domain.figures import exact, rounded
 from app.domain.goal import Direction, Status
 
 
@@ -136,11 +137,11 @@ _SENTENCES: Final[Mapping[Cause, str]] = {
 _KEPT_WITHIN: Final = "The time is over, and the limit was kept: {current} of at most {target}."
 
 
-def sentence(change: StatusChange) -> str:
-    """The reason in words."""
+def sentence(change: StatusChange, *, is_rate: bool = False) -> str:
+    """The reason in words. `is_rate`: the goal's values are quotients."""
     seen = change.seen
     is_kept = change.cause is Cause.TARGET_REACHED and seen.direction == Direction.AT_MOST and seen.is_over
-    # What was counted and wanted is exact; what was expected is an estimate.
-    figures = {"current": (seen.current, 6), "target": (seen.target, 6), "expected": (seen.expected, 1)}
-    words = {name: f"{figure:,.{most}f}".rstrip("0").rstrip(".") for name, (figure, most) in figures.items()}
-    return (_KEPT_WITHIN if is_kept else _SENTENCES[change.cause]).format(**words)
+    expected = f"{seen.expected:,.1f}".removesuffix(".0")
+    said = _KEPT_WITHIN if is_kept else _SENTENCES[change.cause]
+    current = rounded(seen.current) if is_rate else exact(seen.current)
+    return said.format(current=current, target=exact(seen.target), expected=expected)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from app.cli.goals import WIDE
-from app.cli.table import GoalTable, amount, bar, outlook, rate, summary
+from app.cli.table import GoalTable, bar, outlook, rate, summary
 
 
 def _goal(**fields: Any) -> dict[str, Any]:
@@ -42,12 +42,21 @@ def test_the_bar_shows_how_far_it_is_and_where_it_should_be(goal: dict[str, Any]
     assert bar(goal, 20).plain == drawn
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(None, "–"), (0, "0"), (141448, "141,448"), (19.9, "19.90"), (2.0, "2"), (1234567.891, "1,234,567.89")],
-)
-def test_amounts_are_readable(value: float | None, shown: str) -> None:
-    assert amount(value) == shown
+def test_a_sum_is_told_to_its_last_decimal_and_a_rate_with_two() -> None:
+    told = {"current": 1234567.8915, "target": 0.005, "unit": "ETH"}
+    (line,) = GoalTable().lines([_goal(aggregation="sum", **told)])
+    assert line == "sign_ups: 1,234,567.8915 of 0.005 ETH, on track, –"
+    (line,) = GoalTable().lines([_goal(aggregation="rate", current=100 / 3)])
+    assert line == "sign_ups: 33.33 of 200, on track, –"
+
+
+def test_a_long_unit_is_whole_in_a_pipe_and_visibly_cut_in_a_terminal() -> None:
+    goals = [_goal(unit="qualified leads of the north")]
+    assert GoalTable().lines(goals) == ["sign_ups: 100 of 200 qualified leads of the north, on track, –"]
+    for cuts, unit in ((True, "qualified leads of …"), (False, "qualified leads of the north")):
+        console = Console(width=200, record=True, file=io.StringIO())
+        console.print(GoalTable(200, cuts=cuts).render(goals))
+        assert f"200 {unit}  " in console.export_text()
 
 
 def test_a_look_has_all_a_person_asks_for() -> None:

@@ -93,6 +93,16 @@ def test_a_change_is_told_with_its_figures() -> None:
     assert said == ["Tell: signups: behind, was on track (40 of 100, 50.2 expected)."]
 
 
+def test_a_sum_is_told_to_its_last_decimal_and_a_rate_with_two() -> None:
+    told: list[tuple[dict[str, Any], str]] = [
+        ({"aggregation": "sum", "current": 49.999, "target": 50}, "49.999 of 50"),
+        ({"aggregation": "rate", "current": 13.618421, "target": 12.5}, "13.62 of 12.50"),
+    ]
+    for more, figures in told:
+        looks: list[Look] = [(0, [item(**more)], 0), (1, [item("behind", **more)], 1)]
+        assert figures in texts(rule("status_change", holdMinutes=0), looks)[1][0]
+
+
 def done(current: int, **more: Any) -> dict[str, Any]:
     return item("completed" if current >= 100 else "on_track", current=current, **more)
 

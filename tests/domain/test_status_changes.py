@@ -32,7 +32,7 @@ LIMIT = {"direction": "at_most", "target": 50}
     [
         ({}, {"status": "at_risk", "expected": 1125.1419}, Cause.PACE_LOST, "100, where 1,125.1 was expected by now."),
         ({"status": "behind"}, {"status": "on_track"}, Cause.PACE_REGAINED, "100, and 100 was expected by now."),
-        ({}, {"status": "completed", "current": 500.5}, Cause.TARGET_REACHED, "The target is reached: 500.5 of 500."),
+        ({}, {"status": "completed", "current": 500.5}, Cause.TARGET_REACHED, "The target is reached: 500.50 of 500."),
         ({"status": "completed"}, {"status": "on_track"}, Cause.TAKEN_BACK, "Conversions were taken back: 100 of 500."),
         ({}, {"status": "behind", "is_over": True}, Cause.DEADLINE_PASSED, "The deadline passed at 100 of 500."),
         (
@@ -73,6 +73,12 @@ def test_a_change_names_its_cause_and_says_it_with_figures(
     assert found is not None
     assert (found.number, found.before, found.cause) == (2, first.seen.status, cause)
     assert sentence(found) == words
+
+
+def test_a_rate_is_told_with_two_decimals() -> None:
+    found = next_change(StatusChange(1, None, Cause.NONE, BEFORE), replace(BEFORE, status="at_risk", current=100 / 3))
+    assert found is not None
+    assert sentence(found, is_rate=True) == "33.33, where 100 was expected by now."
 
 
 def test_a_change_of_pace_long_after_an_edit_is_not_put_down_to_the_edit() -> None:

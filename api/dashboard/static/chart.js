@@ -1,7 +1,7 @@
 // Draws a goal's chart as SVG at the size that it has, labels at the lines; and reads values out by pointer and keys.
 import { expectedAt, valueAt, valueRange } from "./burn_up.js";
 import { attribute, element, set } from "./dom.js";
-import { amount, compact, hourAndMinute, moment, short, shortDate, signed } from "./format.js";
+import { compact, hourAndMinute, moment, reached, reachedAmount, short, shortDate, signed, targetAmount } from "./format.js";
 import { areaPath, linePath, linear, numberTicks, spread, timeTicks } from "./scale.js";
 
 const HEIGHT = 320;
@@ -51,7 +51,7 @@ export class Chart {
     this.rule = element("line", { class: "rule", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.dot = element("circle", { class: "read", r: 4.5, visibility: "hidden" });
     this.svg.append(this.rule, this.dot);
-    const summary = `${amount(goal.current, goal.unit)} of ${amount(goal.target, goal.unit)}`;
+    const summary = `${reachedAmount(goal)} of ${targetAmount(goal)}`;
     attribute(this.box, "aria-valuemax", String(STEPS));
     if (this.at === null) attribute(this.box, "aria-valuetext", summary);
     this.read(this.at);
@@ -179,9 +179,9 @@ export class Chart {
 
 // What stands at the right end of the lines.
 export function endLabels(goal, line, projected) {
-  const labels = [{ kind: "target", value: goal.target, text: `Target ${short(goal, goal.target)}` }];
+  const labels = [{ kind: "target", value: goal.target, text: `Target ${short(goal, goal.target, reached)}` }];
   if (projected) labels.push({ kind: "projected", value: projected.value, text: `Projected ${short(goal, projected.value)}` });
-  else if (line.isOver && goal.current !== null) labels.push({ kind: "actual", value: goal.current, text: `Actual ${short(goal, goal.current)}` });
+  else if (line.isOver && goal.current !== null) labels.push({ kind: "actual", value: goal.current, text: `Actual ${short(goal, goal.current, reached)}` });
   return labels;
 }
 
@@ -189,12 +189,13 @@ export function endLabels(goal, line, projected) {
 export function reading(goal, line, projected, at) {
   const expected = expectedAt(goal, line.start, line.end, at);
   const when = moment(at);
-  const wanted = goal.aggregation === "rate" ? `target ${amount(goal.target, goal.unit)}` : `expected ${short(goal, expected)}`;
+  const wanted = goal.aggregation === "rate" ? `target ${targetAmount(goal)}` : `expected ${short(goal, expected)}`;
   const value = valueAt(line.points, at);
   if (value !== null) {
     const gap = value - expected;
-    const apart = Math.abs(gap) < 1e-9 ? "on pace" : `${short(goal, Math.abs(gap))} ${gap < 0 ? "below" : "above"}`;
-    return { text: `${when}: actual ${short(goal, value)}, ${wanted}, ${apart}`, value };
+    const size = short(goal, Math.abs(gap));
+    const apart = size === short(goal, 0) ? "on pace" : `${size} ${gap < 0 ? "below" : "above"}`;
+    return { text: `${when}: actual ${short(goal, value, reached)}, ${wanted}, ${apart}`, value };
   }
   if (at > line.asOf && projected) {
     const share = (at - line.asOf) / (line.end - line.asOf);

@@ -5,6 +5,8 @@ const SHAPES = { behind: "▼", at_risk: "▲", on_track: "●", completed: "✓
 const DAY_MS = 86_400_000;
 const plain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const cents = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const millionths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 6 });
+const MOST_EXACT = 1e9; // above it a double does not hold six decimals
 const brief = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -17,8 +19,13 @@ const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 const withMinus = (text) => text.replace("-", "−");
 const isNone = (value) => value === null || value === undefined;
 
-// A whole number, or two decimals, as sums of money are written and the command line shows them.
+// A quotient or an estimate: whole, or with two decimals.
 export const number = (value) => (isNone(value) ? "–" : withMinus((Number.isInteger(value) ? plain : cents).format(value)));
+// What was counted or is wanted: whole, or to the last of the six decimals that sums have. The command line and alerts
+// say it the same way (app/domain/figures.py).
+export const exact = (value) => (isNone(value) || Number.isInteger(value) || Math.abs(value) > MOST_EXACT ? number(value) : withMinus(millionths.format(value)));
+// A value of the goal: a rate is a quotient, all else is exact.
+export const reached = (goal, value = goal.current) => (goal.aggregation === "rate" ? number : exact)(value);
 export const tenths = (value) => (isNone(value) ? "–" : withMinus(plain.format(Math.round(value * 10) / 10)));
 export const compact = (value) => (isNone(value) ? "–" : withMinus(Math.abs(value) < 10_000 ? plain.format(value) : brief.format(value)));
 export const percent = (value) => (isNone(value) ? "–" : withMinus(percents.format(value)));
@@ -26,10 +33,11 @@ export const signed = (value, format = number) => (isNone(value) ? "–" : `${va
 // Somebody's text within a sentence of ours: it must not turn the direction of what stands around it.
 const isolated = (text) => (/^[ -~]*$/.test(text) ? text : `\u2068${text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`);
 const withUnit = (text, unit) => (unit ? `${text} ${isolated(unit)}` : text);
-export const amount = (value, unit) => (isNone(value) ? number(value) : withUnit(number(value), unit));
+export const reachedAmount = (goal, value = goal.current) => (isNone(value) ? number(value) : withUnit(reached(goal, value), goal.unit));
+export const targetAmount = (goal) => withUnit(exact(goal.target), goal.unit);
 // A value that was computed for a goal: nobody makes half a conversion.
 export const figure = (goal, value) => (isNone(value) ? "–" : number(["count", "unique"].includes(goal.aggregation) ? Math.round(value) : value));
-export const short = (goal, value) => (Math.abs(value) < 10_000 ? figure(goal, value) : compact(value));
+export const short = (goal, value, written = figure) => (Math.abs(value) < 10_000 ? written(goal, value) : compact(value));
 export const statusWord = (status) => WORDS[status] ?? "Waiting";
 export const statusShape = (status) => SHAPES[status] ?? "◌";
 export const time = (moment) => clock.format(new Date(moment));
@@ -74,13 +82,13 @@ export function outlook(goal, now = Date.now()) {
   const ends = Date.parse(goal.periodEndsAt ?? goal.endsAt);
   if (Date.parse(goal.startsAt) > now) return `starts ${moment(goal.startsAt, now)}`;
   const isOver = Date.parse(goal.endsAt) < now;
-  if (isOver) return goal.status === "completed" ? `ended ${date(goal.endsAt)}` : `ended, missed by ${amount(Math.abs(goal.target - goal.current), goal.unit)}`;
+  if (isOver) return goal.status === "completed" ? `ended ${date(goal.endsAt)}` : `ended, missed by ${reachedAmount(goal, Math.abs(goal.target - goal.current))}`;
   if (goal.status === "completed" && goal.direction !== "at_most") return `reached; ends ${moment(ends, now)}`;
   if (goal.projectedAt && goal.direction !== "at_most") {
     const at = Date.parse(goal.projectedAt);
     const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
     const when = isSameDay(goal.projectedAt, now) ? "at" : "on";
-    return `reaches ${amount(goal.target, goal.unit)} ${when} ${moment(goal.projectedAt, now)}, ${away}`;
+    return `reaches ${targetAmount(goal)} ${when} ${moment(goal.projectedAt, now)}, ${away}`;
   }
   if (!isNone(goal.projected)) return `heads for ${withUnit(figure(goal, goal.projected), goal.unit)} by ${moment(ends, now)}`;
   if (!goal.lastConversionAt) return "waiting for the first event";

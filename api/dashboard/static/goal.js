@@ -2,10 +2,11 @@
 import { actual, figures, projection } from "./burn_up.js";
 import { Chart } from "./chart.js";
 import { attribute, byId, element, given, set } from "./dom.js";
-import { ago, amount, compact, date, figure, fullTime, moment, number, outlook, percent, share, short, signed, span, statusShape, statusWord, toPace } from "./format.js";
+import { ago, compact, date, figure, fullTime, moment, number, outlook, percent, reached, reachedAmount, share, short, signed, span, statusShape, statusWord, targetAmount, toPace } from "./format.js";
 import { follow, setFreshAsOf } from "./live.js";
 
 const REFRESH_MS = 5000;
+const READ_AGAIN_MS = 5000;
 const SEEN_EVERY_MS = 1000;
 const MOST_SEEN = 1800;
 const MOST_ROWS = 62;
@@ -16,18 +17,19 @@ let seen = [];
 let refreshedAt = 0;
 let isWaiting = false;
 let looksLeft = 0;
+let readAgain = 0;
 const chart = new Chart(byId("chart"), byId("readout"));
 
 function show() {
   const line = actual(goal, seen);
   const projected = projection(goal, line);
   const end = goal.periodEndsAt ?? goal.endsAt;
-  set(byId("current"), number(goal.current));
+  set(byId("current"), reached(goal));
   set(byId("outlook"), outlook(goal));
   const [, fill, pace] = byId("bar").children;
   attribute(fill, "width", (share(goal, goal.current) * 300).toFixed(1));
   attribute(pace, "x", Math.min(296, Math.max(0, share(goal, goal.expected) * 300 - 2)).toFixed(1));
-  attribute(byId("bar"), "aria-label", `${amount(goal.current, goal.unit)} of ${amount(goal.target, goal.unit)}; expected by now ${figure(goal, goal.expected)}`);
+  attribute(byId("bar"), "aria-label", `${reachedAmount(goal)} of ${targetAmount(goal)}; expected by now ${figure(goal, goal.expected)}`);
   attribute(document.querySelector(".facts"), "data-status", goal.status ?? "");
   showStatus();
   set(byId("expected"), figure(goal, goal.expected));
@@ -57,7 +59,7 @@ function showStatus() {
 function showNeeded(end) {
   const missing = goal.current === null ? null : (goal.target - goal.current) * (goal.direction === "at_most" && (goal.startValue ?? 0) > goal.target ? -1 : 1);
   const days = (Date.parse(end) - Date.now()) / 86_400_000;
-  set(byId("needed"), missing === null ? "–" : missing > 0 ? number(missing) : goal.direction === "at_most" ? "over the limit" : "nothing");
+  set(byId("needed"), missing === null ? "–" : missing > 0 ? reached(goal, missing) : goal.direction === "at_most" ? "over the limit" : "nothing");
   const written = goal.aggregation === "sum" ? (value) => short(goal, value) : compact;
   const each = days > 2 ? `${written(missing / days)} a day` : `${written(missing / Math.max(days * 24, 1 / 60))} an hour`;
   set(byId("needed-rate"), missing > 0 && days > 0 && goal.aggregation !== "rate" ? each : "");
@@ -68,7 +70,7 @@ function showFigures(line) {
   const rows = figures(goal, line).slice(-MOST_ROWS).reverse();
   byId("figures").replaceChildren(
     ...rows.map((row) =>
-      element("tr", {}, element("th", { scope: "row" }, moment(row.at)), ...[row.gained === null ? "–" : signed(row.gained), number(row.actual), figure(goal, row.expected), signed(row.actual - row.expected, (value) => figure(goal, value))].map((text) => element("td", { class: "number" }, text))),
+      element("tr", {}, element("th", { scope: "row" }, moment(row.at)), ...[row.gained === null ? "–" : signed(row.gained, (value) => reached(goal, value)), reached(goal, row.actual), figure(goal, row.expected), signed(row.actual - row.expected, (value) => figure(goal, value))].map((text) => element("td", { class: "number" }, text))),
     ),
   );
 }
@@ -77,7 +79,7 @@ function showPeriods() {
   const rows = (goal.periods ?? []).slice(-24).reverse();
   byId("periods")?.replaceChildren(
     ...rows.map((one) =>
-      element("tr", {}, element("th", { scope: "row" }, date(one.startsAt)), element("td", { class: "number" }, amount(one.current, goal.unit)), element("td", { class: "number" }, percent(one.progress))),
+      element("tr", {}, element("th", { scope: "row" }, date(one.startsAt)), element("td", { class: "number" }, reachedAmount(goal, one.current)), element("td", { class: "number" }, percent(one.progress))),
     ),
   );
 }
@@ -105,6 +107,8 @@ async function showConversions() {
   } catch (error) {
     state.hidden = false;
     set(state, `✕ The log cannot be read now. ${error.message}`);
+    clearTimeout(readAgain);
+    readAgain = setTimeout(showConversions, READ_AGAIN_MS);
   }
 }
 

@@ -1,6 +1,6 @@
 // One goal as a row of the list. Made once and updated in place, so that focus stays and nothing flickers.
 import { attribute, element, set } from "./dom.js";
-import { ago, amount, figure, fullTime, number, outlook, percent, rate, share, signed, sparkline, statusShape, statusWord, toPace } from "./format.js";
+import { ago, figure, fullTime, number, outlook, percent, rate, reached, reachedAmount, share, signed, sparkline, statusShape, statusWord, targetAmount, toPace } from "./format.js";
 
 const WIDTH = 300;
 
@@ -38,12 +38,12 @@ export function showRow(parts, goal) {
   const name = goal.description || goal.metric;
   set(parts.name, name);
   set(parts.more, outlook(goal));
-  set(parts.current, number(goal.current));
-  set(parts.target, ` of ${amount(goal.target, goal.unit)}`);
+  set(parts.current, reached(goal));
+  set(parts.target, ` of ${targetAmount(goal)}`);
   attribute(parts.fill, "width", (share(goal, goal.current) * WIDTH).toFixed(1));
   attribute(parts.pace, "x", Math.min(WIDTH - 5, Math.max(0, share(goal, goal.expected) * WIDTH - 2.5)).toFixed(1));
   attribute(parts.row, "data-status", goal.status ?? "");
-  attribute(parts.bar, "aria-label", `${amount(goal.current, goal.unit)} of ${amount(goal.target, goal.unit)}; expected by now ${figure(goal, goal.expected)}`);
+  attribute(parts.bar, "aria-label", `${reachedAmount(goal)} of ${targetAmount(goal)}; expected by now ${figure(goal, goal.expected)}`);
   attribute(parts.status, "data-status", goal.status ?? "");
   set(parts.status, `${statusShape(goal.status)} ${statusWord(goal.status)}`);
   attribute(parts.status, "title", goal.statusSource === "manual" ? "set by hand" : "");

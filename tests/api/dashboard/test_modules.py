@@ -225,6 +225,32 @@ def test_figures_are_whole_or_have_two_decimals_as_on_the_command_line(page: Pag
     assert call(page, "format.js", "number", value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1873.5, "1,873.50"),
+        (0.005, "0.005"),
+        (-12.345678, "−12.345678"),
+        (2e9 + 0.123456, "2,000,000,000.12"),
+    ],
+)
+def test_a_sum_is_told_to_its_last_decimal_as_on_the_command_line(page: Page, value: float, text: str) -> None:
+    assert call(page, "format.js", "exact", value) == text
+
+
+def test_a_rate_is_told_with_two_decimals_and_its_target_as_it_was_asked_for(page: Page) -> None:
+    shown = goal(aggregation="rate", current=13.617886, target=12.125, unit="%")
+    assert call(page, "format.js", "reachedAmount", shown) == "13.62 %"
+    assert call(page, "format.js", "targetAmount", shown) == "12.125 %"
+
+
+def test_what_lies_apart_by_less_than_is_shown_is_on_pace(page: Page) -> None:
+    line = {"start": START, "end": START + 10 * DAY, "asOf": START + DAY, "points": [[START, 0], [START + DAY, 0.2]]}
+    found = call(page, "chart.js", "reading", goal(target=1), line, None, START + DAY)
+    assert found["text"].endswith("actual 0.20, expected 0, on pace")
+
+
 def test_a_sum_has_its_cents_beside_the_chart_too(page: Page) -> None:
     shown = goal(aggregation="sum", target=2500.5)
     (label,) = call(page, "chart.js", "endLabels", shown, {"isOver": False}, None)

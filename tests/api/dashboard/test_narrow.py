@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from api.dashboard.pages import NAVIGATION
 from tests.api.dashboard.site import Site
@@ -31,6 +31,52 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, site: Site) -> None:
         for letters in ("normal", "0.06em"):
             page.evaluate("(wide) => { document.body.style.letterSpacing = wide; }", letters)
             assert page.evaluate(CUT_OFF) == [], (path, letters)
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_no_page_is_wider_than_its_window(browser: Browser, site: Site) -> None:
+    """Neither on tablets nor in half a screen, where tables are no cards yet, nor with figures as long as they get."""
+    goals = [site.create_goal(description="Visits that end with an order", target=123_456_789.25, unit="leads of May")]
+    definition = {
+        "eventType": "form_submit",
+        "urlPattern": "/signup/complete",
+        "conditions": {"plan": {"$in": ["pro"]}},
+    }
+    assert site.post("/api/conversion-goals", {"name": "Trial signup", "metric": "m", **definition}).status_code == 201
+    site.post("/api/alerts", {**BODY, "goalIds": goals, "url": f"https://hooks.example.com/{'X' * 90}"})
+    site.count(goals[0], 1_234_567)
+    page = opened(browser, site, "/")
+    for path in (*(path for path, _ in NAVIGATION), f"/goals/{goals[0]}"):
+        page.goto(path)
+        expect(page.locator("#loading")).to_be_hidden()
+        for width in (601, 700, 701, 760, 761, 860, 861, 1000, 1001, 1150, 1151):
+            page.set_viewport_size({"width": width, "height": 740})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto("/")
+    for width in (601, 701, 861, 1151):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.locator(".goals tbody .name").evaluate("(name) => name.offsetWidth") > 100, width
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_conversions_are_asked_for_again_when_the_log_could_not_be_read(browser: Browser, site: Site) -> None:
+    goal = site.create_goal()
+    page = opened(browser, site, "/explain")
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503, json={"detail": "Kafka is away."})
+        else:
+            route.fulfill(json={"seen": 7, "conversions": []})
+
+    page.route("**/conversions?*", answer)
+    page.goto(f"/goals/{goal}")
+    expect(page.locator("#conversions-state")).to_contain_text("Kafka is away.")
+    expect(page.locator("#conversions-state")).to_have_text("None among the last 7 events.")
     page.context.close()
 
 
