@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.servers import is_ci
 
 STATIC = Path(__file__).parents[1] / "api" / "dashboard" / "static"
 ORIGIN = "http://modules.test"
+PATIENCE_MS = 60_000
+"""A test machine may be busy."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,6 +36,7 @@ def open_browser() -> Iterator[Browser]:
         assert not is_ci(), "CI=true needs Chromium (package chromium)"
         pytest.skip("Chromium is not installed (package chromium)")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         opened = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS, headless=True)
         yield opened
         opened.close()

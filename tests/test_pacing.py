@@ -8,9 +8,9 @@ import pytest
 
 from app.domain.fields import HOUR_MS, conversion_goal_history_owner, goal_owner, hour_suffix
 from app.domain.increments import Increments, Position, Simple
-from tests.api.conftest import World, world
+from tests.api.conftest import World, _patience, world
 
-__all__ = ["world"]
+__all__ = ["_patience", "world"]
 HOUR = HOUR_MS
 MONDAY = 1_800_230_400_000
 """2027-01-18T00:00Z, a Monday."""

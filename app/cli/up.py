@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.bootstrap import Parts
     from config.settings import Settings
 
-READY_SECONDS: Final = 60.0
+READY_SECONDS: Final = 120.0
 FRESH_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 0.2
 LONG_LOG_BYTES: Final = 10 * 1024 * 1024

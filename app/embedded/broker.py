@@ -11,7 +11,7 @@ from pathlib import Path
 from app.embedded.ports import LOOPBACK, free_port, is_listening
 from app.embedded.process import ChildProcess, EmbeddedServer, find_binary
 
-_READY_SECONDS = 15.0
+_READY_SECONDS = 60.0
 
 
 class EmbeddedBroker(EmbeddedServer):

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.embedded.ports import LOOPBACK, free_port, is_listening
 from app.embedded.process import ChildProcess, EmbeddedServer, find_binary
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 60.0
 
 
 class EmbeddedRedis(EmbeddedServer):

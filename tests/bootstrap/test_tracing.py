@@ -6,10 +6,10 @@ import pytest
 
 from app.bootstrap.tracing import Tracer, make_tracer
 from app.domain.increments import Position
-from app.embedded.ports import free_port
 from app.errors import InvalidSettings
 from app.tracking import Outcome
 from tests.servers.collector import attributes, spans
+from tests.servers.ports import free_port
 from tests.servers.receiver import receiving
 
 OUTCOME = Outcome(checkpoint=40, counted=7, duplicate=2, unmatched=1, rejected={"invalid_json": 3}, received=13)

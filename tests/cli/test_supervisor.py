@@ -25,7 +25,7 @@ def test_a_part_that_dies_is_started_again_after_a_pause_and_named(tmp_path: Pat
     first = supervisor.keep("worker 1", lambda: _start(tmp_path, SLEEPER)).pid
     assert not supervisor.look_after()
     psutil.Process(first).kill()
-    eventually(supervisor.look_after, 5, "a new start")
+    eventually(supervisor.look_after, what="a new start")
     assert told == ["worker 1 ended; it is started again in 0.5 s: see " + str(tmp_path / "part.log")]
     (second,) = supervisor.pids("worker")
     assert second != first
@@ -37,8 +37,8 @@ def test_the_pause_grows_while_a_part_keeps_dying(tmp_path: Path) -> None:
     told: list[str] = []
     supervisor = Supervisor(told.append)
     supervisor.keep("worker 1", lambda: _start(tmp_path, "print('no disk'); raise SystemExit(3)"))
-    eventually(lambda: supervisor.look_after() or len(told) >= 2, 10, "a second death")
-    eventually(lambda: supervisor.look_after() or len(told) >= 2, 10, "a second death")
+    eventually(lambda: supervisor.look_after() or len(told) >= 2, what="a second death")
+    eventually(lambda: supervisor.look_after() or len(told) >= 2, what="a second death")
     assert "0.5 s: no disk" in told[0]
     assert "1.0 s: no disk" in told[1]
     supervisor.stop()
@@ -55,7 +55,7 @@ def test_a_part_that_cannot_be_started_again_is_told_and_tried_again(tmp_path: P
 
     supervisor = Supervisor(told.append)
     psutil.Process(supervisor.keep("the API", start).pid).kill()
-    eventually(lambda: supervisor.look_after() or len(told) >= 3, 10, "a second attempt")
+    eventually(lambda: supervisor.look_after() or len(told) >= 3, what="a second attempt")
     assert told[1] == "the API cannot be started: the port is taken"
     supervisor.stop()
 
@@ -63,6 +63,6 @@ def test_a_part_that_cannot_be_started_again_is_told_and_tried_again(tmp_path: P
 def test_one_that_does_not_listen_is_ended_nevertheless(tmp_path: Path) -> None:
     supervisor = Supervisor(lambda _: None)
     pid = supervisor.keep("worker 1", lambda: _start(tmp_path, DEAF)).pid
-    eventually(lambda: "deaf" in (tmp_path / "part.log").read_text(), 5, "its start")
+    eventually(lambda: "deaf" in (tmp_path / "part.log").read_text(), what="its start")
     supervisor.stop()
     assert not psutil.pid_exists(pid)

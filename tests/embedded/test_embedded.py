@@ -14,11 +14,12 @@ import pytest
 import redis
 
 from app.embedded.broker import start_broker
-from app.embedded.ports import free_port, is_listening, require_free
+from app.embedded.ports import is_listening, require_free
 from app.embedded.process import ChildProcess
 from app.embedded.redis import start_redis
 from app.errors import EmbeddedUnavailable
 from app.streams.topics import Topics
+from tests.servers.ports import free_port
 
 
 def test_the_broker_creates_topics_and_gives_them_an_identity(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
 def test_a_child_that_ends_at_once_says_why(tmp_path: Path) -> None:
     child = ChildProcess("it", [sys.executable, "-c", "raise SystemExit('no luck')"], tmp_path / "log")
     with pytest.raises(EmbeddedUnavailable, match="no luck"):
-        child.wait_until(lambda: False, 10)
+        child.wait_until(lambda: False, 60)
 
 
 def test_a_child_does_not_survive_its_parent(tmp_path: Path) -> None:
@@ -75,5 +76,5 @@ def test_a_child_does_not_survive_its_parent(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    child.wait(timeout=5)
+    child.wait(timeout=60)
     assert not is_listening(port)

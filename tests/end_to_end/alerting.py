@@ -35,7 +35,7 @@ def scrape(urls: Sequence[str]) -> Scrape:
     found: dict[str, float] = {}
     at = time.time()
     for url in urls:
-        answer = httpx.get(f"{url}/metrics", timeout=10)
+        answer = httpx.get(f"{url}/metrics", timeout=60)
         assert answer.status_code == 200, answer.text
         for family in text_string_to_metric_families(answer.text):
             for sample in family.samples:

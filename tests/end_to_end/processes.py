@@ -7,17 +7,19 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
-from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from tests.servers.forking import SCOREKEEPER, ForkedProcess, run_forked
+from tests.servers.ports import free_port
 
 COMMAND = [SCOREKEEPER]
+PATIENCE_SECONDS = 90.0
 
 
 def eventually(is_so: Callable[[], Any], timeout_seconds: float = 60.0, what: str = "it") -> Any:
@@ -29,6 +31,20 @@ def eventually(is_so: Callable[[], Any], timeout_seconds: float = 60.0, what: st
             return answer
         assert time.monotonic() < deadline, f"{what} did not happen in {timeout_seconds} s; last: {answer!r}"
         time.sleep(0.05)
+
+
+def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The first answer that is not "try again later"."""
+    deadline, response = time.monotonic() + PATIENCE_SECONDS, ask()
+    while is_too_early(response) and time.monotonic() < deadline:
+        time.sleep(float(response.headers.get("retry-after", 1)))
+        response = ask()
+    return response
+
+
+def is_too_early(response: httpx.Response) -> bool:
+    """A store has not answered in time; or, with an Idempotency-Key, the first attempt is not over yet."""
+    return response.status_code == 503 or "is still being worked on" in response.text
 
 
 class Deployment:
@@ -49,6 +65,7 @@ class Deployment:
             "SCOREKEEPER_DATA_DIR": str(home / "data"),
             "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": "2",
             "SCOREKEEPER_LOG_FORMAT": "text",
+            "SCOREKEEPER_LIVE_TIMEOUT_SECONDS": "60",
             # Tests ask again and again until something is so.
             "SCOREKEEPER_READS_PER_MINUTE": "0",
             "SCOREKEEPER_WRITES_PER_MINUTE": "0",
@@ -69,7 +86,7 @@ class Deployment:
 
     # -- commands
 
-    def run(self, *arguments: str, timeout_seconds: float = 120.0, check: bool = True) -> str:
+    def run(self, *arguments: str, timeout_seconds: float = 180.0, check: bool = True) -> str:
         """The command's standard output. Fails with its error output when it ends with another code than 0."""
         done = self._run([*COMMAND, *arguments], timeout_seconds)
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -77,7 +94,7 @@ class Deployment:
 
     def refused(self, *arguments: str) -> str:
         """The command's error output; it must end with another code than 0."""
-        done = self._run([*COMMAND, *arguments], 120)
+        done = self._run([*COMMAND, *arguments], 180)
         assert done.returncode != 0, done.stdout
         return done.stderr
 
@@ -87,9 +104,9 @@ class Deployment:
             command, env=environment, capture_output=True, text=True, timeout=timeout_seconds, check=False
         )
 
-    def create_project(self, name: str) -> None:
+    def create_project(self, name: str, *options: str) -> None:
         """And use its key from now on."""
-        self.key = json.loads(self.run("projects", "create", name, "--json"))["apiKey"]
+        self.key = json.loads(self.run("projects", "create", name, *options, "--json"))["apiKey"]
 
     # -- processes
 
@@ -109,7 +126,7 @@ class Deployment:
 
     def start_api(self) -> None:
         self.api = self.start("the API", "api", log=self.home / "api.log")
-        self.api.wait_until(self.is_ready, 90)
+        self.api.wait_until(self.is_ready, 120)
 
     def is_ready(self) -> bool:
         try:
@@ -130,20 +147,20 @@ class Deployment:
     # -- the API
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """What the API says of it when its stores have answered: a machine may be busy with other tests."""
         headers = {"x-api-key": self.key, **options.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+        return patiently(
+            lambda: httpx.request(method, self.url + path, headers=headers, timeout=PATIENCE_SECONDS, **options)
+        )
 
     def get(self, path: str) -> Any:
         response = self.request("GET", path)
-        deadline = time.monotonic() + 30
-        while response.status_code == 503 and time.monotonic() < deadline:  # a machine that is busy with other tests
-            time.sleep(float(response.headers["retry-after"]))
-            response = self.request("GET", path)
         assert response.status_code == 200, response.text
         return response.json()
 
     def post(self, path: str, body: object) -> Any:
-        response = self.request("POST", path, json=body)
+        """Once, also when the answer to the first attempt was late."""
+        response = self.request("POST", path, json=body, headers={"idempotency-key": uuid.uuid4().hex})
         assert response.status_code == 201, response.text
         return response.json()
 

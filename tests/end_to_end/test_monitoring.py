@@ -17,11 +17,11 @@ import httpx
 import pytest
 import yaml
 
-from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.servers import is_ci
 from tests.servers.collector import spans
+from tests.servers.ports import free_port
 from tests.servers.receiver import receiving
 
 MONITORING = Path(__file__).parents[2] / "config" / "monitoring"
@@ -43,10 +43,10 @@ class Prometheus:
         shutil.copy(MONITORING / "alerts.yml", folder)
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         address = f"127.0.0.1:{free_port()}"
-        self._http = httpx.Client(base_url=f"http://{address}/api/v1", timeout=10)
+        self._http = httpx.Client(base_url=f"http://{address}/api/v1", timeout=60)
         command = [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
         self._process = ChildProcess("Prometheus", [*command, f"--web.listen-address={address}"], folder / "log", {})
-        self._process.wait_until(self._answers, 60)
+        self._process.wait_until(self._answers, PATIENCE_SECONDS)
 
     def _answers(self) -> bool:
         try:

@@ -46,4 +46,4 @@ def test_recent_events_of_a_quiet_project_are_found_beside_a_busy_one(
         site.publish(lines("busy", "pageview", 2 * MOST_MESSAGES), "busy")
         site.wait()
         expected = [3, [f"quiet-signup-{n}" for n in range(3)], ["signup"]]
-        eventually(lambda: seen(site) == expected, 20, what="the quiet project's events to be found")
+        eventually(lambda: seen(site) == expected, what="the quiet project's events to be found")

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.embedded.ports import free_port
-from tests.end_to_end.processes import ForkedDeployment, eventually
+from tests.end_to_end.processes import PATIENCE_SECONDS, ForkedDeployment, eventually
+from tests.servers.ports import free_port
 
 
 def is_serving(url: str) -> bool:
@@ -41,7 +41,7 @@ def test_a_revoked_key_ends_in_every_process(
             refused: dict[str, int] = {}
 
             def keep_asking(url: str) -> None:
-                with httpx.Client(base_url=url, headers={"x-api-key": made.key}, timeout=30) as client:
+                with httpx.Client(base_url=url, headers={"x-api-key": made.key}, timeout=PATIENCE_SECONDS) as client:
                     while url not in refused:
                         begun = time.monotonic()
                         status = client.get("/api/audit").status_code
@@ -57,7 +57,7 @@ def test_a_revoked_key_ends_in_every_process(
             made.run("keys", "revoke", made.key.split("_")[1])
             revoked = time.monotonic()
             for asker in askers:
-                asker.join(30)
+                asker.join(PATIENCE_SECONDS)
             assert list(refused.values()) == [401, 401]
             late = {url: at - revoked for url, at in opened.items()}
             assert max(late.values()) < 1.0, late

@@ -20,9 +20,9 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 
-from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
-from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
+from tests.end_to_end.processes import PATIENCE_SECONDS, Deployment, ForkedDeployment, eventually, patiently
+from tests.servers.ports import free_port
 
 LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
 EVENTS_PER_SECOND = 2_000
@@ -62,7 +62,7 @@ class Balancer:
         """Returns when what it was handed has been answered."""
         with self._changed:
             self._in.remove(port)
-            assert self._changed.wait_for(lambda: self._open[port] == 0, 30)
+            assert self._changed.wait_for(lambda: self._open[port] == 0, 2 * PATIENCE_SECONDS)
 
 
 class Load:
@@ -89,7 +89,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(2 * PATIENCE_SECONDS)
         self.seconds = time.monotonic() - self.begun
 
     def _publish(self, _: int) -> None:
@@ -103,25 +103,26 @@ class Load:
                 producer.send(self._made.topic, json.dumps(body).encode(), key=str(number % 500).encode())
             self.published = max(self.published, due)
             self._end.wait(0.02)
-        producer.flush(30)
+        producer.flush(PATIENCE_SECONDS)
         producer.close()
 
     def _ask(self, client: int) -> None:
         headers = {"x-api-key": self._made.key}
         number = 0
-        with httpx.Client(headers=headers, timeout=30) as session:
+        with httpx.Client(headers=headers, timeout=PATIENCE_SECONDS) as session:
             due = time.monotonic()
             while not self._end.wait(max(0.0, due - time.monotonic())):
                 due += CLIENTS / REQUESTS_PER_SECOND
                 number += 1
+                event = {"type": "purchase", "id": f"h{client}-{number}", "visitorId": f"v{number % 500}"}
                 with self._balancer.backend() as port:
                     url = f"http://127.0.0.1:{port}"
+                    ask = partial(session.get, f"{url}/api/goals")
+                    if number % 2 == 0:
+                        ask = partial(session.post, f"{url}/api/events", json=event)
                     try:
-                        if number % 2:
-                            answer = session.get(f"{url}/api/goals")
-                        else:
-                            event = {"type": "purchase", "id": f"h{client}-{number}", "visitorId": f"v{number % 500}"}
-                            answer = session.post(f"{url}/api/events", json=event)
+                        # Where the rates are held to, it is said at once what is asked to come again later.
+                        answer = ask() if LONG else patiently(ask)
                         problem = "" if answer.is_success else f"{answer.status_code} {answer.text}"
                     except httpx.HTTPError as error:
                         problem = f"{type(error).__name__}: {error}"
@@ -142,7 +143,7 @@ def start_api(made: Deployment, number: int) -> tuple[ChildProcess, int]:
         except httpx.HTTPError:
             return False
 
-    process.wait_until(is_ready, 60)
+    process.wait_until(is_ready, 120)
     return process, port
 
 
@@ -156,7 +157,7 @@ def owns(made: Deployment, pid: int) -> bool:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_a_rolling_update_under_load_loses_and_doubles_nothing(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, sqlite_url: str, make_topic: Callable[..., str]
 ) -> None:
@@ -184,7 +185,7 @@ def test_a_rolling_update_under_load_loses_and_doubles_nothing(
                         apis[place] = start_api(made, 2 + 2 * round_number + place)
                         balancer.put_in(apis[place][1])
                         balancer.take_out(port)
-                        process.stop()
+                        process.stop(grace_seconds=PATIENCE_SECONDS)
                         assert process.exit_code() in {0, -15}
         finally:
             for process, _ in apis:

@@ -29,6 +29,7 @@ def run(scorekeeper: Deployment, phases: str, *more: str) -> None:
     """Fails with the tool's report."""
     command = [str(TOOL), "--config-file", str(CONFIG), "run", f"{scorekeeper.url}/openapi.json", "--phases", phases]
     command += ["--max-examples", EXAMPLES, "--workers", "1", "--no-shrink", "--continue-on-failure", *more]
+    command += ["--request-timeout", "60"]
     command += [] if IS_LONG else ["--seed", "1"]
     done = subprocess.run(
         command,

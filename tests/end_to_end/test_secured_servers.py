@@ -51,7 +51,7 @@ def test_up_runs_on_locked_servers_and_a_real_database(secured: Settings, postgr
         house.environment["SCOREKEEPER_DEFAULT_PROJECT"] = "default"
         printed = house.run("publish", "-", "--project", "default", stdin="\n".join(lines))
         assert printed == "published 301\n"
-        house.run("wait", "--timeout", "60")
+        house.run("wait", "--timeout", "120")
         assert house.ask("GET", f"/api/goals/{goal['id']}")["current"] == 200
         assert "equal" in house.run("verify")
         assert json.loads(house.run("rebuild", "--json"))["differences"] == 0

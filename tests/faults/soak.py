@@ -53,7 +53,7 @@ class Soak:
         """Publish and break for so long; then heal, wait, and return the differences."""
         ends_at = time.monotonic() + seconds
         begun = time.monotonic()
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at or not self.faults:
             self._publish()
             self._heal(time.monotonic())
             self._breaker.keep_workers()

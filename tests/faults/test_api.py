@@ -8,11 +8,11 @@ from functools import partial
 import httpx
 import pytest
 
-from app.embedded.ports import free_port
 from app.stores.sql_keys import SqlKeys
 from tests.end_to_end.processes import eventually
 from tests.faults.site import IS_LONG, MakeSite, Site, in_time, seconds_until
 from tests.servers.forking import ForkedProcess
+from tests.servers.ports import free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 

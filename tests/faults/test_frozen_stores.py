@@ -21,9 +21,9 @@ from api.main import create_app
 from api.routes.conversion_goals import WARNINGS_SECONDS
 from app.bootstrap import Parts
 from app.domain.fields import conversion_goal_owner, goal_owner
-from app.embedded.ports import free_port
 from app.stores.redis import RedisCounters
 from config.settings import Settings
+from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 from tests.servers.redises import RedisServer
 from tests.stores.counting import POSITION, apply, increments, new_redis_store, simple
@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.postgres]
 
 IS_LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
 PROMISED_SECONDS = 2.0
+RECOVERY_SECONDS = 90.0
 CROWD = 80
 """Who asks at the same time: more than there are threads for."""
 COUNTED = 3
@@ -72,10 +73,22 @@ class Api:
         answer = await self.client.request(method, path, headers={"x-api-key": self.key}, **more)
         return answer, time.monotonic() - begun
 
-    async def get(self, path: str) -> Any:
-        answer, _ = await self.ask("GET", path)
+    async def get(self, path: str, body: Any = None, *, method: str = "GET") -> Any:
+        """What it says while nothing is frozen, at last: the machine may be busy with other tests."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while (answer := (await self.ask(method, path, body))[0]).status_code == 503:
+            assert time.monotonic() < deadline, answer.text
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    async def missing(self) -> set[str]:
+        return set((await self.ask("GET", "/health/ready"))[0].json()["missing"])
+
+    async def until_missing(self, *parts: str) -> None:
+        """These and no others: those that only were slow are not missed for long."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while (missing := await self.missing()) != set(parts):
+            assert time.monotonic() < deadline, f"{missing} are missing, and not {parts}"
 
 
 @asynccontextmanager
@@ -128,6 +141,7 @@ async def test_each_part_of_the_api_notices_by_itself_that_a_store_is_frozen(
             await api.get(path)
         async with paused(server):
             answers = await asyncio.gather(*(api.ask(*call) for call in CALLS))
+            await api.until_missing(name, "kafka")
         for call, (answer, took) in zip(CALLS, answers, strict=True):
             check(call, answer, name)
             assert took < 60, (call, took)
@@ -166,7 +180,7 @@ def check(call: tuple[str, str, Any], answer: httpx.Response, frozen: str) -> No
     method, path, _ = call
     assert answer.status_code in {200, 201, 503}, (path, answer.text)
     if path == "/health/ready":
-        assert {frozen, "kafka"} == set(answer.json()["missing"])
+        assert {frozen, "kafka"} <= set(answer.json()["missing"])
     elif method == "GET" and path in SHOWN:
         assert answer.status_code == 200, (path, answer.text)
         for one in answer.json() if isinstance(answer.json(), list) else [answer.json()]:
@@ -188,10 +202,9 @@ async def paused(server: RedisServer | PostgresServer) -> AsyncIterator[None]:
 
 async def recovered(api: Api) -> None:
     """All is as it was, and definitions can be changed."""
-    deadline = time.monotonic() + 60
-    while (await api.ask("GET", "/health/ready"))[0].json()["missing"] != ["kafka"]:
-        assert time.monotonic() < deadline, "it does not recover"
-    shown = await api.get("/api/goals/goal")
-    assert (shown["current"], "stale" in shown) == (COUNTED, False)
-    answer, _ = await api.ask("PATCH", "/api/goals", {"id": "goal", "target": 11})
-    assert (answer.status_code, answer.json()["target"]) == (200, 11)
+    await api.until_missing("kafka")
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while "stale" in (shown := await api.get("/api/goals/goal")):
+        assert time.monotonic() < deadline, shown
+    assert shown["current"] == COUNTED
+    assert (await api.get("/api/goals", {"id": "goal", "target": 11}, method="PATCH"))["target"] == 11

@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from app.stores.sql_keys import SqlKeys
 from tests.end_to_end.processes import eventually
 from tests.faults.site import IS_LONG, MakeSite, Site, long_only
 from tests.servers.brokers import ApacheKafka
 from tests.servers.forking import ForkedProcess
+from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer, start_postgres
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from random import randbytes
 
 import pytest
 import redis
@@ -66,12 +67,19 @@ def become_a_replica(site: Site) -> None:
 
 
 def load(site: Site) -> None:
-    """It is back, and refuses everything while it reads its dump for some seconds."""
+    """It is back, and refuses everything while it reads its dump, which ends when the workers have told of it."""
+    # Larger than what it reads between two looks at its clients: it refuses them as soon as they come.
+    with site.redis.pipeline(transaction=False) as pipe:
+        for number in range(2_000):
+            pipe.set(f"filler:{number}", randbytes(1_100))
+        pipe.execute()
     for shard in site.redis_server.shards:
         shard.admin.save()
         shard.restart_slowly()
     site.publish(300)
     _wait_until_told(site, "BusyLoading")
+    for shard in site.redis_server.shards:
+        shard.read_on()
 
 
 def freeze(site: Site) -> None:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Protocol
 
 from app.embedded.broker import start_broker
-from app.embedded.ports import free_port, is_listening
+from app.embedded.ports import is_listening
 from app.embedded.process import ChildProcess
 from app.streams.topics import Topics
 from tests.servers import is_ci
+from tests.servers.ports import free_port
 
 HERE = Path(__file__).parent / "kafka"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka-4.1.0"
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0
 
 
 class Broker(Protocol):

@@ -15,10 +15,12 @@ import psutil
 import psycopg
 import pytest
 
-from app.embedded.ports import free_port
 from app.embedded.process import ChildProcess
 from app.errors import EmbeddedUnavailable
 from tests.servers import is_ci
+from tests.servers.ports import free_port
+
+READY_SECONDS = 120.0
 
 
 class PostgresServer:
@@ -52,7 +54,7 @@ class PostgresServer:
         command = self._run_as([str(self._binaries / "postgres"), "-D", str(self._home / "data"), *settings])
         log = self._home.with_suffix(".log")
         self._process = ChildProcess("PostgreSQL", command, log)
-        self._process.wait_until(self._answers, 30)
+        self._process.wait_until(self._answers, READY_SECONDS)
 
     def has_started(self) -> bool:
         """Start it again after a kill: not before the killed server's children have let go of its memory."""

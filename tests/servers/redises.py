@@ -15,9 +15,12 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
-from app.embedded.ports import free_port, is_listening
+from app.embedded.ports import is_listening
 from app.embedded.process import ChildProcess
 from tests.servers import is_ci
+from tests.servers.ports import free_port
+
+READY_SECONDS = 120.0
 
 
 def redis_binary() -> str:
@@ -77,15 +80,19 @@ class RedisServer:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         self._process = ChildProcess("redis-server", [self._binary, *arguments], self.home / "redis.log")
-        self._process.wait_until(lambda: is_listening(self.port), 20)
+        self._process.wait_until(lambda: is_listening(self.port), READY_SECONDS)
 
     def restart_slowly(self, microseconds_a_key: int = 10_000) -> None:
-        """Kill it and start it again so that reading its dump takes long; returns while it does."""
+        """Kill it and start it again so that reading its dump lasts until `read_on`, or long; returns while it does."""
         self.kill()
         slow = {"key-load-delay": str(microseconds_a_key), "loading-process-events-interval-bytes": "1024"}
         before, self._options = self._options, {**self._options, **slow}
         self.start()
         self._options = before
+
+    def read_on(self) -> None:
+        """Read the rest of the dump without delay."""
+        self.admin.config_set("key-load-delay", 0)
 
     def wait_until(self, is_so: Callable[[], bool], timeout_seconds: float) -> None:
         """Raises EmbeddedUnavailable when it is not so in time, or the server ended."""
@@ -116,7 +123,8 @@ class RedisClusterServers:
     What is asked of the whole, `kill` for example, happens to each shard; `shards` are broken one by one.
     """
 
-    NODE_TIMEOUT_MS = 1000
+    NODE_TIMEOUT_MS = 5000
+    """Shards that a busy machine keeps waiting for a second or two do not call each other failed."""
     SLOTS = 16384
 
     def __init__(self, home: Path, shards: int = 3) -> None:
@@ -140,7 +148,7 @@ class RedisClusterServers:
             bus = shard.admin.config_get("cluster-port")["cluster-port"]
             first.admin.execute_command("CLUSTER MEET", "127.0.0.1", shard.port, bus)
         for shard in self.shards:
-            shard.wait_until(partial(self._is_whole, shard), 20)
+            shard.wait_until(partial(self._is_whole, shard), READY_SECONDS)
 
     def _is_whole(self, shard: RedisServer) -> bool:
         about = shard.admin.execute_command("CLUSTER INFO")

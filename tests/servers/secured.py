@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from app.embedded.ports import free_port, is_listening
+from app.embedded.ports import is_listening
 from app.embedded.process import ChildProcess
 from tests.servers.brokers import ApacheKafka
-from tests.servers.redises import redis_binary
+from tests.servers.ports import free_port
+from tests.servers.redises import READY_SECONDS, redis_binary
 
 USER = "scorekeeper"
 PASSWORD = "correct-horse"
@@ -102,7 +103,7 @@ class SecuredRedis:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         self._process = ChildProcess("redis-server", [redis_binary(), *arguments], home / "redis.log")
-        self._process.wait_until(lambda: is_listening(port), 20)
+        self._process.wait_until(lambda: is_listening(port), READY_SECONDS)
 
     def stop(self) -> None:
         self._process.stop()

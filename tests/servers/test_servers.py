@@ -24,7 +24,7 @@ def test_kafka_keeps_its_log_over_a_kill(tmp_path: Path) -> None:
         topics.create("kept", 1)
         (before,) = topics.describe(["kept"])
         producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
-        producer.send("kept", b"value").get(10)
+        producer.send("kept", b"value").get(60)
         producer.close()
         kafka.kill()
         kafka.start()

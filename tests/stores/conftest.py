@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
+from app.stores import database as databases
 from app.stores.database import Database
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import Client, connect
@@ -70,8 +71,10 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
+def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """Writers wait for each other as long as a busy machine needs."""
+    monkeypatch.setattr(databases, "_BUSY_SECONDS", PATIENCE_SECONDS)
+    made = Database(database_url, patience_seconds=PATIENCE_SECONDS)
     made.migrate()
     yield made
     made.close()

@@ -95,7 +95,7 @@ async def _assert_twins_agree(redis_url: str, batches: Sequence[Increments]) -> 
         await client.aclose()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(BATCHES, max_size=12))
 def test_both_stores_agree_after_any_batches(redis_url: str, batches: list[Increments]) -> None:
     asyncio.run(_assert_twins_agree(redis_url, batches))

@@ -50,7 +50,7 @@ async def test_whatever_key_is_lost_the_next_generation_is_whole(client: Client,
 
 
 async def test_a_dropped_generation_leaves_no_key(cluster: RedisClusterServers) -> None:
-    client = connect(cluster.url, name="test")
+    client = connect(cluster.url, name="test", timeout_seconds=60.0)
     generations = Generations(client)
     shown = await generations.ensure_active(RULES, 1)
     other = await generations.create(RULES, 2)

@@ -269,7 +269,7 @@ async def test_a_redis_that_refuses_to_write_changes_nothing(
 
 async def test_a_redis_that_is_away_is_said_to_be(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
-    client = connect(server.url, name="test")
+    client = connect(server.url, name="test", timeout_seconds=60.0)
     try:
         store = await new_redis_store(client)
         server.kill()

@@ -26,7 +26,7 @@ async def test_the_newest_of_each_project_are_kept(client: Client) -> None:
 
 
 async def test_they_lie_in_any_shard(cluster: RedisClusterServers) -> None:
-    client = connect(cluster.url, name="test")
+    client = connect(cluster.url, name="test", timeout_seconds=60.0)
     await hold_the_newest(RedisLandmarks(client))
     await client.aclose()
 

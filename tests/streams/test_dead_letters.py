@@ -18,7 +18,7 @@ from tests.builders import LogRecord
 pytestmark = pytest.mark.kafka
 
 POSITION = Position("events", 3, "topic-id")
-GIVES_UP_SECONDS = 20
+GIVES_UP_SECONDS = 60
 
 
 @pytest.mark.parametrize("most", ["20000", "1048588"], ids=["refused by the broker", "refused by the client"])

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from app.embedded.ports import free_port
 from app.errors import StoreUnavailable
 from app.streams.sending import EventSender
 from app.streams.topics import Topics
+from tests.servers.ports import free_port
 
 MESSAGES = [(f"v{number}".encode(), b"{}", [("project", b"shop")]) for number in range(50)]
 
@@ -27,7 +27,7 @@ async def test_what_is_published_together_is_one_record_batch(
     kafka_bootstrap: str, make_topic: Callable[..., str]
 ) -> None:
     topic = make_topic(4)
-    sender = EventSender(kafka_bootstrap, topic, timeout_seconds=20)
+    sender = EventSender(kafka_bootstrap, topic, timeout_seconds=60)
     try:
         await sender.publish(MESSAGES)
     finally:
@@ -38,6 +38,6 @@ async def test_what_is_published_together_is_one_record_batch(
 async def test_without_kafka_it_gives_up_in_time() -> None:
     sender = EventSender(f"127.0.0.1:{free_port()}", "events", timeout_seconds=0.5)
     with pytest.raises(StoreUnavailable):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await sender.publish(MESSAGES)
     await sender.close()

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
-from tests.api.dashboard.site import PATIENCE_MS, Site, site_in
+from tests.api.dashboard.site import Site, site_in
 from tests.chromium import open_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MS)
     yield from open_browser()
 
 

@@ -20,12 +20,11 @@ from app.domain.increments import Increments, Position, Simple
 from config.settings import Settings
 from tests.api.conftest import World, surrounded
 from tests.builders import version
+from tests.chromium import PATIENCE_MS
 from tests.end_to_end.processes import eventually
 
 T = TypeVar("T")
 POSITION = Position("events", 0)
-PATIENCE_MS = 60_000
-"""A test machine may be busy."""
 
 
 class Site:

@@ -7,8 +7,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.domain.deliveries import Outcome
 from app.webhook import Webhook
-from tests.api.dashboard.site import PATIENCE_MS, Site
+from tests.api.dashboard.site import Site
 from tests.api.dashboard.test_alerts_page import BODY
+from tests.chromium import PATIENCE_MS
 from tests.end_to_end.test_page import found_nothing_wrong, watch
 
 

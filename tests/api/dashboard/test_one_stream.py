@@ -29,14 +29,14 @@ def test_nine_tabs_share_one_stream_and_it_outlives_the_one_that_opened_it(brows
     for tab in tabs:
         expect(tab.locator("#connection")).to_have_text("live")
         expect(current(tab, goal)).to_have_text("0")
-    assert site.streams() == 1
+    eventually(lambda: site.streams() == 1, what="one stream")
     first, *others = tabs
     first.close()
     site.count(goal, 3)
     for tab in others:
         expect(current(tab, goal)).to_have_text("3")
         expect(tab.locator("#connection")).to_have_text("live")
-    assert site.streams() == 1
+    eventually(lambda: site.streams() == 1, what="one stream")
     context.close()
     eventually(lambda: site.streams() == 0, 90, "the end of a stream that nobody sees")
 

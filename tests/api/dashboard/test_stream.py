@@ -32,7 +32,7 @@ class Goals:
 
 
 async def frame(watch: Any) -> tuple[str, dict[str, Any]]:
-    found = await watch.next(5)
+    found = await watch.next(60)
     assert found is not None
     return found[0], json.loads(found[1])
 
@@ -79,10 +79,10 @@ async def test_however_often_a_goal_changes_a_client_hears_at_most_five_times_a_
         await frame(watch)
         frames, loop = 0, asyncio.get_running_loop()
         begun = loop.time()
-        while loop.time() - begun < 1.2:
+        while frames < 4:
             goals.items["g0"]["current"] += 1
             frames += await watch.next(0.01) is not None
-        assert 1 <= frames <= 6
+        assert loop.time() - begun >= 0.6, "three pauses between four of them"
 
 
 class Connection:
@@ -110,7 +110,7 @@ class Connection:
         self._moved.set()
 
     async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while text not in self.sent:
                 self._moved.clear()
                 await self._moved.wait()
@@ -155,7 +155,7 @@ async def streaming(world: World, key: str) -> AsyncIterator[tuple[Connection, a
     finally:
         connection.takes.set()
         connection.close()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_a_stream_goes_out_in_small_pieces_with_the_id_at_the_end(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_a_stream_ends_and_says_so_soon_after_its_key(world: World) -> Non
         await connection.until(b"event: goals")
         await asyncio.to_thread(world.keys.revoke, key.id)
         await connection.until(b"event: ended")
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         assert connection.is_over
 
 
@@ -186,7 +186,7 @@ async def test_a_client_that_takes_nothing_is_told_and_cut_off(world: World, mon
     async with streaming(world, world.project_keys["shop"]) as (connection, task):
         await connection.until(b"event: goals")
         connection.takes.clear()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         assert b"event: dropped" in connection.sent
         assert connection.is_over
 
@@ -199,7 +199,7 @@ async def test_streams_end_with_the_process(world: World) -> None:
         while not hasattr(inner, "state"):
             inner = inner._app if hasattr(inner, "_app") else inner.app
         inner.state.hub.close_soon()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         assert connection.is_over
 
 
