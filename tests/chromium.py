@@ -37,7 +37,9 @@ def open_browser() -> Iterator[Browser]:
         pytest.skip("Chromium is not installed (package chromium)")
     with sync_playwright() as playwright:
         expect.set_options(timeout=PATIENCE_MS)
-        opened = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS, headless=True)
+        opened = playwright.chromium.launch(
+            executable_path=executable, args=ARGUMENTS, headless=True, timeout=PATIENCE_MS
+        )
         yield opened
         opened.close()
 
@@ -45,6 +47,7 @@ def open_browser() -> Iterator[Browser]:
 def page_with_modules(browser: Browser, *, time_zone: str = "Europe/Berlin", locale: str = "en-GB") -> Page:
     """An empty page from which the modules can be imported as in the real one."""
     page = browser.new_context(timezone_id=time_zone, locale=locale).new_page()
+    page.set_default_timeout(PATIENCE_MS)
 
     def serve(route: Route) -> None:
         path = route.request.url.removeprefix(ORIGIN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.cli.files import HOOK, SHOP, WITH_ALERTS
 
 def stored_alerts() -> list[tuple[Any, ...]]:
     """(id, secret, body, told) of each, by name."""
-    with sqlite3.connect(".scorekeeper/scorekeeper.db") as connection:
+    with closing(sqlite3.connect(".scorekeeper/scorekeeper.db")) as connection:
         rows = connection.execute("SELECT id, secret, body, told FROM alerts").fetchall()
     return sorted(((ident, secret, json.loads(body), told) for ident, secret, body, told in rows), key=str)
 
@@ -69,7 +70,7 @@ def test_a_changed_alert_keeps_its_id_and_its_secret(apply: Any) -> None:
 
 def test_another_rule_begins_anew_and_another_address_goes_on(apply: Any) -> None:
     apply(WITH_ALERTS)
-    with sqlite3.connect(".scorekeeper/scorekeeper.db") as connection:
+    with closing(sqlite3.connect(".scorekeeper/scorekeeper.db", isolation_level=None)) as connection:
         connection.execute("UPDATE alerts SET told = ?", ('{"g": ["behind", null, 0]}',))
     apply(WITH_ALERTS.replace("silentHours: 24", "silentHours: 2").replace(f"url: {HOOK}\n", f"url: {HOOK}2\n"))
     told = {body["name"]: json.loads(told) for _, _, body, told in stored_alerts()}

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from kafka import KafkaProducer
 
+from tests.chromium import PATIENCE_MS
 from tests.cli.test_up import House, running
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
 from tests.end_to_end.processes import eventually
@@ -189,12 +190,16 @@ def browser_page() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            browser = playwright.chromium.launch(
+                executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=PATIENCE_MS
+            )
         except Error as error:
             if is_ci():
                 raise
             pytest.skip(f"no Chromium to run JavaScript in: {error}")
-        yield browser.new_page()
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
         browser.close()
 
 

@@ -19,6 +19,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from playwright.sync_api import Browser, Page, expect
 
 from app.streams.topics import Topics
+from tests.chromium import PATIENCE_MS
 from tests.end_to_end.alerting import Scrape, alerts, firing, look, scrape
 from tests.end_to_end.processes import PATIENCE_SECONDS, Deployment, ForkedDeployment, eventually
 from tests.end_to_end.test_page import browser as browser
@@ -115,6 +116,7 @@ def test_every_alert_fires_for_its_cause(
         eventually(lambda: len(scorekeeper.live_workers()) == 1, what="a worker with partitions")
         scorekeeper.post("/api/conversion-goals", {"name": "Purchase", "eventType": "purchase"})
         page = browser.new_page(base_url=scorekeeper.url)
+        page.set_default_timeout(PATIENCE_MS)
         complaints = watch(page, scorekeeper.url)
         sign_in(page, scorekeeper)
         page.goto("/pipeline")
@@ -155,12 +157,12 @@ def dead_letters(state: Injections, page: Page) -> None:
     state.fires_for(first, second, {"ScorekeeperDeadLetters"})
 
     box = page.locator("#letters li", has_text="invalid_timestamp")
-    expect(box).to_contain_text("30", timeout=30_000)
+    expect(box).to_contain_text("30")
     box.get_by_text("Newest samples").click()
-    expect(box.locator("pre").first).to_contain_text("yesterday", timeout=30_000)
+    expect(box.locator("pre").first).to_contain_text("yesterday")
     box.get_by_role("button", name="Send the dead letters").click()
-    expect(page.locator("#said")).to_contain_text("30 dead letters were sent again", timeout=30_000)
-    expect(box).to_contain_text("60", timeout=30_000)
+    expect(page.locator("#said")).to_contain_text("30 dead letters were sent again")
+    expect(box).to_contain_text("60")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         report = Axe().run(page)
@@ -172,7 +174,7 @@ def redis_evicts(state: Injections, redis_url: str, page: Page) -> None:
         client.config_set("maxmemory-policy", "allkeys-lru")
         eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_redis_keeps_keys") == 0, 60, "the alarm")
         state.fires({"ScorekeeperRedisEvicts"}, *state.both())
-        expect(page.locator("#banner")).to_contain_text("maxmemory-policy", timeout=30_000)
+        expect(page.locator("#banner")).to_contain_text("maxmemory-policy")
         client.config_set("maxmemory-policy", "noeviction")
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_redis_keeps_keys") == 1, 60, "the all-clear")
 
@@ -204,15 +206,15 @@ def database_away(state: Injections, database: sqlite3.Connection) -> None:
 
 
 def worker_stops(state: Injections, worker: Any, page: Page) -> None:
-    expect(page.locator("#workers")).to_contain_text("alive", timeout=30_000)
+    expect(page.locator("#workers")).to_contain_text("alive")
     worker.signal(signal.SIGSTOP)
-    expect(page.locator("#banner")).to_contain_text("No worker counts", timeout=30_000)
+    expect(page.locator("#banner")).to_contain_text("No worker counts")
     expect(page.locator("#workers")).to_contain_text("silent")
     state.send(10_001, "waiting")
     eventually(lambda: (state.value(state.scorekeeper.url, LAG) or 0) > 10_000, 60, "the lag")
     expected = {"ScorekeeperNoWorker", "ScorekeeperLag", "ScorekeeperNotFresh", "ScorekeeperCheckpointStuck"}
     state.fires(expected, state.scorekeeper.url)
-    expect(page.locator("#partitions")).to_contain_text("nobody reads it", timeout=30_000)
+    expect(page.locator("#partitions")).to_contain_text("nobody reads it")
 
 
 def messages_lost(state: Injections, worker: Any, kafka: str, topic: str, page: Page) -> None:
@@ -226,7 +228,7 @@ def messages_lost(state: Injections, worker: Any, kafka: str, topic: str, page: 
     eventually(lambda: state.value(state.worker_url, LAG) == 0, 60, "counting again")
     eventually(lambda: len(state.scorekeeper.live_workers()) == 1, 60, "the worker")
     state.fires({"ScorekeeperLoss"}, *state.both())
-    expect(page.locator("#losses")).to_contain_text("left the log before they were counted", timeout=30_000)
+    expect(page.locator("#losses")).to_contain_text("left the log before they were counted")
 
 
 def counters_emptied(state: Injections, worker: Any, redis_url: str, page: Page) -> None:
@@ -235,7 +237,7 @@ def counters_emptied(state: Injections, worker: Any, redis_url: str, page: Page)
         client.flushall()
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_rebuilding") == 1, 60, "the alarm")
     state.fires({"ScorekeeperNoWorker", "ScorekeeperRebuilding", "ScorekeeperNotFresh"}, state.scorekeeper.url)
-    expect(page.locator("#no-workers")).to_be_visible(timeout=30_000)
+    expect(page.locator("#no-workers")).to_be_visible()
     worker.signal(signal.SIGCONT)
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_rebuilding") == 0, 60, "the recovery")
 

@@ -160,11 +160,12 @@ def test_a_log_that_was_cut_off_is_reported_to_the_message(make_site: MakeSite) 
 def set_topic(site: Site, topic: str, **config: str) -> None:
     """Change a topic's settings."""
     admin: Any = KafkaAdminClient(bootstrap_servers=site.kafka)
+    wanted = {name.replace("_", "."): value for name, value in config.items()}
     try:
-        wanted = {name.replace("_", "."): value for name, value in config.items()}
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted)])
     finally:
         admin.close()
+    eventually(lambda: wanted.items() <= site.topics.config(topic).items(), what="the settings")
 
 
 def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: MakeSite) -> None:
