@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from app.cli.yaml_source import problem_lines
 from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
 from app.domain.history import DefinitionVersion
 from app.domain.references import not_found_after
-from app.errors import InvalidDefinition, NotFound, raise_together
+from app.errors import InvalidDefinition, NotFound, ScorekeeperError, raise_together
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -94,6 +95,9 @@ def apply(
     if problems:
         for line in problems:
             tell(line)
+        # And what only the project shows, where it answers: nobody has to come back for the second half.
+        with suppress(ScorekeeperError):
+            with_parts(lambda parts: _plan_all(parts, declarations, prune=prune))
         raise typer.Exit(2)
     done: list[dict[str, Any]] = []
     try:

@@ -5,9 +5,11 @@ Used from the main thread only, since the kernel ties a child's life to the thre
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,6 +19,8 @@ from app.errors import EmbeddedUnavailable
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 10.0
+_CAUSES: Final = ("error", "critical")
+"""What is logged below these is no reason to end."""
 STEADY_SECONDS: Final = 30.0
 """A part that ran this long is started again without more patience than the first time."""
 
@@ -47,7 +51,16 @@ class OurProcess:
         self._process.signal(signal.SIGTERM)
 
     def last_words(self) -> str:
-        return self._process.last_words(1)
+        """Its last line, or the message in it if that is an error; else the signal or exit code with which it ended."""
+        line = self._process.last_words(1)
+        with suppress(ValueError):
+            said = json.loads(line)
+            line = said["message"].splitlines()[0] if said["level"] in _CAUSES else self._end()
+        return line
+
+    def _end(self) -> str:
+        code = self._process.exit_code() or 0
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def stop(self) -> None:
         self._process.stop(grace_seconds=4.0)

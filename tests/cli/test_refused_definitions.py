@@ -68,6 +68,20 @@ def test_mistakes_that_only_the_project_shows_are_told_at_once(apply: Any) -> No
     assert (ended.code, len(ended.err.splitlines())) == (2, 5)
 
 
+def test_mistakes_of_the_file_and_those_that_only_the_project_shows_are_told_together(
+    apply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(SHOP)
+    wrong = SHOP.replace("target: 1000", "target: -1").replace("Europe/Berlin", "Europe/Paris")
+    ended = apply(wrong)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 2)
+    assert "goals.0.target: " in ended.err
+    assert "timeZone: the project's is Europe/Berlin." in ended.err
+    monkeypatch.setenv("SCOREKEEPER_DATABASE", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    ended = apply(wrong)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+
+
 def test_an_unknown_field_is_told_all_that_a_definition_may_have(apply: Any) -> None:
     said = apply(
         WITH_ALERTS.replace("holdMinutes: 10", "zzz: 1").replace("    valueProperty: amount", "    zzz: 1")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from app.cli.supervisor import OurProcess, Part, Supervisor
 from app.errors import EmbeddedUnavailable
@@ -31,6 +33,27 @@ def test_a_part_that_dies_is_started_again_after_a_pause_and_named(tmp_path: Pat
     assert second != first
     supervisor.stop()
     assert not psutil.pid_exists(second)
+
+
+@pytest.mark.parametrize(
+    ("level", "end", "said"),
+    [
+        ("warning", "os.kill(os.getpid(), 9)", "0.5 s: signal SIGKILL"),
+        ("info", "sys.exit(3)", "0.5 s: exit code 3"),
+        ("error", "sys.exit(3)", "0.5 s: no disk"),
+    ],
+)
+def test_a_death_is_told_with_its_cause_and_not_with_what_was_said_before(
+    tmp_path: Path, level: str, end: str, said: str
+) -> None:
+    told: list[str] = []
+    line = json.dumps({"level": level, "message": "no disk\nat all"})
+    code = f"import os, sys; print({line!r}, flush=True); {end}"
+    supervisor = Supervisor(told.append)
+    supervisor.keep("worker 1", lambda: _start(tmp_path, code))
+    eventually(lambda: supervisor.look_after() or told, 30, "its death")
+    assert told[0] == f"worker 1 ended; it is started again in {said}"
+    supervisor.stop()
 
 
 def test_the_pause_grows_while_a_part_keeps_dying(tmp_path: Path) -> None:
