@@ -165,9 +165,12 @@ def freshness(moment: str | None, now: datetime | None = None) -> str:
     """How long ago the figure was complete."""
     if not moment:
         return "–"
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    return _span(max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()))
+
+
+def _span(seconds: float) -> str:
     if seconds < 90:
-        return f"{max(0.0, seconds):.0f} s"
+        return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
@@ -207,9 +210,10 @@ def outlook(goal: Mapping[str, Any], now: datetime) -> str:
         )
     if goal.get("projectedAt") and ends is not None and goal.get("direction") != "at_most":
         at = datetime.fromisoformat(str(goal["projectedAt"]))
-        days = (ends - at).total_seconds() / 86_400
-        away = f", {abs(days):.0f} days {'early' if days > 0 else 'late'}" if abs(days) >= 1 else ""
-        return f"reaches it on {at.day} {at:%b}{away}"
+        here, today = at.astimezone(), now.astimezone().date()
+        when = f"at {here:%H:%M}" if here.date() == today else f"on {here.day} {here:%b}"
+        early = (ends - at).total_seconds()
+        return f"reaches it {when}, {_span(abs(early))} {'early' if early >= 0 else 'late'}"
     if goal.get("projected") is not None:
         return f"heads for {rounded(goal['projected'])}"
     return "" if goal.get("lastConversionAt") else "waiting for the first event"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,9 @@ from rich.console import Console
 
 from app.cli.goals import WIDE
 from app.cli.table import GoalTable, bar, outlook, rate, summary
+
+NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)
+SOON = NOON + timedelta(minutes=20)
 
 
 def _goal(**fields: Any) -> dict[str, Any]:
@@ -123,8 +126,12 @@ def test_a_name_cannot_reach_the_terminal(name: str) -> None:
     ("fields", "words"),
     [
         (
-            {"projectedAt": "2027-03-12T00:00:00Z", "endsAt": "2027-03-31T00:00:00Z"},
+            {"projectedAt": "2027-03-12T12:00:00Z", "endsAt": "2027-03-31T12:00:00Z"},
             "reaches it on 12 Mar, 19 days early",
+        ),
+        (
+            {"projectedAt": SOON.isoformat(), "endsAt": (SOON - timedelta(minutes=9)).isoformat()},
+            f"reaches it at {SOON.astimezone():%H:%M}, 9 min late",
         ),
         ({"projected": 70, "endsAt": "2027-03-31T00:00:00Z"}, "heads for 70"),
         ({"current": 60, "endsAt": "2026-03-31T00:00:00Z", "status": "behind"}, "missed by 140"),
@@ -132,7 +139,7 @@ def test_a_name_cannot_reach_the_terminal(name: str) -> None:
     ],
 )
 def test_where_a_goal_leads_is_said_in_words(fields: dict[str, Any], words: str) -> None:
-    assert outlook(_goal(**fields), datetime(2027, 1, 1, tzinfo=UTC)) == words
+    assert outlook(_goal(**fields), NOON) == words
 
 
 @pytest.mark.parametrize(
