@@ -19,8 +19,7 @@ from app.backfilling import Backfills, fold_backfills, is_worth_a_call
 from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
 from app.domain.increments import Accounting, Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.hooks import Hook as Hook
-from app.hooks import no_hook as no_hook
+from app.hooks import Hook, no_hook
 from app.ports import CatalogKeeper, CounterStore
 from app.receipting import Outbox, ReceiptSender
 

@@ -12,8 +12,9 @@ from app.domain.catalog import Catalog
 from app.domain.history import DefinitionVersion
 from app.domain.increments import Position
 from app.filling import Filler
+from app.hooks import Hook, no_hook
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Hook, Tracker, no_hook
+from app.tracking import Batch, Counting, Tracker
 from tests.builders import NOW, RULES, LogRecord, catalog, conversion_goal, event, version
 from tests.faults.in_memory import FlakyCounters, Letters, Log
 

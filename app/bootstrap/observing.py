@@ -11,10 +11,10 @@ from sqlalchemy import Engine, event
 
 from app import metrics
 from app.domain.increments import Applied, Increments
+from app.hooks import Hook
 from app.ports import Reading
 from app.stores.redis import RedisCounters
 from app.stores.redis_reader import RedisReader
-from app.tracking import Hook
 
 _step: ContextVar[tuple[str, float] | None] = ContextVar("step", default=None)
 _FIRST_STEP = "fold"

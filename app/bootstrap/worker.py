@@ -20,6 +20,7 @@ from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
 from app.errors import InvalidSettings
+from app.hooks import Hook, no_hook
 from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
 from app.stores.redis import RedisCounters
@@ -27,7 +28,7 @@ from app.stores.redis_outbox import RedisOutbox
 from app.streams.dead_letters import LateDeadLetterTopic
 from app.streams.receipts import KafkaReceipts
 from app.streams.security import aiokafka_security
-from app.tracking import Hook, Outcome, no_hook
+from app.tracking import Outcome
 from config.logging import set_up
 from config.settings import Settings
 

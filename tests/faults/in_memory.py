@@ -11,11 +11,12 @@ from app.domain.folding import DeadLetter
 from app.domain.history import DefinitionVersion
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
+from app.hooks import Hook, no_hook
 from app.ports import LeftReceipt, Receipt
 from app.proving import FixedCatalog
 from app.receipting import ReceiptSender
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Hook, Tracker, no_hook
+from app.tracking import Batch, Counting, Tracker
 from tests.builders import NOW, RULES, LogRecord, catalog, version
 from tests.faults.comparing import differences
 from tests.faults.oracle import Answer, Definition, Message, count
