@@ -25,6 +25,8 @@ def main() -> int:
         quiet=True,
         blocking_timeout=None,
     )
+    # It writes control characters without a line's end, and the log's next line would be no JSON.
+    cast(Any, runner).spinner = None
     try:
         cast(Any, runner).execute_from_commandline()
     except SystemExit as end:

@@ -122,7 +122,13 @@ def test_no_secret_that_was_used_is_found_anywhere(scorekeeper: Deployment, kafk
         assert CONTROL in searched[place], f"nothing was searched in {place}"
     assert "/api/goals" in searched["logs"]
     assert "scorekeeper" in searched["process lists"]
+    assert [line for file in scorekeeper.home.glob("*.log") for line in strange_lines(file)] == []
     assert [(place, secret) for place, text in searched.items() for secret in secrets if secret in text] == []
+
+
+def strange_lines(log: Path) -> list[str]:
+    """Those that do not begin as our JSON does: whatever else stands there spoils the line that follows."""
+    return [line for line in log.read_text().split("\n") if line and not line.startswith('{"time": ')]
 
 
 def look(url: str, **options: Any) -> str:
