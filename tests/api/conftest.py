@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 
 from api import auth, middleware
 from api.main import create_app
@@ -188,6 +190,19 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROJECTS = ("shop", "other")
+DEFINED_FROM = 1_795_700_000_000
+"""Seven weeks before World.now."""
+
+
+class WeeksBefore(Database):
+    """Its clock goes on from DEFINED_FROM, whatever day it is: what tests count lies after what they define."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._since = int(time.time() * 1000)
+
+    def now(self, connection: Connection) -> int:
+        return super().now(connection) - self._since + DEFINED_FROM
 
 
 @pytest.fixture
@@ -198,10 +213,17 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def surrounded(
-    folder: Path, projects: Sequence[str] = PROJECTS, *, allow_private: bool = False, **more: Any
+    folder: Path,
+    projects: Sequence[str] = PROJECTS,
+    *,
+    allow_private: bool = False,
+    is_today: bool = False,
+    **more: Any,
 ) -> AsyncIterator[World]:
-    """The API over a database of its own in `folder`; `more` of its services. `allow_private`: where alerts may go."""
-    database = Database(f"sqlite:///{folder / 'api.db'}")
+    """The API over a database of its own in `folder`; `more` of its services. `allow_private`: where alerts may go.
+    `is_today`: definitions are made now, and not some weeks before the world's moment."""
+    url = f"sqlite:///{folder / 'api.db'}"
+    database = Database(url) if is_today else WeeksBefore(url)
     database.migrate()
     definitions, keys, counters = SqlDefinitions(database), SqlKeys(database), MemoryCounters()
     changes = SqlStatusChanges(database)

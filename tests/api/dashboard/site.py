@@ -128,7 +128,7 @@ def site_in(folder: Path) -> Iterator[Site]:
     is_over = asyncio.Event()
 
     async def serve() -> None:
-        async with surrounded(folder) as world:
+        async with surrounded(folder, is_today=True) as world:
             world.now = world.counters.fresh_as_of = int(time.time() * 1000)
             transport: Any = world.client._transport
             server = make_server(transport.app, Settings(port=0), lambda: None)
