@@ -15,15 +15,16 @@ from typing import Final
 FIRST: Final = 12_000
 EACH: Final = 1_000
 """So many for each test process, which none comes near to."""
-PROCESSES: Final = 18
+WORKERS: Final = 9
 
 
 def _candidates() -> Iterator[int]:
-    """In turn: those of this process, of which others of this run have none."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % PROCESSES
-    start = os.getpid() % EACH
-    for number in count():
-        yield FIRST + EACH * process + (start + number) % EACH
+    """In turn: those of this process, of which others of this run have none, and others that run beside it, begun one
+    after the other, have other ones."""
+    own = os.environ.get("PYTEST_XDIST_WORKER", f"gw{WORKERS + os.getpid() % WORKERS}")
+    process = int(own.removeprefix("gw")) % (2 * WORKERS)
+    for number in count(os.getpid() * 61):
+        yield FIRST + EACH * process + number % EACH
 
 
 _next = _candidates()
