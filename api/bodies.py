@@ -141,12 +141,17 @@ def wanted_revision(request: Request) -> int | None:
         raise Problem(412, f"If-Match {given[:80]!r} is not this object's revision.") from None
 
 
+def idempotency_key(request: Request) -> str | None:
+    return request.headers.get("idempotency-key")
+
+
 async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:
     """Run `act`, or with an Idempotency-Key that was used before give its first answer again.
 
-    The same key with another body is 422; while the first is being worked on, 409.
+    The same key with another body is 422; while the first is being worked on, 409. After a minute that counts as cut
+    off, and `act` runs again, with what the key names (see `idempotency_key`) where acting twice must not be.
     """
-    given = request.headers.get("idempotency-key")
+    given = idempotency_key(request)
     if given is None:
         return await act()
     if not _KEY.fullmatch(given):

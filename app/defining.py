@@ -6,6 +6,7 @@ Checks by the rules of the domain, stores through a port, nudges the workers. Kn
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
 import time
@@ -20,7 +21,7 @@ from app.domain.definition_fields import without_nulls
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
-from app.errors import ChangedMeanwhile, InvalidDefinition, StoreUnavailable
+from app.errors import ChangedMeanwhile, Conflict, InvalidDefinition, StoreUnavailable
 from app.patience import within
 from app.ports import CatalogSignals, DefinitionStore
 
@@ -78,11 +79,13 @@ class Defining:
 
     # -- conversion goals
 
-    async def create_conversion_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
+    async def create_conversion_goal(
+        self, project: str, body: Mapping[str, object], actor: str, *, asked_as: str | None = None
+    ) -> Defined:
+        """What is asked for again under the same name, `asked_as`, is created once."""
         compiled = compile_conversion_goal(body, project=project)
         stored = without_nulls({**body, "metric": compiled.metric})
-        ident = new_id("cg")
-        return await self._do(lambda: self._store.create(project, CONVERSION_GOAL, ident, stored, actor))
+        return await self._create(project, CONVERSION_GOAL, _id("cg", project, asked_as), stored, actor)
 
     async def edit_conversion_goal(
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
@@ -104,11 +107,13 @@ class Defining:
 
     # -- goals
 
-    async def create_goal(self, project: str, body: Mapping[str, object], actor: str) -> Defined:
+    async def create_goal(
+        self, project: str, body: Mapping[str, object], actor: str, *, asked_as: str | None = None
+    ) -> Defined:
+        """What is asked for again under the same name, `asked_as`, is created once."""
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
-        ident = new_id("goal")
-        done = await self._do(lambda: self._store.create(project, GOAL, ident, without_nulls(body), actor))
+        done = await self._create(project, GOAL, _id("goal", project, asked_as), without_nulls(body), actor)
         return replace(done, warnings=done.warnings + _unfed(body, present))
 
     async def edit_goal(
@@ -167,6 +172,18 @@ class Defining:
 
         return await self._do(lambda: self._store.delete(project, kind, ident, actor, check))
 
+    async def _create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> Defined:
+        def create() -> DefinitionVersion:
+            try:
+                return self._store.create(project, kind, ident, body, actor)
+            except Conflict:
+                present = self._store.get(project, kind, ident)
+                if present.body != body:
+                    raise
+                return present  # carried out the first time, though its answer was cut off
+
+        return await self._do(create)
+
     async def _do(self, change: Callable[[], DefinitionVersion]) -> Defined:
         # Who waited for Redis once does not wait for it again: an answer takes two seconds at most.
         is_told = await self._wait_for_workers_in_touch()
@@ -216,9 +233,11 @@ class Defining:
             return False
 
 
-def new_id(prefix: str) -> str:
-    """A new id: 96 random bits, URL-safe and easy to select."""
-    return f"{prefix}_{secrets.token_hex(12)}"
+def _id(prefix: str, project: str, asked_as: str | None) -> str:
+    """An id of 96 bits, URL-safe and easy to select: random, or always the same of what is asked for by that name."""
+    if asked_as is None:
+        return f"{prefix}_{secrets.token_hex(12)}"
+    return f"{prefix}_{hashlib.sha256(f'{project} {asked_as}'.encode()).hexdigest()[:24]}"
 
 
 def project_key(name: str) -> str:

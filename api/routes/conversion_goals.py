@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
-from api.bodies import answer, once, read_object, refuse_unknown, tagged, wanted_revision
+from api.bodies import answer, idempotency_key, once, read_object, refuse_unknown, tagged, wanted_revision
 from api.problems import Problem
 from api.routes.goals import take_id
 from api.schemas import PROBLEMS, ConversionGoalIn, ExplainIn, PreviewIn, body_of
@@ -82,7 +82,9 @@ async def create_conversion_goal(request: Request, key: Annotated[Key, Depends(W
     async def act() -> Response:
         services = services_of(request)
         body = await read_object(request)
-        done = await services.defining.create_conversion_goal(key.project, body, key.id)
+        done = await services.defining.create_conversion_goal(
+            key.project, body, key.id, asked_as=idempotency_key(request)
+        )
         warnings = await _warnings(services, key.project, done.version.body)
         return answer(request, {**_shown(done), "warnings": [*done.warnings, *warnings]}, 201)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from api.auth import INGEST, limit, services_of
-from api.bodies import answer, once
+from api.bodies import answer, idempotency_key, once
 from api.event_bodies import Judged, judge, read_pieces
 from api.problems import Problem
 from api.schemas import PROBLEMS, any_events_body, events_body
@@ -61,5 +61,5 @@ def _shown(judged: Judged) -> dict[str, Any]:
 
 
 def _id_prefix(request: Request) -> str | None:
-    given = request.headers.get("idempotency-key")
+    given = idempotency_key(request)
     return hashlib.sha256(given.encode()).hexdigest()[:24] if given else None

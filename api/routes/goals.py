@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
-from api.bodies import answer, once, read_object, tagged, wanted_revision
+from api.bodies import answer, idempotency_key, once, read_object, tagged, wanted_revision
 from api.problems import Problem
 from api.schemas import PROBLEMS, GoalIn, body_of
 from api.services import Key, Services
@@ -45,7 +45,9 @@ async def create_goal(request: Request, key: Annotated[Key, Depends(WRITE)]) -> 
 
     async def act() -> Response:
         services = services_of(request)
-        done = await services.defining.create_goal(key.project, await read_object(request), key.id)
+        done = await services.defining.create_goal(
+            key.project, await read_object(request), key.id, asked_as=idempotency_key(request)
+        )
         return answer(request, await shown(services, done), 201, {"Location": f"/api/goals/{done.version.id}"})
 
     return await once(request, key, act)

@@ -14,9 +14,11 @@ from app.domain.increments import Increments, Position, Simple
 from app.domain.moments import rfc3339
 from app.domain.progress import read_counts
 from app.errors import StoreUnavailable
+from app.stores.sql_answers import SqlAnswers
 from tests.api.conftest import World
 
 GOAL = {"metric": "signups", "target": 500, "deadline": "2030-12-31", "description": "Q4", "unit": "signups"}
+COUNTING = {"name": "Signup", "eventType": "signup", "metric": "signups"}
 
 
 async def create(world: World, body: dict[str, Any] | None = None, project: str = "shop") -> dict[str, Any]:
@@ -193,6 +195,21 @@ async def test_a_repeated_post_with_its_key_is_done_once(world: World) -> None:
     assert len((await world.call("GET", "/api/goals")).json()) == 1
     other = await world.call("POST", "/api/goals", json={**GOAL, "target": 1}, headers=headers)
     assert other.status_code == 422
+
+
+@pytest.mark.parametrize(("path", "body"), [("/api/goals", GOAL), ("/api/conversion-goals", COUNTING)])
+async def test_what_was_created_before_its_answer_was_cut_off_is_not_created_again(
+    world: World, path: str, body: dict[str, Any]
+) -> None:
+    headers = {"idempotency-key": "k1"}
+    first = await world.call("POST", path, json=body, headers=headers)
+    SqlAnswers(world.database).forget("shop", "k1")
+    second = await world.call("POST", path, json=body, headers=headers)
+    assert (second.status_code, second.json()["id"]) == (201, first.json()["id"])
+    assert [one["id"] for one in (await world.call("GET", path)).json()] == [first.json()["id"]]
+    SqlAnswers(world.database).forget("shop", "k1")
+    other = await world.call("POST", path, json={**body, "metric": "other"}, headers=headers)
+    assert other.status_code == 409
 
 
 async def test_without_a_worker_the_answer_says_that_it_is_not_live(world: World) -> None:
