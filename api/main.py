@@ -13,7 +13,7 @@ from api import cors, openapi, problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
-from api.routes import alerts, conversion_goals, events, experiments, goals, operations, pipeline, recent
+from api.routes import alerts, conversion_goals, events, experiments, goals, operations, pipeline, recent, trying
 from api.services import Services
 
 THREADS = 64
@@ -48,6 +48,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(recent.router)
     app.include_router(goals.router)
     app.include_router(conversion_goals.router)
+    app.include_router(trying.router)
     app.include_router(events.router)
     app.include_router(experiments.router)
     app.include_router(alerts.router)

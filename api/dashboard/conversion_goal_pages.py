@@ -14,8 +14,8 @@ from api.dashboard import conversion_goal_form
 from api.dashboard.condition_rows import OPERATORS, Row
 from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
 from api.dashboard.pages import VISITOR, PageRoute, page
-from api.routes.conversion_goals import try_definition
 from api.routes.goals import LIST_SECONDS
+from api.routes.trying import try_definition
 from api.services import Key
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus

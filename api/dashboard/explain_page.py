@@ -13,7 +13,8 @@ from api.auth import limit, services_of
 from api.dashboard.forms import read_form
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.problems import Problem, to_problem
-from api.routes.conversion_goals import RECENT, explain_body, show_event
+from api.routes.recent import RECENT, show_event
+from api.routes.trying import explain_body
 from api.services import Key, Services
 from app.domain.event import Event
 from app.errors import InvalidEvent, StoreUnavailable

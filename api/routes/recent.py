@@ -11,17 +11,19 @@ from fastapi.responses import Response
 
 from api.auth import READ, services_of
 from api.bodies import answer
-from api.routes.conversion_goals import RECENT, show_event
 from api.schemas import PROBLEMS
 from api.services import Key, Services
 from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
+from app.domain.discovery import discover
 from app.domain.event import Event
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.matching import matches
+from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition
 from app.patience import ask_sql
 
+RECENT = 10_000
 router = APIRouter(responses=PROBLEMS)
 
 
@@ -80,6 +82,63 @@ def conversions(
         by = [{"id": definition.id, "name": definition.name} for definition in matched]
         found.append((event.occurred_at, {**show_event(event), "conversionGoals": by}))
     return [shown for _, shown in sorted(found, key=lambda one: -one[0])[:limit]]
+
+
+@router.get(
+    "/api/event-types",
+    operation_id="listEventTypes",
+    summary="What was seen lately",
+    tags=["conversion goals"],
+)
+async def list_event_types(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
+    """Types, templated paths and properties of the newest events, with examples, and what counts by them."""
+    services = services_of(request)
+    events = await services.recent.recent(key.project, RECENT)
+    named = await present_bodies(services, key.project)
+    counted: dict[str, list[str]] = {}
+    for ident, body in named.items():
+        if body.get("status") == DefinitionStatus.ARCHIVED:
+            continue
+        counted.setdefault(str(body.get("eventType")), []).append(ident)
+    return answer(
+        request,
+        [
+            {
+                "type": seen.type,
+                "count": seen.count,
+                "lastAt": rfc3339(seen.last_at),
+                "paths": [{"path": path, "count": number} for path, number in seen.paths.most_common()],
+                "properties": [
+                    {"path": path, "count": p.count, "kinds": sorted(p.kinds), "examples": p.examples}
+                    for path, p in sorted(seen.properties.items(), key=lambda item: -item[1].count)
+                ],
+                "conversionGoalIds": counted.get(seen.type, []),
+            }
+            for seen in await asyncio.to_thread(discover, [event for event in events if event.corrects is None])
+        ],
+    )
+
+
+async def present_bodies(services: Services, project: str) -> dict[str, Mapping[str, Any]]:
+    """The project's conversion goals as they are written, by id."""
+    _, versions = await ask_sql(services.definitions.current, project, "conversion_goal")
+    return {version.id: version.body for version in versions}
+
+
+def show_event(event: Event) -> dict[str, Any]:
+    """`corrects`: the id of the event that this one takes back or restates, whose fields it has."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "occurredAt": rfc3339(event.occurred_at),
+        "receivedAt": rfc3339(event.received_at),
+        "url": event.url,
+        "userId": event.user_id,
+        "visitorId": event.visitor_id,
+        "sessionId": event.session_id,
+        "data": dict(event.properties),
+        "corrects": event.corrects,
+    }
 
 
 def _goal(services: Services, project: str, ident: str) -> Goal:

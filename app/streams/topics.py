@@ -82,15 +82,6 @@ class Topics:
                 return False
         return True
 
-    def add_partitions(self, name: str, total: int) -> None:
-        """Grow the topic to `total` partitions."""
-        with self._admin() as admin:
-            admin.create_partitions({name: total})
-
-    def delete(self, name: str) -> None:
-        with self._admin() as admin:
-            admin.delete_topics([name])
-
     def config(self, name: str) -> Mapping[str, str]:
         """The topic's settings (`message.timestamp.type`, `retention.ms`, …); {} where the broker does not tell."""
         with self._admin() as admin:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from api import auth, middleware
 from api.main import create_app
-from api.routes import conversion_goals, goals
+from api.routes import goals, trying
 from api.services import Services
 from app import patience, reporting
 from app.alerting import Alerting, Alerts
@@ -189,8 +189,8 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SQL_SECONDS", 30.0)
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 30.0)
     monkeypatch.setattr(goals, "LIST_SECONDS", 60.0)
-    monkeypatch.setattr(conversion_goals, "PREVIEW_SECONDS", 60.0)
-    monkeypatch.setattr(conversion_goals, "WARNINGS_SECONDS", 30.0)
+    monkeypatch.setattr(trying, "PREVIEW_SECONDS", 60.0)
+    monkeypatch.setattr(trying, "WARNINGS_SECONDS", 30.0)
 
 
 PROJECTS = ("shop", "other")

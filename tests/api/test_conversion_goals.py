@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.routes import conversion_goals
+from api.routes import trying
 from app.domain.event import Event
 from app.domain.preview import preview
 from tests.api.conftest import World
@@ -96,13 +96,13 @@ async def test_a_costly_preview_takes_no_turn_of_the_api_and_ends_in_time(
         threads.append(threading.current_thread())
         return preview(*args)
 
-    monkeypatch.setattr(conversion_goals, "preview", noting)
+    monkeypatch.setattr(trying, "preview", noting)
     world.recent = [event(number) for number in range(1_000)]
     shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
     assert (shown["seen"], shown["samples"][0]["id"]) == (1_000, "e999")
-    monkeypatch.setattr(conversion_goals, "PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(trying, "PREVIEW_SECONDS", 0.0)
     shown = (await world.call("POST", "/api/conversion-goals/preview", json=SIGNUP)).json()
-    assert (shown["seen"], shown["samples"][0]["id"]) == (conversion_goals.LEAST_SEEN, "e999")
+    assert (shown["seen"], shown["samples"][0]["id"]) == (trying.LEAST_SEEN, "e999")
     await create(world)
     assert len(threads) == 3
     assert threading.main_thread() not in threads
@@ -236,5 +236,5 @@ async def test_what_is_saved_is_answered_although_the_log_hangs(world: World, mo
 
     services = world.client._transport.app.state.services  # type: ignore[attr-defined]  # of the ASGI transport
     monkeypatch.setattr(type(services.recent), "recent", hang)
-    monkeypatch.setattr(conversion_goals, "WARNINGS_SECONDS", 0.1)
+    monkeypatch.setattr(trying, "WARNINGS_SECONDS", 0.1)
     assert (await create(world))["warnings"] == []

@@ -26,6 +26,7 @@ from tests.end_to_end.test_page import browser as browser
 from tests.end_to_end.test_page import sign_in, watch
 from tests.servers import is_ci
 from tests.servers.ports import free_port
+from tests.servers.topics import delete_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
@@ -243,6 +244,6 @@ def counters_emptied(state: Injections, worker: Any, redis_url: str, page: Page)
 
 
 def topic_gone(state: Injections, kafka: str, topic: str) -> None:
-    Topics(kafka).delete(topic)
+    delete_topic(kafka, topic)
     eventually(lambda: state.value(state.scorekeeper.url, "scorekeeper_kafka_answers") == 0, 60, "the alarm")
     state.fires({"ScorekeeperKafkaAway"}, state.scorekeeper.url, alone=False)

@@ -18,7 +18,7 @@ import pytest
 from api import middleware
 from api.__main__ import PATIENCE_SECONDS, build_services
 from api.main import create_app
-from api.routes.conversion_goals import WARNINGS_SECONDS
+from api.routes.trying import WARNINGS_SECONDS
 from app.bootstrap import Parts
 from app.domain.fields import conversion_goal_owner, goal_owner
 from app.stores.redis import RedisCounters

@@ -16,13 +16,14 @@ from tests.end_to_end.processes import eventually
 from tests.faults.poison import POISON
 from tests.faults.site import MakeSite, Site, long_only, now_ms
 from tests.faults.traffic import CONVERSION_GOALS
+from tests.servers.topics import add_partitions, delete_topic
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
 
 def recreate(site: Site) -> None:
     """Delete the topic and create it again under its name."""
-    site.topics.delete(site.topic)
+    delete_topic(site.kafka, site.topic)
     eventually(lambda: site.topic not in site.topics.names(), 60, "the deletion")
 
     def is_created() -> bool:
@@ -84,7 +85,7 @@ def test_added_partitions_are_counted_from_their_start(make_site: MakeSite) -> N
     site = make_site(seed=33, partitions=2)
     site.start_workers(2)
     site.publish(300)
-    site.topics.add_partitions(site.topic, 5)
+    add_partitions(site.kafka, site.topic, 5)
     messages = [(sent.partition, sent.key, sent.value) for sent in site.more_traffic(5).take(600)]
     eventually(lambda: len(site.ends()) == 5, 60, "the new partitions")
     site.send(messages)

@@ -16,6 +16,7 @@ from app.errors import NotFound, StoreUnavailable
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
+from tests.servers.topics import delete_topic
 
 
 @pytest.fixture(params=["kafka", "embedded"])
@@ -43,7 +44,7 @@ async def test_the_end_is_the_next_offset_also_after_batches_of_many(bootstrap: 
     await publisher.flush()
     assert sum(end for _, end in topics.ends(positions).values()) == 1_001
     await publisher.stop()
-    topics.delete(name)
+    delete_topic(bootstrap, name)
 
 
 async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
@@ -79,7 +80,7 @@ async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
         assert sum(end for _, end in kept.of(positions).values()) == 90
     assert [each._closed for each in opened] == [True, True]
     await publisher.stop()
-    topics.delete(name)
+    delete_topic(bootstrap, name)
 
 
 def refuse(_: object) -> None:
@@ -105,7 +106,7 @@ async def test_spans_of_several_partitions_are_read_in_order_and_without_a_gap(b
     for position in positions[:2]:
         assert read[position] == [offset for start, end in wanted[position] for offset in range(start, end)]
     assert read[positions[2]] == []
-    topics.delete(name)
+    delete_topic(bootstrap, name)
 
 
 def test_a_topic_is_created_once_and_missing_ones_are_named(bootstrap: str) -> None:
@@ -117,7 +118,7 @@ def test_a_topic_is_created_once_and_missing_ones_are_named(bootstrap: str) -> N
     assert described.incarnation
     with pytest.raises(NotFound, match="absent"):
         topics.describe([name, "absent"])
-    topics.delete(name)
+    delete_topic(bootstrap, name)
 
 
 @pytest.mark.kafka
