@@ -7,6 +7,7 @@ known answer is given, marked stale; when the counters were emptied, goals say t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading
 from app.sharing import SharedLooks
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
@@ -125,10 +128,11 @@ class Reporter:
     async def _or_stale(self, key: tuple[str, str], asked: Awaitable[Report]) -> Report:
         try:
             report = await asked
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             known = self._known.get(key)
             if known is None:
                 raise
+            log.warning("shown as it was last known: %s", error)
             if "stale" not in known.memo:
                 items = [{**item, "stale": True} for item in known.items]
                 known.memo["stale"] = replace(known, items=items, is_stale=True, memo={})

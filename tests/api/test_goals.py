@@ -61,7 +61,7 @@ async def test_current_is_what_the_counters_say(world: World) -> None:
 
 
 async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [(await create(world))["id"] for _ in range(3)]
 
@@ -75,10 +75,12 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
     listed = await world.call("GET", "/api/goals")
     assert [goal["id"] for goal in listed.json()] == ids
     assert not any("stale" in goal for goal in listed.json())
+    assert "last known" not in caplog.text
 
     monkeypatch.setattr(routes, "LIST_SECONDS", 0.5)
     known = await world.call("GET", "/api/goals")
     assert [(goal["id"], goal["stale"]) for goal in known.json()] == [(ident, True) for ident in ids]
+    assert "shown as it was last known" in caplog.text
 
 
 async def test_what_nothing_feeds_is_told_when_it_is_said(world: World) -> None:
