@@ -142,14 +142,15 @@ def wanted_revision(request: Request) -> int | None:
 
 
 def idempotency_key(request: Request) -> str | None:
+    """The name that the client gave its request: what is created or published under it twice is the same."""
     return request.headers.get("idempotency-key")
 
 
 async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:
     """Run `act`, or with an Idempotency-Key that was used before give its first answer again.
 
-    The same key with another body is 422; while the first is being worked on, 409. After a minute that counts as cut
-    off, and `act` runs again, with what the key names (see `idempotency_key`) where acting twice must not be.
+    The same key with another body is 422; while the first is being worked on, 409. After a minute the first counts as
+    cut off, and `act` runs again, although what the first did may stand: it takes its ids from the key where it can.
     """
     given = idempotency_key(request)
     if given is None:

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.asking import with_parts
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table
-from app.errors import InvalidDefinition, Reason
+from app.errors import Reason
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 dead_letters = typer.Typer(help="Messages that could not be counted.", no_args_is_help=True)
 
 
-def _known(reason: str | None) -> str | None:
-    if reason is not None and reason not in set(Reason):
-        raise InvalidDefinition("--reason", f"{reason!r} is no reason.", f"One of: {', '.join(Reason)}.")
-    return reason
-
-
-WithReason = Annotated[str | None, typer.Option("--reason", callback=_known, help="Only those with this reason.")]
+WithReason = Annotated[Reason | None, typer.Option("--reason", metavar="REASON", help="Only those with this reason.")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Only this project's.")]
 Since = Annotated[int | None, typer.Option("--since", help="Only those received since (epoch ms).")]
 

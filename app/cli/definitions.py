@@ -95,7 +95,8 @@ def apply(
     if problems:
         for line in problems:
             tell(line)
-        # And what only the project shows, where it answers: nobody has to come back for the second half.
+        # And what only the project shows: nobody has to come back for the second half. Why there may be none of it is
+        # no mistake of the file, and told when that is mended.
         with suppress(ScorekeeperError):
             with_parts(lambda parts: _plan_all(parts, declarations, prune=prune))
         raise typer.Exit(2)
@@ -122,7 +123,6 @@ async def _apply_all(
     """`done` gets what became of each, in order."""
     from app.stores.auditing import COMMAND_LINE
 
-    await schema_ready(parts)
     # Every plan before the first change: a mistake in the last document leaves all as it was.
     planned = await _plan_all(parts, declarations, prune=prune)
     works = [
@@ -147,6 +147,8 @@ class _Planned:
 
 
 async def _plan_all(parts: Parts, declarations: Sequence[Declaration], *, prune: bool) -> list[_Planned]:
+    """Tells every mistake. Raises InvalidSettings when migrations are missing, StoreUnavailable."""
+    await schema_ready(parts)
     planned: list[_Planned] = []
     for one in declarations:
         try:

@@ -53,9 +53,10 @@ class OurProcess:
     def last_words(self) -> str:
         """Its last line, or the message in it if that is an error; else the signal or exit code with which it ended."""
         line = self._process.last_words(1)
-        with suppress(ValueError):
-            said = json.loads(line)
-            line = said["message"].splitlines()[0] if said["level"] in _CAUSES else self._end()
+        with suppress(ValueError):  # it need not be a line of our log
+            match json.loads(line):
+                case {"message": str(message), "level": level}:
+                    return message.partition("\n")[0] if level in _CAUSES else self._end()
         return line
 
     def _end(self) -> str:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.domain.definition_fields import Fields
-from app.domain.figures import exact, reached
+from app.domain.figures import estimated, exact, reached
 from app.domain.goal import Direction, Status
 from app.domain.moments import rfc3339
 from app.domain.webhook_address import refusal_of_url
@@ -233,7 +233,7 @@ def _about_goal(alert: Alert, item: Mapping[str, Any], before: Told | None) -> d
     figures = f"{reached(item, item['current'])} of {exact(item['target'])}"
     if alert.when is When.STATUS_CHANGE:
         was = before.word if before is not None else ""
-        figures += f", {_estimate(item['expected'])} expected"
+        figures += f", {estimated(item['expected'])} expected"
         text = f"{name}: {_spoken(item['status'])}, was {_spoken(was)} ({figures})."
         return {"text": _sentence_start(alert) + text, "from": was, "to": item["status"], "goal": goal}
     if alert.when is When.TARGET_REACHED:
@@ -254,10 +254,6 @@ def _sentence_start(alert: Alert) -> str:
 
 def _spoken(status: str) -> str:
     return status.replace("_", " ")
-
-
-def _estimate(number: float) -> str:
-    return f"{number:,.1f}".removesuffix(".0")
 
 
 def _ms(moment: str) -> int:

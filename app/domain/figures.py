@@ -26,6 +26,11 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
+def estimated(value: float) -> str:
+    """What is expected by now: whole, or with one decimal."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def reached(goal: Mapping[str, Any], value: float) -> str:
     """A value of the goal, as lists show the goal: a rate is a quotient, all else is exact."""
     return rounded(value) if goal.get("aggregation") == "rate" else exact(value)

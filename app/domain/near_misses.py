@@ -24,7 +24,6 @@ from app.errors import InvalidDefinition
 
 _MOST: Final = 1_000
 """So many events, or different addresses, are looked at."""
-_LEAST: Final = 100
 _COMPARED: Final = EQUALITY | {"$in", "$gt", "$gte", "$lt", "$lte"}
 _TEXTS: Final = {"string": "a text", "number": "a number", "boolean": "true or false"}
 _SYNTAX: Final = re.compile(r"[:*{(?+\\]")
@@ -50,16 +49,16 @@ def warnings(
     if not events:
         return ["No recent events to compare with: the definition is saved as it is."]
     of_type = [event for event in events if event.type == definition.event_type]
-    # A definition that is costly to try was tried on few of its type: all this must cost less than the preview itself.
-    most = min(_MOST, max(_LEAST, len(of_type) // 4)) if of_type else _MOST
     if not of_type:
         types = Counter(event.type for event in events)
         near = nearest(definition.event_type, types)
         hint = f' Did you mean "{near}" ({_events(types[near])})?' if near else ""
         told = f'None of the last {len(events)} events has the type "{definition.event_type}".{hint}'
-        return [told, *([] if near else _of_other_types(events, definition, most))]
+        return [told, *([] if near else _of_other_types(events, definition, _MOST))]
     if matching:
         return _without_value(matching, definition.value_property)
+    # A definition that is costly to try was tried on few of its type: all this must cost less than the preview itself.
+    most = min(_MOST, max(100, len(of_type) // 4))
     return [
         f"None of the last {len(of_type)} events of this type would count.",
         *_addresses(of_type, definition.url_pattern),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from app.domain.figures import exact, rounded
+from app.domain.figures import estimated, exact, rounded
 from app.domain.goal import Direction, Status
 
 
@@ -141,7 +141,6 @@ def sentence(change: StatusChange, *, is_rate: bool = False) -> str:
     """The reason in words. `is_rate`: the goal's values are quotients."""
     seen = change.seen
     is_kept = change.cause is Cause.TARGET_REACHED and seen.direction == Direction.AT_MOST and seen.is_over
-    expected = f"{seen.expected:,.1f}".removesuffix(".0")
     said = _KEPT_WITHIN if is_kept else _SENTENCES[change.cause]
     current = rounded(seen.current) if is_rate else exact(seen.current)
-    return said.format(current=current, target=exact(seen.target), expected=expected)
+    return said.format(current=current, target=exact(seen.target), expected=estimated(seen.expected))

@@ -136,6 +136,8 @@ async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, 
                 found[tp] = []
         if found:
             return found
+        if polled:
+            continue  # of those that are done with alone, and while that lies there the others are not asked for
         if all(consumer.last_poll_timestamp(tp) != before for tp, before in heard_at.items()):
             empty, silent = empty + 1, 0
             continue

@@ -25,6 +25,7 @@ _PART = 2_000
 _FETCH_BYTES = 256 << 10
 """Of a partition at once: beyond a part, what comes is not looked at."""
 _PICK_BYTES = 64 << 10
+"""So for single records, around which nothing is looked at."""
 _SECONDS = 0.5
 """After this, what was read so far is the answer; the next one reaches further back."""
 _LANDMARK_SECONDS = 0.3
@@ -76,7 +77,7 @@ class RecentEvents:
         landmarks: Callable[[str], Awaitable[Sequence[Landmark]]],
     ) -> None:
         self._topics = topics
-        self._ends_of = ends
+        self._ask_ends = ends
         self._log = log
         self._names = names
         self._rules = rules
@@ -136,7 +137,7 @@ class RecentEvents:
         if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
             self._positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
             self._positions_at = time.monotonic()
-        return dict(self._ends_of(self._positions))
+        return dict(self._ask_ends(self._positions))
 
     async def _events_of(self, project: str, batches: AsyncIterator[Batch]) -> list[Event]:
         events: list[Event] = []

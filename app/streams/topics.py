@@ -118,8 +118,8 @@ class KeptEnds:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._lock = threading.Lock()
-        self._idle: Any = None
-        self._idle_since = 0.0
+        self._idle: tuple[Any, float] | None = None
+        """The consumer, and since when."""
         self._is_closed = False
 
     def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
@@ -141,7 +141,7 @@ class KeptEnds:
         with self._lock:
             idle, self._idle, self._is_closed = self._idle, None, True
         if idle is not None:
-            idle.close()
+            idle[0].close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,17 +152,18 @@ class KeptEnds:
     def _take(self) -> Any:
         with self._lock:
             idle, self._idle = self._idle, None
-        if idle is not None and time.monotonic() - self._idle_since < _KEPT_SECONDS:
-            return idle
         if idle is not None:
-            idle.close()
+            consumer, since = idle
+            if time.monotonic() - since < _KEPT_SECONDS:
+                return consumer
+            consumer.close()
         return KafkaConsumer(**self._options)
 
     def _give_back(self, consumer: Any) -> None:
         with self._lock:
             is_kept = self._idle is None and not self._is_closed
             if is_kept:
-                self._idle, self._idle_since = consumer, time.monotonic()
+                self._idle = consumer, time.monotonic()
         if not is_kept:
             consumer.close()
 

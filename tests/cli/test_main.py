@@ -58,7 +58,7 @@ def test_the_settings_file_may_be_named_anywhere(
 def test_a_reason_that_is_none_is_refused_with_those_there_are(scorekeeper: Scorekeeper) -> None:
     ended = scorekeeper("dead-letters", "list", "--reason", "unknown_projekt")
     assert ended.code == 2
-    assert ended.err.startswith("scorekeeper: --reason: 'unknown_projekt' is no reason. One of: empty, too_large, ")
+    assert "Invalid value for '--reason': 'unknown_projekt' is not one of 'empty', 'too_large', " in ended.err
 
 
 def test_a_generation_that_is_not_there_is_no_redis_that_is_away(

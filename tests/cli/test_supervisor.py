@@ -35,6 +35,16 @@ def test_a_part_that_dies_is_started_again_after_a_pause_and_named(tmp_path: Pat
     assert not psutil.pid_exists(second)
 
 
+@pytest.mark.parametrize("line", ["7", "[]", "{}", '{"message": 7, "level": "error"}', "no disk"])
+def test_a_last_line_that_is_none_of_our_log_is_told_as_it_is(tmp_path: Path, line: str) -> None:
+    told: list[str] = []
+    supervisor = Supervisor(told.append)
+    supervisor.keep("worker 1", lambda: _start(tmp_path, f"print({line!r}); raise SystemExit(3)"))
+    eventually(lambda: supervisor.look_after() or told, 30, "its death")
+    assert told[0] == f"worker 1 ended; it is started again in 0.5 s: {line}"
+    supervisor.stop()
+
+
 @pytest.mark.parametrize(
     ("level", "end", "said"),
     [

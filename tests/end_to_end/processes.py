@@ -37,7 +37,8 @@ def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
     """The first answer that is not "try again later"."""
     deadline, response = time.monotonic() + PATIENCE_SECONDS, ask()
     while is_too_early(response) and time.monotonic() < deadline:
-        time.sleep(float(response.headers.get("retry-after", 1)))
+        # A 503 says when; it would be a defect if it did not.
+        time.sleep(float(response.headers["retry-after"]) if response.status_code == 503 else 1)
         response = ask()
     return response
 

@@ -21,7 +21,7 @@ import pytest
 from kafka import KafkaProducer
 
 from app.embedded.process import ChildProcess
-from tests.end_to_end.processes import PATIENCE_SECONDS, Deployment, ForkedDeployment, eventually, patiently
+from tests.end_to_end.processes import PATIENCE_SECONDS, Deployment, ForkedDeployment, eventually
 from tests.servers.ports import free_port
 
 LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
@@ -121,8 +121,7 @@ class Load:
                     if number % 2 == 0:
                         ask = partial(session.post, f"{url}/api/events", json=event)
                     try:
-                        # Where the rates are held to, it is said at once what is asked to come again later.
-                        answer = ask() if LONG else patiently(ask)
+                        answer = ask()
                         problem = "" if answer.is_success else f"{answer.status_code} {answer.text}"
                     except httpx.HTTPError as error:
                         problem = f"{type(error).__name__}: {error}"

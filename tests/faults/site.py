@@ -57,8 +57,8 @@ long_only = pytest.mark.skipif(not IS_LONG and not ON_CLUSTER, reason="long: set
 
 def in_time(seconds: float) -> float:
     """What a promise of so many seconds is held to: exactly in the long form, for which the machine should be idle;
-    beside other tests, which take the processors from what is measured, six times as long."""
-    return seconds if IS_LONG else 6 * seconds
+    beside other tests, which take the processors from what is measured, three times as long."""
+    return seconds if IS_LONG else 3 * seconds
 
 
 def patience(seconds: float) -> float:

@@ -90,3 +90,19 @@ async def test_what_the_broker_says_holds_no_record_is_passed(monkeypatch: pytes
 
 async def test_records_beyond_the_end_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await read(monkeypatch, [records(0, 1, 2, 3)], 2) == [(0, 2, [0, 1])]
+
+
+async def test_what_is_left_of_a_partition_that_is_read_is_no_silence_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done, late = TopicPartition("events", 1), PARTITION
+    polls = [{done: records(0)}, *[{done: records(1)}] * (2 * log.SILENT_POLLS), {late: records(0, 1)}]
+
+    class Consumer(consumer_of([])):  # type: ignore[misc]  # made anew for each test
+        async def getmany(self, **_: object) -> dict[TopicPartition, list[LogRecord]]:
+            return polls.pop(0)
+
+    monkeypatch.setattr(log, "AIOKafkaConsumer", Consumer)
+    wanted = {POSITION: [(0, 2)], Position("events", 1, "topic-id"): [(0, 1)]}
+    batches = [batch async for batch in Log("nowhere:1").read_spans(wanted)]
+    assert [(batch.position.partition, batch.start, batch.next_offset) for batch in batches] == [(1, 0, 1), (0, 0, 2)]

@@ -98,7 +98,10 @@ async def test_spans_of_several_partitions_are_read_in_order_and_without_a_gap(b
     await publisher.flush()
     await publisher.stop()
     ends = {position: end for position, (_, end) in topics.ends(positions).items()}
-    wanted = {position: [(0, 20), (end - 100, end - 90), (end - 50, end)] for position, end in ends.items()}
+    wanted = {
+        position: [(0, 20), (end - 100, end - 95), (end - 95, end - 90), (end - 50, end)]
+        for position, end in ends.items()
+    }
     read: dict[Position, list[int]] = {position: [] for position in positions}
     async for batch in Log(bootstrap).read_spans({**wanted, positions[2]: []}, fetch_bytes=10_000):
         assert [record.offset for record in batch.records] == list(range(batch.start, batch.next_offset))

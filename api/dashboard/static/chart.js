@@ -1,7 +1,7 @@
 // Draws a goal's chart as SVG at the size that it has, labels at the lines; and reads values out by pointer and keys.
 import { expectedAt, valueAt, valueRange } from "./burn_up.js";
 import { attribute, element, set } from "./dom.js";
-import { compact, hourAndMinute, moment, reached, reachedAmount, short, shortDate, signed, targetAmount } from "./format.js";
+import { compact, exact, hourAndMinute, moment, reached, reachedAmount, short, shortDate, signed, targetAmount } from "./format.js";
 import { areaPath, linePath, linear, numberTicks, spread, timeTicks } from "./scale.js";
 
 const HEIGHT = 320;
@@ -179,7 +179,7 @@ export class Chart {
 
 // What stands at the right end of the lines.
 export function endLabels(goal, line, projected) {
-  const labels = [{ kind: "target", value: goal.target, text: `Target ${short(goal, goal.target, reached)}` }];
+  const labels = [{ kind: "target", value: goal.target, text: `Target ${short(goal, goal.target, (_, value) => exact(value))}` }];
   if (projected) labels.push({ kind: "projected", value: projected.value, text: `Projected ${short(goal, projected.value)}` });
   else if (line.isOver && goal.current !== null) labels.push({ kind: "actual", value: goal.current, text: `Actual ${short(goal, goal.current, reached)}` });
   return labels;
