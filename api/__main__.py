@@ -100,7 +100,7 @@ def serve(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     parts = Parts(settings, "api", patience_seconds=PATIENCE_SECONDS)
     app = create_app(build_services(parts))
-    server = make_server(app, settings, app.state.hub.close_soon)
+    server = make_server(app, settings, app.state.end_soon)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1

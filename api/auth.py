@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 import time
 from collections import OrderedDict
 from functools import lru_cache
@@ -34,17 +33,13 @@ BELIEVED_SECONDS = 300.0
 _LOOK_UP_SECONDS = 1.5
 _LOOK_UP_AGAIN_SECONDS = 0.5
 _REMEMBERED = 10_000
-_HOLD_SECONDS = (1.2, 1.8)
-"""At random: a crowd that came at once must not be answered at once, with everybody else behind it."""
-_HELD = 4_000
-"""A connection that is held costs nothing: with so many, one sender is refused some 2,700 times a second at most."""
 
 
 class Doorkeeper:
     """Finds out who asks. `clock` gives seconds.
 
-    An address that fails too often is answered late and without a look-up, so that a flood of wrong keys costs its
-    sender more than us; who is known already does not notice, even from the same address.
+    An address that fails too often is turned away without a look-up, and its request marked so, for the answer to be
+    late (see refusals.py); who is known already does not notice, even from the same address.
     """
 
     def __init__(self, services: Services, clock: Any = time.monotonic) -> None:
@@ -54,16 +49,15 @@ class Doorkeeper:
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Key]] = {}
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
-        self._held = 0
 
-    async def gate(self, scope: Any) -> None:
+    def gate(self, scope: Any) -> None:
         """Before anything else is done for a request: an address that fails too often is refused, unless its key is
         known. Raises Problem(429)."""
         if not self._failures or self._seconds_to_wait(address_of(scope)) <= 0:
             return
         text = _header_key(Headers(scope=scope))
         if text is not None and _mark(text, is_session=False) not in self._known:
-            await self._refuse_failing(scope)
+            self._refuse_failing(scope)
 
     async def identify(self, request: Request) -> Key:
         """Raises InvalidApiKey, Problem(429), StoreUnavailable."""
@@ -86,7 +80,7 @@ class Doorkeeper:
         if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
         if known is None:
-            await self._refuse_failing(scope)
+            self._refuse_failing(scope)
         try:
             if not is_session:
                 parse_key(secret)
@@ -134,20 +128,12 @@ class Doorkeeper:
             return 0.0
         return 60.0 - float(self._clock() - failures[0])
 
-    async def _refuse_failing(self, scope: Any) -> None:
+    def _refuse_failing(self, scope: Any) -> None:
         wait = self._seconds_to_wait(address_of(scope))
         if wait <= 0:
             return
         scope["state"][TURNED_AWAY] = True
         headers = {"Retry-After": str(int(wait) + 1)}
-        if self._held < _HELD:
-            self._held += 1
-            try:
-                await asyncio.sleep(random.uniform(*_HOLD_SECONDS))  # noqa: S311  # no secret
-            finally:
-                self._held -= 1
-        else:
-            headers["Connection"] = "close"
         raise Problem(429, "Too many wrong API keys from your address.", code="too_many_failures", headers=headers)
 
     def forget(self) -> None:

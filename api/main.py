@@ -13,6 +13,7 @@ from api import cors, openapi, problems
 from api.auth import Doorkeeper
 from api.dashboard import routes as dashboard
 from api.middleware import Edge
+from api.refusals import LateAnswers
 from api.routes import alerts, conversion_goals, events, experiments, goals, operations, pipeline, recent, trying
 from api.services import Services
 
@@ -43,6 +44,14 @@ def create_app(services: Services) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.services = services
     doorkeeper = app.state.doorkeeper = Doorkeeper(services)
+    late = app.state.late_answers = LateAnswers()
+
+    def end_soon() -> None:
+        """From a signal handler: nobody is kept waiting any longer."""
+        app.state.hub.close_soon()
+        late.end_soon()
+
+    app.state.end_soon = end_soon
     problems.install(app)
     dashboard.mount(app)  # before the goals: /api/goals/stream is no goal
     app.include_router(recent.router)
@@ -61,6 +70,7 @@ def create_app(services: Services) -> FastAPI:
         write_seconds=services.write_seconds,
         origins=services.cors_origins,
         gate=doorkeeper.gate,
+        late=late,
         tracer=services.tracer,
     )
     return app

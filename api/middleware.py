@@ -11,10 +11,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from api.problems import Problem, respond, to_problem
+from api.refusals import LateAnswers
 from api.services import RequestTracer
 from app import metrics
 
@@ -49,7 +50,7 @@ _STRICT_TRANSPORT = ("strict-transport-security", "max-age=31536000")
 class Edge:
     """`write_seconds`: what a change of definitions may take beyond ANSWER_SECONDS, waiting for the workers.
     `origins`: pages of other sites that may read the answers, those too that are given here. `gate` may refuse a
-    request by its head. `tracer` is told of each answer."""
+    request by its head. `late` has the answers wait to those who are turned away. `tracer` is told of each answer."""
 
     def __init__(
         self,
@@ -57,12 +58,14 @@ class Edge:
         *,
         write_seconds: float = 3.0,
         origins: Sequence[str] = (),
-        gate: Callable[[Any], Awaitable[None]] | None = None,
+        late: LateAnswers,
+        gate: Callable[[Any], None] | None = None,
         tracer: RequestTracer | None = None,
     ) -> None:
         self._app = app
         self._tracer = tracer
         self._gate = gate
+        self._late = late
         self._write_seconds = write_seconds
         self._origins = frozenset(origins)
 
@@ -71,7 +74,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        exchange = _Exchange(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        exchange = _Exchange(scope, send, request_id, self._late)
         scope.setdefault("state", {})["request_id"] = exchange.request_id
         begun = time.perf_counter()
         try:
@@ -107,7 +111,7 @@ class Edge:
             async with deadline:
                 allow(BODY_SECONDS if body.is_expected else answer_seconds)
                 if self._gate is not None:
-                    await self._gate(scope)
+                    self._gate(scope)
                 body.refuse_declared()
                 await self._app(scope, body.receive, exchange.send)
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes an answer
@@ -128,7 +132,8 @@ class Edge:
 class _Exchange:
     """One request and its answer's beginning."""
 
-    def __init__(self, scope: Any, send: Any, request_id: str) -> None:
+    def __init__(self, scope: Any, send: Any, request_id: str, late: LateAnswers) -> None:
+        self._late = late
         self.scope = scope
         self.request_id = request_id
         self.is_started = False
@@ -142,6 +147,8 @@ class _Exchange:
             self.is_started = True
             self._status = message["status"]
             self.on_start()
+            if TURNED_AWAY in self.scope["state"] and not await self._late.wait_for_turn():
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
             present = {name.lower() for name, _ in message["headers"]}
             more = [(n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present]
             if self.scope["scheme"] == "https":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
 
-from api import auth
+from api import auth, middleware
+from api.refusals import LateAnswers
 from app.domain.api_key import key_text
 from app.errors import StoreUnavailable
 from config.logging import ACCESS, LINES_PER_MINUTE, RateLimit
@@ -16,8 +18,12 @@ from tests.api.conftest import World
 
 
 @pytest.fixture(autouse=True)
-def _quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_HOLD_SECONDS", (0.0, 0.0))
+def late(world: World, monkeypatch: pytest.MonkeyPatch) -> LateAnswers:
+    """Where the answers to those who are turned away wait; not long here."""
+    found: LateAnswers = world.client._transport.app.state.late_answers  # type: ignore[attr-defined]  # ASGI transport
+    monkeypatch.setattr(found, "_least_seconds", 0.0)
+    monkeypatch.setattr(found, "_pause", 0.0)
+    return found
 
 
 def doorkeeper(world: World) -> auth.Doorkeeper:
@@ -108,21 +114,35 @@ async def test_signing_in_is_limited_like_any_other_use_of_a_key(world: World) -
     assert [answer.status_code for answer in answers] == [401] * 30 + [429] * 10
 
 
-async def test_a_refusal_is_late_so_that_a_flood_is_slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_is_late_so_that_a_flood_is_slow(
+    world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(30):
         await ask(world, f"sk_wrong_{number}_x")
-    held: list[float] = []
+    monkeypatch.setattr(late, "_least_seconds", 0.3)
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.1)
+    begun = time.monotonic()
+    in_headers = [ask(world, f"sk_wrong_{number}_y") for number in range(5)]
+    in_cookies = [world.client.get("/api/goals", headers={"cookie": f"{auth.SESSION_COOKIE}=wrong{n}"}) for n in "ab"]
+    in_body = world.client.post("/session", json={"apiKey": "sk_wrong_z_x"})
+    assert await asyncio.gather(*in_headers) == [429] * 5, "waiting is no slow answer"
+    assert [answer.status_code for answer in await asyncio.gather(*in_cookies, in_body)] == [429] * 3
+    assert time.monotonic() - begun >= 0.6, "those in headers, then the others"
 
-    async def hold(seconds: float, result: Any = None) -> Any:
-        if seconds:
-            held.append(seconds)
-        return result
 
-    monkeypatch.setattr(auth, "_HOLD_SECONDS", (0.2, 0.6))
-    monkeypatch.setattr(asyncio, "sleep", hold)
-    assert await asyncio.gather(*(ask(world, f"sk_wrong_{number}_y") for number in range(20))) == [429] * 20
-    assert (len(held), min(held) >= 0.2) == (20, True)
-    assert max(held) - min(held) > 0.1, "a crowd that came at once is answered one after the other"
+async def test_who_was_turned_away_is_answered_when_the_process_ends(
+    world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        await ask(world, f"sk_wrong_{number}_x")
+    monkeypatch.setattr(late, "_least_seconds", 3600.0)
+    waiting = [asyncio.create_task(ask(world, f"sk_wrong_{number}_y")) for number in range(3)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert late._waiting == 3
+    world.client._transport.app.state.end_soon()  # type: ignore[attr-defined]  # ASGI transport
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*waiting) == [429] * 3
 
 
 async def test_a_flood_is_refused_before_anything_is_done_for_it(world: World) -> None:
@@ -148,8 +168,8 @@ async def test_a_flood_does_not_fill_the_log(world: World, caplog: pytest.LogCap
     assert [statuses.count(status) for status in (401, 429)] == [30, LINES_PER_MINUTE]
 
 
-async def test_more_than_can_be_held_are_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_HELD", 0)
+async def test_more_than_can_wait_are_let_go(world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late, "_most_waiting", 0)
     for number in range(30):
         await ask(world, f"sk_wrong_{number}_x")
     answer = await world.client.get("/api/goals", headers={"x-api-key": "sk_wrong_a_x"})

@@ -15,6 +15,7 @@ import trustme
 
 from api import serving
 from api.middleware import Edge
+from api.refusals import LateAnswers
 from api.serving import LimitedProtocol, make_server
 from config.settings import Settings
 
@@ -32,7 +33,7 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def serving_on(app: Any = hello, **settings: Any) -> AsyncIterator[int]:
     """The port."""
-    server = make_server(Edge(app), Settings(port=0, **settings), lambda: None)
+    server = make_server(Edge(app, late=LateAnswers()), Settings(port=0, **settings), lambda: None)
     task = asyncio.create_task(server.serve())
     try:
         while not server.started:  # uvicorn has a flag and no event

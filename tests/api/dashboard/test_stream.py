@@ -198,7 +198,7 @@ async def test_streams_end_with_the_process(world: World) -> None:
         inner = app.app
         while not hasattr(inner, "state"):
             inner = inner._app if hasattr(inner, "_app") else inner.app
-        inner.state.hub.close_soon()
+        inner.state.end_soon()
         await asyncio.wait_for(task, 60)
         assert connection.is_over
 
