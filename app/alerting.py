@@ -21,6 +21,7 @@ from app.domain.definition_fields import without_nulls
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import ChangedMeanwhile, InvalidDefinition, ScorekeeperError
+from app.ids import id_for, new_id
 from app.metrics import ALERT_ATTEMPTS
 from app.patience import REST, ask_sql, keep_doing
 from app.reporting import Reporter
@@ -39,7 +40,9 @@ KEEP_TRYING_MS = 86_400_000
 class AlertStore(Protocol):
     """Blocking. Raises StoreUnavailable; NotFound for another project's or none."""
 
-    def create(self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str) -> StoredAlert: ...
+    def create(
+        self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str
+    ) -> tuple[StoredAlert, str]: ...
     def list(self, project: str) -> Sequence[StoredAlert]: ...
     def get(self, project: str, ident: str) -> StoredAlert: ...
     def edit(
@@ -67,12 +70,14 @@ class Alerts:
         self._store = store
         self._allow_private = allow_private
 
-    async def create(self, project: str, body: Mapping[str, Any], actor: str) -> tuple[StoredAlert, str]:
-        """And its secret, which is shown this once."""
+    async def create(
+        self, project: str, body: Mapping[str, Any], actor: str, *, asked_as: str | None = None
+    ) -> tuple[StoredAlert, str]:
+        """And its secret, which is shown this once. What is asked for again under the same name, `asked_as`, is created
+        once, and has its first secret."""
         compile_alert(body, allow_private=self._allow_private)
-        secret = new_secret()
-        stored = without_nulls(body)
-        return await ask_sql(self._store.create, project, _new_id("alert"), secret, stored, actor), secret
+        ident, stored = id_for("alert", project, asked_as), without_nulls(body)
+        return await ask_sql(self._store.create, project, ident, new_secret(), stored, actor)
 
     async def list(self, project: str) -> Sequence[StoredAlert]:
         return await ask_sql(self._store.list, project)
@@ -223,7 +228,7 @@ def _rule(alert: StoredAlert) -> Alert | None:
 
 def _message(alert: StoredAlert, rule: Alert, notice: Mapping[str, Any], now: int) -> tuple[str, str]:
     """(id, body) of a delivery."""
-    ident = _new_id("dlv")
+    ident = new_id("dlv")
     body = {
         "id": ident,
         "alertId": alert.id,
@@ -234,7 +239,3 @@ def _message(alert: StoredAlert, rule: Alert, notice: Mapping[str, Any], now: in
         **notice,
     }
     return ident, json.dumps(body, ensure_ascii=False)
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"

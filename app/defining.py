@@ -6,9 +6,7 @@ Checks by the rules of the domain, stores through a port, nudges the workers. Kn
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
 from app.errors import ChangedMeanwhile, Conflict, InvalidDefinition, StoreUnavailable
+from app.ids import id_for
 from app.patience import within
 from app.ports import CatalogSignals, DefinitionStore
 
@@ -85,7 +84,7 @@ class Defining:
         """What is asked for again under the same name, `asked_as`, is created once."""
         compiled = compile_conversion_goal(body, project=project)
         stored = without_nulls({**body, "metric": compiled.metric})
-        return await self._create(project, CONVERSION_GOAL, _id("cg", project, asked_as), stored, actor)
+        return await self._create(project, CONVERSION_GOAL, id_for("cg", project, asked_as), stored, actor)
 
     async def edit_conversion_goal(
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
@@ -113,7 +112,7 @@ class Defining:
         """What is asked for again under the same name, `asked_as`, is created once."""
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
         compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
-        done = await self._create(project, GOAL, _id("goal", project, asked_as), without_nulls(body), actor)
+        done = await self._create(project, GOAL, id_for("goal", project, asked_as), without_nulls(body), actor)
         return replace(done, warnings=done.warnings + _unfed(body, present))
 
     async def edit_goal(
@@ -231,13 +230,6 @@ class Defining:
                 await asyncio.sleep(_POLL_SECONDS)
         except StoreUnavailable:
             return False
-
-
-def _id(prefix: str, project: str, asked_as: str | None) -> str:
-    """An id of 96 bits, URL-safe and easy to select: random, or always the same of what is asked for by that name."""
-    if asked_as is None:
-        return f"{prefix}_{secrets.token_hex(12)}"
-    return f"{prefix}_{hashlib.sha256(f'{project} {asked_as}'.encode()).hexdigest()[:24]}"
 
 
 def project_key(name: str) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.auth import WRITE, Needs, services_of
-from api.bodies import answer, once, read_object
+from api.bodies import answer, idempotency_key, once, read_object
 from api.schemas import PROBLEMS, AlertIn, body_of
 from api.services import Key, Services
 from app.domain.alerting import DEFAULT_HOLD_MINUTES, When
@@ -40,7 +40,7 @@ async def create_alert(request: Request, key: Annotated[Key, Depends(WRITE)]) ->
     async def act() -> Response:
         services, body = services_of(request), await read_object(request)
         warnings = await _warnings(services, key.project, body)
-        made, secret = await services.alerts.create(key.project, body, key.id)
+        made, secret = await services.alerts.create(key.project, body, key.id, asked_as=idempotency_key(request))
         shown = {**_shown(made), "warnings": warnings, "secret": secret}
         return answer(request, shown, 201, {"Location": f"/api/alerts/{made.id}"})
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from app.domain.alerting import Told
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
+from app.errors import Conflict
 from app.stores.alert_rows import (
     AlertChange,
     create_alert,
@@ -41,10 +42,19 @@ class SqlAlerts:
 
     # -- rules
 
-    def create(self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str) -> StoredAlert:
-        """Raises Conflict where there are too many."""
+    def create(
+        self, project: str, ident: str, secret: str, body: Mapping[str, Any], actor: str
+    ) -> tuple[StoredAlert, str]:
+        """The alert and its secret: those that are stored, where the same alert is there already. Raises Conflict where
+        there are too many, or another one has the id."""
         with self._database.write() as connection:
-            return create_alert(connection, self._database.now(connection), project, ident, secret, body, actor)
+            present = connection.execute(select(alerts).where(alerts.c.id == ident)).one_or_none()
+            if present is None:
+                now = self._database.now(connection)
+                return create_alert(connection, now, project, ident, secret, body, actor), secret
+        if (present.project, json.loads(present.body)) != (project, body):
+            raise Conflict(f"the id {ident!r} is already another alert's")
+        return to_alert(present), present.secret
 
     def list(self, project: str) -> Sequence[StoredAlert]:
         """Oldest first."""

@@ -16,6 +16,7 @@ import pytest
 
 from app.metrics import API
 from app.stores.alert_rows import MOST
+from app.stores.sql_answers import SqlAnswers
 from app.webhook import Webhook, signature
 from tests.api.conftest import World, surrounded
 from tests.api.test_goals import GOAL, count, create
@@ -86,6 +87,21 @@ async def test_the_secret_is_told_once(world: World) -> None:
     assert secret not in audit.text
     assert (await world.call("DELETE", f"/api/alerts/{made['id']}")).json() == {"id": made["id"], "deleted": True}
     assert (await world.call("GET", f"/api/alerts/{made['id']}")).status_code == 404
+
+
+async def test_an_alert_whose_answer_was_cut_off_is_not_created_again_and_has_its_first_secret(world: World) -> None:
+    body = {"name": "Tell", "url": "https://hooks.example.com/x", "when": "status_change"}
+    headers = {"idempotency-key": "k1"}
+    first = (await world.call("POST", "/api/alerts", json=body, headers=headers)).json()
+    SqlAnswers(world.database).forget("shop", "k1")
+    second = await world.call("POST", "/api/alerts", json=body, headers=headers)
+    assert (second.status_code, second.json()) == (201, first)
+    assert [one["id"] for one in (await world.call("GET", "/api/alerts")).json()] == [first["id"]]
+    elsewhere = await world.call("POST", "/api/alerts", "other", json=body, headers=headers)
+    assert (elsewhere.status_code, elsewhere.json()["id"] == first["id"]) == (201, False)
+    SqlAnswers(world.database).forget("shop", "k1")
+    another = await world.call("POST", "/api/alerts", json={**body, "name": "Say"}, headers=headers)
+    assert another.status_code == 409
 
 
 async def test_who_may_only_read_sees_no_webhook(world: World) -> None:

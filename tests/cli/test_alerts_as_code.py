@@ -182,7 +182,7 @@ def test_an_alert_that_was_changed_after_the_plan_stops_it_whole(tmp_path: Path)
     definitions, alerts = SqlDefinitions(database), SqlAlerts(database)
     project = definitions.create_project("shop", "shop", "UTC")
     body = {"name": "A", "url": HOOK, "when": "target_reached"}
-    made = alerts.create("shop", "a", "whsec_a", body, "t")
+    made, _ = alerts.create("shop", "a", "whsec_a", body, "t")
     wanted = [
         declare("conversion_goal", {"id": "b", "name": "B", "eventType": "y"}, "/0"),
         declare("alert", {**body, "status": "paused"}, "/1"),

@@ -50,7 +50,7 @@ def sender(store: SqlAlerts, calls: Calls) -> Alerting:
 
 
 def create(store: SqlAlerts) -> StoredAlert:
-    return store.create("shop", "alert_1", "whsec_1", BODY, "key")
+    return store.create("shop", "alert_1", "whsec_1", BODY, "key")[0]
 
 
 def write_deliveries(store: SqlAlerts, number: int) -> list[str]:
@@ -77,7 +77,7 @@ def test_the_newest_delivery_of_each_alert_is_found_at_once(databases: list[Data
     store = SqlAlerts(databases[0])
     SqlDefinitions(databases[0]).create_project("other", "Other", "UTC")
     for project, ident in (("shop", "alert_1"), ("shop", "alert_2"), ("shop", "alert_3"), ("other", "alert_4")):
-        alert = store.create(project, ident, "whsec_1", BODY, "key")
+        alert, _ = store.create(project, ident, "whsec_1", BODY, "key")
         for number in range(2 if ident != "alert_3" else 0):
             assert store.tell(alert, {}, [(f"dlv_{ident}_{number}", "{}")])
             alert = store.get(project, ident)
@@ -109,7 +109,7 @@ def test_a_project_with_much_to_send_does_not_keep_another_waiting(databases: li
     store = SqlAlerts(databases[0])
     write_deliveries(store, 30)
     SqlDefinitions(databases[0]).create_project("other", "Other", "UTC")
-    other = store.create("other", "alert_2", "whsec_2", BODY, "key")
+    other, _ = store.create("other", "alert_2", "whsec_2", BODY, "key")
     store.tell(other, {}, [("dlv_other", "{}")])
     taken = [one.delivery.id for one in store.take(10)]
     assert "dlv_other" in taken
