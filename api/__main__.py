@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 
+from api.bodies import abandoned_ms
 from api.main import create_app
 from api.readiness import Readiness
 from api.services import Services
@@ -77,7 +78,7 @@ def build_services(parts: Parts) -> Services:
         keys=parts.keys,
         publisher=sender,
         recent=RecentEvents(parts.topics, ends.of, events, settings.topics, rules, parts.landmarks.of),
-        answers=SqlAnswers(parts.database),
+        answers=SqlAnswers(parts.database, abandoned_ms=abandoned_ms(settings.live_timeout_seconds)),
         limits=TokenBuckets(parts.redis, limits),
         audit=parts.definitions.audit,
         now=lambda: int(time.time() * 1000),

@@ -18,12 +18,16 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import Response
 
 from api.auth import services_of
+from api.middleware import ANSWER_SECONDS
 from api.problems import Problem, respond, to_problem
 from api.services import Key
 from app.domain.definition_fields import Fields
+from app.errors import Conflict
 from app.patience import ask_sql
 
 MAX_DEPTH = 16
+ABANDONED_SECONDS = 5.0
+"""Beyond the time that an answer may take: a thread that was given up may be done with its statement a little later."""
 _encode: Final = msgspec.json.Encoder(enc_hook=jsonable_encoder, decimal_format="number").encode
 """A list of a thousand goals is walked in C; what is no plain value goes through FastAPI's encoder."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -146,11 +150,17 @@ def idempotency_key(request: Request) -> str | None:
     return request.headers.get("idempotency-key")
 
 
+def abandoned_ms(write_seconds: float) -> int:
+    """After how long an answer that is still not there was cut off: any change is answered sooner."""
+    return round((ANSWER_SECONDS + write_seconds + ABANDONED_SECONDS) * 1000)
+
+
 async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:
     """Run `act`, or with an Idempotency-Key that was used before give its first answer again.
 
-    The same key with another body is 422; while the first is being worked on, 409. After a minute the first counts as
-    cut off, and `act` runs again, although what the first did may stand: it takes its ids from the key where it can.
+    The same key with another body is 422; while the first is being worked on, 409. Once nobody can work on it any more
+    (`abandoned_ms`) the first counts as cut off, and `act` runs again, although what the first did may stand: it takes
+    its ids from the key where it can.
     """
     given = idempotency_key(request)
     if given is None:
@@ -160,7 +170,10 @@ async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]
     answers = services_of(request).answers
     mark = f"{request.method} {request.url.path}\0".encode() + await request.body()
     body_hash = hashlib.sha256(mark).hexdigest()
-    known = await ask_sql(answers.begin, key.project, given, body_hash)
+    try:
+        known = await ask_sql(answers.begin, key.project, given, body_hash)
+    except Conflict as error:
+        raise Problem(409, f"{error}.", code="still_working", headers={"Retry-After": "1"}) from error
     if known is not None:
         status, text = known
         media = "application/problem+json" if status >= 400 else "application/json"

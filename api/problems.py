@@ -53,13 +53,16 @@ CODES = {
     "empty_body": (400, "The body is empty"),
     "foreign_page": (403, "A session is used by a page of another site"),
     "foreign_project": (403, "An event names a project that is not the API key's"),
+    "invalid_form": (400, "A form of the page that cannot be read"),
     "invalid_http": (400, "What was sent is not HTTP"),
     "invalid_idempotency_key": (422, "The Idempotency-Key is no printable text of 1 to 255 characters"),
     "invalid_json": (400, "The body is not JSON, or holds text that is not Unicode"),
     "missing_scope": (403, "The API key lacks the scope that the operation needs"),
     "no_valid_event": (422, "Not one event of the request can be counted; `errors` says why for each"),
+    "still_working": (409, "The first request with this Idempotency-Key is not answered yet; ask again in a moment"),
     "too_deep": (422, "The body is nested too deeply"),
     "too_many_failures": (429, "Too many wrong API keys came from your address"),
+    "unfinished": (409, "A generation that is not counted up to the log's end yet"),
 }
 """Codes that tell more than the status's own: code -> (status, meaning). Each has its anchor too."""
 RETRY_SECONDS = 1

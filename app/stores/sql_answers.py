@@ -10,14 +10,18 @@ from app.stores.tables import catalog, idempotency
 
 KEPT_MS = 24 * 3_600_000
 ABANDONED_MS = 60_000
-"""An answer that is not there after this was lost with its process; the key may be used again."""
 
 
 class SqlAnswers:
-    """Blocking. Raises StoreUnavailable."""
+    """Blocking. Raises StoreUnavailable.
 
-    def __init__(self, database: Database) -> None:
+    `abandoned_ms`: an answer that is not there after this was cut off, or lost with its process; the key may be used
+    again. Longer than anybody may take to answer.
+    """
+
+    def __init__(self, database: Database, *, abandoned_ms: int = ABANDONED_MS) -> None:
         self._database = database
+        self._abandoned_ms = abandoned_ms
 
     def begin(self, project: str, key: str, body_hash: str) -> tuple[int, str] | None:
         """None: act, then `finish` or `forget`. Else the answer that was given (status, text).
@@ -31,7 +35,7 @@ class SqlAnswers:
             now = self._database.now(connection)
             connection.execute(delete(idempotency).where(idempotency.c.at < now - KEPT_MS))
             row = connection.execute(select(idempotency).where(mine)).one_or_none()
-            if row is not None and row.status is None and row.at < now - ABANDONED_MS:
+            if row is not None and row.status is None and row.at < now - self._abandoned_ms:
                 connection.execute(delete(idempotency).where(mine))
                 row = None
             if row is None:

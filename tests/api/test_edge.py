@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api import middleware
+from api import middleware, problems
 from api.problems import CODES, TITLES
 from api.services import Services
 from app import reporting
@@ -170,6 +170,13 @@ async def test_the_type_of_a_problem_resolves_to_its_explanation(world: World) -
         address, _, anchor = answer.json()["type"].partition("#")
         assert address == "/docs/errors"
         assert anchor in anchors
+
+
+def test_every_code_that_is_answered_is_documented() -> None:
+    sources = [path.read_text() for path in Path(problems.__file__).parent.rglob("*.py")]
+    used = {code for source in sources for code in re.findall(r'\bcode="(\w+)"', source)}
+    assert "still_working" in used
+    assert used <= set(CODES)
 
 
 async def test_the_access_log_has_ids_and_no_keys(world: World, caplog: pytest.LogCaptureFixture) -> None:

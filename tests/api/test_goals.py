@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from typing import Any
 
@@ -212,6 +214,14 @@ async def test_what_was_created_before_its_answer_was_cut_off_is_not_created_aga
     SqlAnswers(world.database).forget("shop", "k1")
     other = await world.call("POST", path, json={**body, "metric": "other"}, headers=headers)
     assert other.status_code == 409
+
+
+async def test_who_asks_again_too_early_is_told_when(world: World) -> None:
+    body, headers = json.dumps(GOAL), {"idempotency-key": "k1", "content-type": "application/json"}
+    body_hash = hashlib.sha256(b"POST /api/goals\0" + body.encode()).hexdigest()
+    assert SqlAnswers(world.database).begin("shop", "k1", body_hash) is None
+    again = await world.call("POST", "/api/goals", content=body, headers=headers)
+    assert (again.status_code, again.json()["code"], again.headers["retry-after"]) == (409, "still_working", "1")
 
 
 async def test_without_a_worker_the_answer_says_that_it_is_not_live(world: World) -> None:

@@ -37,15 +37,15 @@ def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
     """The first answer that is not "try again later"."""
     deadline, response = time.monotonic() + PATIENCE_SECONDS, ask()
     while is_too_early(response) and time.monotonic() < deadline:
-        # A 503 says when; it would be a defect if it did not.
-        time.sleep(float(response.headers["retry-after"]) if response.status_code == 503 else 1)
+        # It says when; it would be a defect if it did not.
+        time.sleep(float(response.headers["retry-after"]))
         response = ask()
     return response
 
 
 def is_too_early(response: httpx.Response) -> bool:
     """A store has not answered in time; or, with an Idempotency-Key, the first attempt is not over yet."""
-    return response.status_code == 503 or "is still being worked on" in response.text
+    return response.status_code == 503 or (response.status_code == 409 and response.json()["code"] == "still_working")
 
 
 class Deployment:

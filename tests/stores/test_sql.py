@@ -293,6 +293,13 @@ def test_an_answer_is_given_again_and_another_body_is_refused(database: Database
         answers.begin("shop", "k", "another")
 
 
+def test_an_answer_that_was_cut_off_leaves_its_key_to_the_next(database: Database) -> None:
+    assert SqlAnswers(database).begin("shop", "k", "hash") is None
+    with pytest.raises(Conflict):
+        SqlAnswers(database, abandoned_ms=60_000).begin("shop", "k", "hash")
+    assert SqlAnswers(database, abandoned_ms=-1).begin("shop", "k", "hash") is None
+
+
 def test_a_cluster_that_was_made_without_a_locale_serves_as_well(sql_ascii_url: str) -> None:
     """As `initdb` makes it where LANG is not set; the driver gives bytes for texts there, unless it is told."""
     plain = Database(sql_ascii_url)
