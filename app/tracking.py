@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
-
 from app.backfilling import Backfills, fold_backfills, is_worth_a_call
 from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
 from app.domain.increments import Accounting, Applied, Increments, Position
@@ -22,6 +20,7 @@ from app.errors import GenerationMissing, StoreUnavailable
 from app.hooks import Hook, no_hook
 from app.ports import CatalogKeeper, CounterStore
 from app.receipting import Outbox, ReceiptSender
+from app.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +108,11 @@ class Tracker:
         self._dead_letters = dead_letters
         self._receipts = receipts
         self._hook = hook
-        self._retry_wait_seconds = retry_wait_seconds
+        self._waiting = Waiting(retry_wait_seconds)
         self._counting: Counting | None = None
         self._folder: Folder | None = None
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
-        self._waiting = 0
         self.backfills = Backfills()
         # Whoever asks last decides: a slow answer for earlier positions must not replace those of a rebalance.
         self._assigning = asyncio.Lock()
@@ -172,7 +170,7 @@ class Tracker:
     @property
     def is_waiting(self) -> bool:
         """Whether a store that does not answer is being asked again."""
-        return self._waiting > 0
+        return self._waiting.is_going_on
 
     def forget(self) -> None:
         """The generation was found missing: find or create one before the next batch."""
@@ -337,34 +335,10 @@ class Tracker:
         return self._folder
 
     async def _persist(
-        self, call: Callable[[], Awaitable[T]], repeat_if: Callable[[BaseException], bool] = _is_silent
+        self, call: Callable[[], Awaitable[T]], is_no_answer: Callable[[BaseException], bool] = _is_silent
     ) -> T:
         """Repeat the same call until the store answers. GenerationMissing is an answer, if nothing else is said."""
-        try:
-            # Nearly always this is all. What repeats is a circle of objects, and would keep each batch in memory until
-            # the collector comes by.
-            return await call()
-        except StoreUnavailable as error:
-            if not repeat_if(error):
-                raise
-            log.warning("waiting: %s", error)
-        self._waiting += 1
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(repeat_if),
-                wait=wait_random_exponential(multiplier=0.02, max=self._retry_wait_seconds),
-                before_sleep=_log_waiting,
-                reraise=True,
-            ):
-                with attempt:
-                    return await call()
-        finally:
-            self._waiting -= 1
-        raise AssertionError
-
-
-def _log_waiting(state: RetryCallState) -> None:
-    log.warning("waiting: %s", state.outcome.exception() if state.outcome else "")
+        return await self._waiting.until_answered(call, is_no_answer)
 
 
 def _outcome(checkpoint: int, increments: Sequence[Increments], applied: Sequence[tuple[int, int]]) -> Outcome:

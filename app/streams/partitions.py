@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from faust.types import TP
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
 from app.tracking import Tracker
+from app.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ class TrackedPartitions:
         self._positions: dict[TP, Position] = {}
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
-        self._waiting = 0
+        self._waiting = Waiting(1.0, for_what="to learn which topic it is")
 
     @property
     def is_waiting(self) -> bool:
         """Whether a broker that does not tell a topic's incarnation is being asked again."""
-        return self._waiting > 0
+        return self._waiting.is_going_on
 
     def position(self, tp: TP) -> Position | None:
         return self._positions.get(tp)
@@ -67,22 +67,7 @@ class TrackedPartitions:
         return {tp: starts[position] for tp, position in self._positions.items()}
 
     async def _incarnation(self, topic: str) -> str:
-        waiting = False
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((StoreUnavailable, NotFound)),
-                wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                before_sleep=_log_waiting,
-                reraise=True,
-            ):
-                if attempt.retry_state.attempt_number > 1 and not waiting:
-                    waiting = True
-                    self._waiting += 1
-                with attempt:
-                    return await self._incarnation_of(topic)
-        finally:
-            self._waiting -= waiting
-        raise AssertionError
+        return await self._waiting.until_answered(lambda: self._incarnation_of(topic), _is_unknown)
 
     def applied(self, tp: TP) -> int | None:
         position = self._positions.get(tp)
@@ -135,5 +120,5 @@ class TrackedPartitions:
         return to if now is None else now
 
 
-def _log_waiting(state: RetryCallState) -> None:
-    log.warning("waiting to learn which topic it is: %s", state.outcome.exception() if state.outcome else "")
+def _is_unknown(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable | NotFound)

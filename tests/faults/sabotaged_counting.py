@@ -84,20 +84,20 @@ def no_look_for_lost_writes() -> None:
 
 
 def no_repetition() -> None:
-    from app.tracking import Tracker
+    from app.waiting import Waiting
 
-    async def call_once(_: Tracker, call: Callable[[], Any], __: object = None) -> Any:
+    async def call_once(_: Waiting, call: Callable[[], Any], __: object) -> Any:
         return await call()
 
-    put(Tracker, "_persist", call_once)
+    put(Waiting, "until_answered", call_once)
 
 
 def long_pauses() -> None:
     from tenacity import wait_fixed
 
-    from app import tracking
+    from app import waiting
 
-    put(tracking, "wait_random_exponential", lambda **_: wait_fixed(60.0))
+    put(waiting, "wait_random_exponential", lambda **_: wait_fixed(60.0))
 
 
 class _Later:
