@@ -41,6 +41,12 @@ def goal_being_filled(defined: Mapping[str, Any], goal: Goal, state: Mapping[str
     }
 
 
+def goal_being_rebuilt(defined: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
+    """Never a wrong zero while the counters are counted again."""
+    rebuilt = {"current": None, "status": goal.status_override, "rebuilding": True, "freshAsOf": None}
+    return {**defined, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
+
+
 def definition_item(version: DefinitionVersion) -> dict[str, Any]:
     """A goal or a conversion goal as it was defined, with the defaults of what was left out."""
     body = dict(version.body)

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from app.domain import fields
@@ -23,8 +24,10 @@ from app.domain.history import DefinitionVersion, Project
 from app.domain.moments import rfc3339
 from app.domain.progress import (
     DEFAULT_THRESHOLDS,
+    Instant,
     Thresholds,
-    measure,
+    instant_of,
+    measure_at,
     number,
     read_counts,
     shown_period,
@@ -34,6 +37,7 @@ from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
 from app.goal_items import (
     definition_item,
     goal_being_filled,
+    goal_being_rebuilt,
     history_points,
     past_periods,
     progress_fields,
@@ -51,6 +55,7 @@ _KEPT_PROJECTS = 1_000
 _KEPT_GOALS = 20_000
 _SPARK_HOURS = 24
 _SHOWN_CHANGES = 100
+_LINEAR = Chosen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,33 @@ class Report:
     """What was made of it already, for all who share it."""
 
 
-class _Compiled(NamedTuple):
-    """What stays as it is from look to look."""
+class _Facts(NamedTuple):
+    """All that a goal is shown from, besides its definition."""
+
+    instant: Instant
+    period: str
+    """The suffix of the counters to be shown."""
+    counters: Mapping[str, int]
+    history: Mapping[str, int]
+    points: Sequence[str]
+    filled_since: int
+    fresh_as_of: int | None
+    incomplete_since: int | None
+    chosen: Chosen
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """A goal from look to look. Most goals stand as they stood a moment ago, and to work that out costs ten times as
+    much as to see it."""
 
     goal: Goal | None
     """None for one that cannot be compiled."""
     item: Mapping[str, Any]
     """The goal as it was defined."""
+    facts: _Facts | None = None
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What the goal was shown as, from these facts. Never changed: reports share it."""
 
 
 _Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
@@ -138,6 +163,7 @@ class Reporter:
                 known.memo["stale"] = replace(known, items=items, is_stale=True, memo={})
             stale: Report = known.memo["stale"]
             return stale
+        report = _with_what_was_made_of(self._known.get(key), report)
         self._known[key] = report
         self._known.move_to_end(key)
         while len(self._known) > _KEPT_PROJECTS:
@@ -176,18 +202,24 @@ class Reporter:
                 items.append({**one.item, "current": None, "status": None, "problem": "cannot be compiled"})
                 continue
             counters, history, state = (next(owners, {}) for _ in range(3))
-            if reading is not None and backfills[goal.id] is not None and not state.get(fields.FILLED):
+            if reading is None:
+                items.append(goal_being_rebuilt(one.item, goal))
+                continue
+            if backfills[goal.id] is not None and not state.get(fields.FILLED):
                 items.append(goal_being_filled(one.item, goal, state))
                 continue
-            item = self._item(goal, one.item, counters, now, reading, paces.get(goal.id, Chosen()))
-            since = max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0)
-            if since > goal.starts_at:
-                item["backfilledFrom"] = rfc3339(since)
-            item["recent"] = [history.get(point, 0) for point in points]
-            if only is not None:
-                item["history"] = history_points(history, goal)
-                item["periods"] = past_periods(counters, goal)
-            items.append(item)
+            facts = _Facts(
+                instant=instant_of(goal, now, reading.fresh_as_of),
+                period=shown_period(goal, now),
+                counters=counters,
+                history=history,
+                points=points,
+                filled_since=max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0),
+                fresh_as_of=reading.fresh_as_of,
+                incomplete_since=reading.incomplete_since,
+                chosen=paces.get(goal.id, _LINEAR),
+            )
+            items.append(self._shown(one, goal, facts) if only is None else self._whole(one, goal, facts))
         return _report(items, reading)
 
     def _known_of(self, version: DefinitionVersion, project: Project) -> _Compiled:
@@ -237,27 +269,31 @@ class Reporter:
             return None
         return None if reading.rebuilding else reading
 
-    def _item(
-        self,
-        goal: Goal,
-        defined: Mapping[str, Any],
-        counters: Mapping[str, int],
-        now: int,
-        reading: Reading | None,
-        chosen: Chosen,
-    ) -> dict[str, Any]:
-        if reading is None:
-            rebuilt = {"current": None, "status": goal.status_override, "rebuilding": True, "freshAsOf": None}
-            return {**defined, **rebuilt, "statusSource": "manual" if goal.status_override else "auto"}
-        counts = read_counts(counters, shown_period(goal, now))
-        progress = measure(goal, counts, now, reading.fresh_as_of, self._thresholds, chosen.pace)
+    def _shown(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
+        """As lists show it; the same object again as long as nothing of it moves."""
+        if one.facts != facts:
+            one.facts, one.shown = facts, self._show(goal, one.item, facts)
+        return one.shown
+
+    def _whole(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
+        """With its history. `facts` hold every counter of the goal then."""
+        parts = {"history": history_points(facts.history, goal), "periods": past_periods(facts.counters, goal)}
+        return {**self._show(goal, one.item, facts), **parts}
+
+    def _show(self, goal: Goal, defined: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
+        instant, counters, chosen = facts.instant, facts.counters, facts.chosen
+        counts = read_counts(counters, facts.period)
+        progress = measure_at(goal, counts, instant, self._thresholds, chosen.pace)
         item = {**defined, **progress_fields(goal, progress)}
         if chosen.reason:
             item["paceReason"] = chosen.reason
         item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))
-        item["freshAsOf"] = rfc3339(reading.fresh_as_of)
-        if reading.incomplete_since is not None and goal.starts_at <= reading.incomplete_since:
-            item["incompleteSince"] = rfc3339(reading.incomplete_since)
+        item["freshAsOf"] = rfc3339(facts.fresh_as_of)
+        if facts.incomplete_since is not None and goal.starts_at <= facts.incomplete_since:
+            item["incompleteSince"] = rfc3339(facts.incomplete_since)
+        if facts.filled_since > goal.starts_at:
+            item["backfilledFrom"] = rfc3339(facts.filled_since)
+        item["recent"] = [facts.history.get(point, 0) for point in facts.points]
         return item
 
 
@@ -296,6 +332,13 @@ def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
         )
     except InvalidDefinition:
         return None
+
+
+def _with_what_was_made_of(known: Report | None, report: Report) -> Report:
+    """The report; where it says what the last one said, with what was written of that."""
+    if known is None or len(known.items) != len(report.items) or not all(map(is_, known.items, report.items)):
+        return report
+    return replace(report, memo=known.memo) if replace(known, items=report.items) == report else report
 
 
 def _report(items: Sequence[dict[str, Any]], reading: Reading | None) -> Report:

@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -33,6 +33,18 @@ PACE_STEPS = 400
 """A pace that moves by less than this share of the target is not seen on any bar."""
 
 
+class _Shown(NamedTuple):
+    """A goal on a board."""
+
+    revision: int
+    """In which it changed last."""
+    item: Mapping[str, Any]
+    mark: object
+    """What has to differ for it to have changed."""
+    text: str
+    """As it was sent last."""
+
+
 @dataclass(slots=True)
 class _Board:
     """A project that is watched, or was a moment ago. Revisions count up for the board's whole life."""
@@ -41,8 +53,8 @@ class _Board:
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     watchers: int = 0
     revision: int = 0
-    goals: dict[str, tuple[int, object, str]] = field(default_factory=dict)
-    """Goal id -> the revision in which it changed last, what counts as a change, its JSON."""
+    goals: dict[str, _Shown] = field(default_factory=dict)
+    """By goal id."""
     order: tuple[str, ...] = ()
     order_revision: int = 0
     state: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +71,7 @@ class _Board:
     def frame(self, seen: int) -> str:
         """All that is newer than revision `seen`, as JSON."""
         if seen not in self.frames:
-            goals = ",".join(text for revision, _, text in self.goals.values() if revision > seen)
+            goals = ",".join(one.text for one in self.goals.values() if one.revision > seen)
             order = json.dumps(self.order) if self.order_revision > seen else "null"
             head = json.dumps({"project": self.project, "state": self.state}, separators=(",", ":"))
             self.frames[seen] = f'{head[:-1]},"order":{order},"goals":[{goals}]}}'
@@ -124,15 +136,21 @@ class Hub:
 
     async def _update(self, board: _Board, report: Report) -> None:
         revision = board.revision + 1
-        goals: dict[str, tuple[int, object, str]] = {}
+        goals: dict[str, _Shown] = {}
         has_moved = False
         async for item in giving_way(report.items):
-            mark, known = _mark(item), board.goals.get(item["id"])
-            if known is not None and known[1] == mark:
-                goals[item["id"]] = known
+            ident = item["id"]
+            known = board.goals.get(ident)
+            if known is not None and known.item is item:
+                # The reporter gives the same object again for what stands as it stood.
+                goals[ident] = known
+                continue
+            mark = _mark(item)
+            if known is not None and known.mark == mark:
+                goals[ident] = known._replace(item=item)
             else:
                 has_moved = True
-                goals[item["id"]] = (revision, mark, msgspec.json.encode(item).decode())
+                goals[ident] = _Shown(revision, item, mark, msgspec.json.encode(item).decode())
         board.goals = goals
         order = tuple(goals)
         if order != board.order:

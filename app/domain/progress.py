@@ -94,14 +94,36 @@ def measure(
 
     `fresh_as_of` is the watermark, None when nothing was ever read: then no time counts as gone by.
     """
+    return measure_at(goal, counts, instant_of(goal, now, fresh_as_of), thresholds, pace)
+
+
+class Instant(NamedTuple):
+    """All that a goal's progress takes from the time: the same goal, counts and instant give the same progress."""
+
+    starts_at: int
+    """Start of the goal's time or of the present period."""
+    ends_at: int
+    """Its last moment."""
+    measured_at: int
+    is_over: bool
+
+
+def instant_of(goal: Goal, now: int, fresh_as_of: int | None) -> Instant:
+    """See `measure`. A budget's moves with the clock, any other goal's with the watermark alone."""
     starts_at, ends_at = shown_span(goal, now)
-    watermark = starts_at if fresh_as_of is None else fresh_as_of
-    moment = now if _is_budget(goal) else min(now, watermark)
-    measured_at = min(max(moment, starts_at), ends_at + 1)
+    seen = min(now, starts_at if fresh_as_of is None else fresh_as_of)
+    moment = now if _is_budget(goal) else seen
+    return Instant(starts_at, ends_at, min(max(moment, starts_at), ends_at + 1), seen > goal.ends_at)
+
+
+def measure_at(
+    goal: Goal, counts: Counts, instant: Instant, thresholds: Thresholds = DEFAULT_THRESHOLDS, pace: Pace = LINEAR
+) -> Progress:
+    """The goal's progress at that instant."""
+    starts_at, ends_at, measured_at, is_over = instant
     line = _line(goal, counts, pace.share(starts_at, measured_at, ends_at + 1))
     elapsed, grace = measured_at - starts_at, _fraction(thresholds.grace)
     is_early = elapsed * grace.denominator < grace.numerator * (ends_at + 1 - starts_at)
-    is_over = min(now, watermark) > goal.ends_at
     status = _status(goal, line, thresholds, is_early=is_early, is_over=is_over)
     projected, after = (None, None) if is_early else _project(goal, line, elapsed)
     return Progress(
