@@ -58,8 +58,8 @@ def changing(goals: int, rate: int, seconds: float, environment: dict[str, str],
 
 
 async def probe(url: httpx.URL, key: str, seconds: float) -> list[float]:
-    """How long the list of goals takes, in ms, asked at a steady pace by a process with nothing else to do: this one has
-    all the streams to read."""
+    """How long the list of goals takes, in ms, asked at a steady pace by a process of its own: this one has all the
+    streams to read."""
     asked = [str(url.host), str(url.port), key, "/api/goals", str(PROBES_A_SECOND), str(seconds)]
     command = [sys.executable, "-m", "tests.benchmarks.asking", *asked]
     asking = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
