@@ -1,5 +1,6 @@
-"""A worker that kills itself: `python -m tests.faults.crashing_worker STEP N` dies when it comes to STEP for the N-th
-time. The hook is handed in where everything is wired; production has none. Protections named after N are taken out.
+"""A worker that ends or freezes itself: `python -m tests.faults.crashing_worker SIGKILL|SIGSTOP STEP N` does it when it
+comes to STEP, after N times. The hook is handed in where everything is wired; production has none. Protections named
+after N are taken out.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from tests.faults.sabotage import sabotage
 
 
 class Killer:
-    """A hook that ends this process as SIGKILL does."""
+    """A hook that sends this process a signal, once."""
 
-    def __init__(self, step: str, time: int) -> None:
-        self._step, self._left = step, time
+    def __init__(self, sent: signal.Signals, step: str, time: int) -> None:
+        self._sent, self._step, self._left = sent, step, time
 
     def __call__(self, step: str) -> None:
         if step == self._step:
             self._left -= 1
-            if self._left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self._left == -1:
+                os.kill(os.getpid(), self._sent)
 
 
 def main() -> int:
-    sabotage(sys.argv[3:])
-    hook = Killer(sys.argv[1], int(sys.argv[2]))
+    sent, step, time, *protections = sys.argv[1:]
+    sabotage(protections)
+    hook = Killer(signal.Signals[sent], step, int(time))
 
     def worker_parts() -> bootstrap.WorkerParts:
         settings = bootstrap.load_settings()

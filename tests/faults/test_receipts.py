@@ -43,7 +43,7 @@ def test_kills_at_any_step_lose_no_receipt(make_site: MakeSite) -> None:
     site, topic = site_with_receipts(make_site, 61)
     for step, time in (("receipts", "0"), ("receipts_sent", "1"), ("applied", "2")):
         site.publish(400)  # each time anew: the one that died may have left too little for the next one's step
-        crashing = site.start_worker("tests.faults.crashing_worker", step, time)
+        crashing = site.start_worker("tests.faults.crashing_worker", "SIGKILL", step, time)
         assert site.wait_until_ended(crashing) == -signal.SIGKILL
     site.start_workers(2)
     site.publish(300)
@@ -62,7 +62,7 @@ def test_what_is_left_is_sent_although_nothing_more_is_published_and_counting_ag
 ) -> None:
     site, topic = site_with_receipts(make_site, 62)
     site.publish(300)
-    crashing = site.start_worker("tests.faults.crashing_worker", "receipts", "3")
+    crashing = site.start_worker("tests.faults.crashing_worker", "SIGKILL", "receipts", "3")
     assert site.wait_until_ended(crashing) == -signal.SIGKILL
     left = sum(site.redis.xlen(key) for key in site.redis.scan_iter(match="{sk:*}:out:*", count=1000))
     assert left > 0

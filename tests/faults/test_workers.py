@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 
 from tests.end_to_end.processes import eventually
@@ -42,10 +43,12 @@ def test_kills_at_any_moment_change_no_count(make_site: MakeSite) -> None:
 
 
 def test_a_frozen_worker_that_wakes_up_is_fenced(make_site: MakeSite) -> None:
-    site = make_site(seed=13)
-    first, second = site.start_workers(2)
+    site = make_site(seed=13, SCOREKEEPER_POLL_RECORDS="25")
+    # With a batch in its hands that it has folded and not applied, for another to count meanwhile.
+    first = site.start_worker("tests.faults.crashing_worker", "SIGSTOP", "apply", "3")
     site.publish(600)
-    first.signal(signal.SIGSTOP)
+    eventually(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED, 90, "the frozen worker")
+    second = site.start_worker()
     site.publish(900)
     site.wait_until_counted()
     first.signal(signal.SIGCONT)
@@ -87,7 +90,7 @@ def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: Make
     site = make_site(seed=15, poison=0.05, SCOREKEEPER_POLL_RECORDS="25")
     for which in ("0", "3"):
         site.publish(400)
-        crashing = site.start_worker("tests.faults.crashing_worker", step, which)
+        crashing = site.start_worker("tests.faults.crashing_worker", "SIGKILL", step, which)
         assert site.wait_until_ended(crashing) == -signal.SIGKILL
     site.start_worker()
     site.wait_until_counted()
