@@ -127,6 +127,9 @@ class Edge:
             if origin in self._origins:
                 problem.headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
             await respond(problem)(scope, receive, exchange.send)
+        finally:
+            # Circles, which would keep the whole request in memory until the collector comes by.
+            exchange.on_start = body.on_complete = None
 
 
 class _Exchange:

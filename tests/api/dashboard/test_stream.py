@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -189,6 +190,31 @@ async def test_a_client_that_takes_nothing_is_told_and_cut_off(world: World, mon
         await asyncio.wait_for(task, 60)
         assert b"event: dropped" in connection.sent
         assert connection.is_over
+
+
+async def test_a_request_leaves_no_circle_of_objects(world: World) -> None:
+    """The collector comes by seldom, and streams live long: half a megabyte a second where many clients come and go."""
+
+    async def ask() -> None:
+        async with streaming(world, world.project_keys["shop"]) as (connection, _):
+            await connection.until(b"event: goals")
+        assert (await world.call("GET", "/api/goals")).status_code == 200
+        assert (await world.call("GET", "/nowhere")).status_code == 404
+        assert (await world.call("POST", "/api/goals", json={})).status_code == 422
+
+    await ask()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await ask()
+        gc.collect()
+        left = {type(one).__qualname__ for one in gc.garbage if type(one).__module__.startswith(("api.", "app."))}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == set()
 
 
 async def test_streams_end_with_the_process(world: World) -> None:
