@@ -114,8 +114,12 @@ def _preview(found: dict[str, Any]) -> str:
         for name, own in found["previews"].items()
     ]
     verdict = "right" if found["isRight"] else "WRONG"
-    rates = f"The worker counts {found['alone']:,} events/s alone, {found['beside']:,} beside the previews"
-    return f"{rates} (counts: {verdict}); {found['machine']}.\n\n{table.markdown(columns, lines)}"
+    rates = (
+        f"The worker counts {found['alone']:,} events/s alone, {found['beside']:,} beside the previews, and "
+        f"{found['burning']:,} beside a process that only burns {found['apiShare']:.2f} of a core, as the API does for "
+        f"them (medians; counts: {verdict}); {found['machine']}."
+    )
+    return f"{rates}\n\n{table.markdown(columns, lines)}"
 
 
 def _api(found: dict[str, Any]) -> str:

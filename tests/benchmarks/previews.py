@@ -1,17 +1,24 @@
-"""How long a preview over 10,000 events takes while a worker counts at full speed, and what that costs the worker."""
+"""How long a preview over 10,000 events takes while a worker counts at full speed, and what that costs the worker:
+beside the previews, and beside a process that only burns as much of the processors as the API does for them.
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 from kafka import KafkaProducer
 from rich.console import Console
 
@@ -74,9 +81,26 @@ class _Typing:
                         return
 
 
+@contextmanager
+def _burning(share: float) -> Iterator[None]:
+    """A process that is busy for this share of each tenth of a second."""
+    code = (
+        "import time\n"
+        "while True:\n"
+        f"    begun = time.process_time()\n"
+        f"    while time.process_time() - begun < {share / 10}: pass\n"
+        f"    time.sleep({max(0.0, 1 - share) / 10})\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def main(*, quick: bool = False) -> None:
     """Prints, and writes bench-preview.json."""
-    console, events, rounds = Console(), 50_000 if quick else 2_000_000, 1 if quick else 3
+    console, events, rounds = Console(), 50_000 if quick else 1_000_000, 1 if quick else 5
     with tempfile.TemporaryDirectory(prefix="scorekeeper-preview-") as folder:
         home = Path(folder)
         broker, server = start_any(home / "kafka"), RedisServer(home / "redis")
@@ -87,26 +111,45 @@ def main(*, quick: bool = False) -> None:
             deployment = Deployment(home / "api", broker.bootstrap, server.url, database, parts.topic)
             deployment.key = json.loads(deployment.run("keys", "create", "--project", "p0", "--json"))["apiKey"]
             deployment.start_api()
+            assert deployment.api is not None
+            api = psutil.Process(deployment.api.pid)
             alone: list[Result] = []
             beside: list[Result] = []
+            burning: list[Result] = []
+            shares: list[float] = []
             asked = _Asked()
             for _ in range(rounds):
                 alone.append(harness.run_scorekeeper(parts, database))
                 with _Typing(deployment, asked):
+                    begun, before = time.perf_counter(), _cpu_seconds(api)
                     beside.append(harness.run_scorekeeper(parts, database))
+                    shares.append((_cpu_seconds(api) - before) / (time.perf_counter() - begun))
+                with _burning(shares[-1]):
+                    burning.append(harness.run_scorekeeper(parts, database))
             deployment.stop()
         finally:
             server.stop()
             broker.stop()
     found = {
         "machine": f"{broker.kind}, {harness.environment_note()}",
-        "isRight": all(result.is_right for result in (*alone, *beside)),
-        "alone": round(statistics.median(result.events_per_second for result in alone)),
-        "beside": round(statistics.median(result.events_per_second for result in beside)),
+        "isRight": all(result.is_right for result in (*alone, *beside, *burning)),
+        "apiShare": round(statistics.median(shares), 2),
+        "alone": _rate(alone),
+        "beside": _rate(beside),
+        "burning": _rate(burning),
         "previews": {name: _summary(own, asked.seen[name]) for name, own in asked.seconds.items()},
     }
     console.print_json(data=found)
     Path("bench-preview.json").write_text(json.dumps(found, indent=2))
+
+
+def _rate(results: Sequence[Result]) -> int:
+    return round(statistics.median(result.events_per_second for result in results))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
 
 
 def _with_recent(parts: Parts) -> Parts:
