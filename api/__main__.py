@@ -13,6 +13,7 @@ from api.readiness import Readiness
 from api.services import Services
 from api.serving import make_server
 from app.bootstrap import Parts, PipelineReader, load_settings, make_tracer, parsing_rules
+from app.bootstrap.collecting import collect_what_requests_leave
 from app.errors import ScorekeeperError
 from app.stores.redis_limits import TokenBuckets
 from app.stores.sql_answers import SqlAnswers
@@ -102,6 +103,7 @@ def serve(settings: Settings) -> int:
     parts = Parts(settings, "api", patience_seconds=PATIENCE_SECONDS)
     app = create_app(build_services(parts))
     server = make_server(app, settings, app.state.end_soon)
+    collect_what_requests_leave()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1
