@@ -12,7 +12,8 @@ def freeze_what_is_loaded() -> None:
 
 
 def collect_what_requests_leave() -> None:
-    """Call it once, when everything is loaded, where requests are answered: libraries leave circles of objects, and what
-    lives for seconds, as streams do, is found within a minute or two, at the package's own thresholds within days."""
+    """Call it once, when everything is loaded, where requests are answered: libraries leave circles of objects, and of
+    what lives for seconds, as streams do, they are found within minutes; at the package's own thresholds, within days.
+    """
     freeze_what_is_loaded()
     gc.set_threshold(5_000, 10, 10)
