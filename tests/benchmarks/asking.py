@@ -93,7 +93,8 @@ async def flood(host: str, port: int, connections: int, seconds: float) -> dict[
                 connection.close()
 
     await asyncio.gather(*(send() for _ in range(connections)))
-    return {"statuses": dict(statuses), "perSecond": round(sum(statuses.values()) / seconds)}
+    answered = statuses.total() - statuses["cut off"]
+    return {"statuses": dict(statuses), "perSecond": round(answered / seconds)}
 
 
 def main(host: str, port: str, *given: str) -> None:
