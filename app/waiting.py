@@ -21,7 +21,8 @@ class Waiting:
 
     def __init__(self, longest_pause_seconds: float, *, for_what: str = "") -> None:
         self._longest_pause_seconds = longest_pause_seconds
-        self._says = f"waiting {for_what}".rstrip()
+        # Not an argument: by the message logs know what the cause is.
+        self._message = f"waiting {for_what}".rstrip() + ": %s"
         self._number = 0
 
     @property
@@ -40,7 +41,7 @@ class Waiting:
         except Exception as error:
             if not is_no_answer(error):
                 raise
-            log.warning("%s: %s", self._says, error)
+            log.warning(self._message, error)
         self._number += 1
         try:
             async for attempt in AsyncRetrying(
@@ -56,4 +57,4 @@ class Waiting:
         raise AssertionError
 
     def _log(self, state: RetryCallState) -> None:
-        log.warning("%s: %s", self._says, state.outcome.exception() if state.outcome else "")
+        log.warning(self._message, state.outcome.exception() if state.outcome else "")

@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,13 +47,13 @@ _NOISY: Final = (
 
 @dataclass(slots=True)
 class _Cause:
-    since: float
-    lines: int = 0
+    passed: deque[float]
+    """When the newest lines were let through."""
     left_out: int = 0
 
 
 class RateLimit(logging.Filter):
-    """Lets `per_minute` records a cause pass in each minute. `clock` gives seconds."""
+    """Lets `per_minute` records a cause pass in any sixty seconds. `clock` gives seconds."""
 
     def __init__(self, per_minute: int = LINES_PER_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -69,14 +70,12 @@ class RateLimit(logging.Filter):
         if cause is None:
             if len(self._causes) >= _MAX_CAUSES:
                 self._causes.clear()
-            cause = self._causes[key] = _Cause(now)
-        elif now - cause.since >= 60:
-            record.left_out = cause.left_out
-            cause.since, cause.lines, cause.left_out = now, 0, 0
-        cause.lines += 1
-        if cause.lines > self._per_minute:
+            cause = self._causes[key] = _Cause(deque(maxlen=self._per_minute))
+        if len(cause.passed) == self._per_minute and now - cause.passed[0] < 60:
             cause.left_out += 1
             return False
+        cause.passed.append(now)
+        record.left_out, cause.left_out = cause.left_out, 0
         return True
 
 

@@ -28,6 +28,17 @@ def test_ten_lines_a_minute_pass_per_cause_and_the_rest_are_counted() -> None:
     assert json.loads(JsonLines().format(after))["leftOut"] == 490
 
 
+def test_no_sixty_seconds_have_more_lines_of_a_cause_than_that() -> None:
+    now = [0.0]
+    limit = RateLimit(clock=lambda: now[0])
+    passed = []
+    for second in range(600):
+        now[0] = second
+        passed += [second] * sum(limit.filter(_record("waiting")) for _ in range(second % 7))
+    assert len(passed) == 100
+    assert min(last - first for first, last in zip(passed, passed[10:], strict=False)) >= 60
+
+
 def test_causes_without_end_do_not_fill_the_memory() -> None:
     limit = RateLimit(clock=lambda: 0.0)
     for number in range(5_000):
