@@ -30,13 +30,20 @@ def empty(site: Site) -> None:
         shard.admin.flushall()
 
 
-def go_back(site: Site) -> None:
-    """A fail-over to a replica that lags: what was counted after the save is lost."""
+def _lose_the_newest_writes(site: Site) -> None:
+    """A fail-over to a replica that lags: what was counted after the save is lost. It is away until it is started."""
     for shard in site.redis_server.shards:
         shard.admin.save()
     site.publish(500)
     site.wait_until_counted()
     site.redis_server.kill()
+
+
+def go_back(site: Site) -> None:
+    """With batches read and waiting when it is back, which begin beyond the checkpoints that there are then."""
+    _lose_the_newest_writes(site)
+    site.publish(300)
+    _wait_until_told(site, "waiting: ")
     site.redis_server.start()
 
 
@@ -156,7 +163,8 @@ def test_what_an_idle_log_lost_in_redis_is_counted_again_without_a_new_message(m
     site.start_workers(2)
     site.publish(300)
     site.wait_until_counted()
-    go_back(site)
+    _lose_the_newest_writes(site)
+    site.redis_server.start()
     site.wait_until_counted()
     assert site.differences() == []
 
