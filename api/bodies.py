@@ -26,7 +26,7 @@ from app.errors import Conflict
 from app.patience import ask_sql
 
 MAX_DEPTH = 16
-ABANDONED_SECONDS = 5.0
+GRACE_SECONDS = 5.0
 """Beyond the time that an answer may take: a thread that was given up may be done with its statement a little later."""
 _encode: Final = msgspec.json.Encoder(enc_hook=jsonable_encoder, decimal_format="number").encode
 """A list of a thousand goals is walked in C; what is no plain value goes through FastAPI's encoder."""
@@ -152,7 +152,7 @@ def idempotency_key(request: Request) -> str | None:
 
 def abandoned_ms(write_seconds: float) -> int:
     """After how long an answer that is still not there was cut off: any change is answered sooner."""
-    return round((ANSWER_SECONDS + write_seconds + ABANDONED_SECONDS) * 1000)
+    return round((ANSWER_SECONDS + write_seconds + GRACE_SECONDS) * 1000)
 
 
 async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]]) -> Response:

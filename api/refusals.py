@@ -41,7 +41,7 @@ class LateAnswers:
             async with asyncio.timeout_at(turn):
                 await self._ending.wait()
         except TimeoutError:
-            pass
+            pass  # it is his turn
         finally:
             self._waiting -= 1
         return True

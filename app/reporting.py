@@ -272,15 +272,15 @@ class Reporter:
     def _shown(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
         """As lists show it; the same object again as long as nothing of it moves."""
         if one.facts != facts:
-            one.facts, one.shown = facts, self._show(goal, one.item, facts)
+            one.facts, one.shown = facts, self._work_out(goal, one.item, facts)
         return one.shown
 
     def _whole(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
         """With its history. `facts` hold every counter of the goal then."""
         parts = {"history": history_points(facts.history, goal), "periods": past_periods(facts.counters, goal)}
-        return {**self._show(goal, one.item, facts), **parts}
+        return {**self._work_out(goal, one.item, facts), **parts}
 
-    def _show(self, goal: Goal, defined: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
+    def _work_out(self, goal: Goal, defined: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
         instant, counters, chosen = facts.instant, facts.counters, facts.chosen
         counts = read_counts(counters, facts.period)
         progress = measure_at(goal, counts, instant, self._thresholds, chosen.pace)

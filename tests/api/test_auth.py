@@ -35,6 +35,12 @@ async def ask(world: World, key: str) -> int:
     return (await world.client.get("/api/goals", headers={"x-api-key": key})).status_code
 
 
+async def fail_too_often(world: World) -> None:
+    """From now on who shows an unknown key is turned away."""
+    for number in range(30):
+        await ask(world, f"sk_wrong_{number}_x")
+
+
 def count_look_ups(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     original = world.keys.authenticate
@@ -117,8 +123,7 @@ async def test_signing_in_is_limited_like_any_other_use_of_a_key(world: World) -
 async def test_a_refusal_is_late_so_that_a_flood_is_slow(
     world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(30):
-        await ask(world, f"sk_wrong_{number}_x")
+    await fail_too_often(world)
     monkeypatch.setattr(late, "_least_seconds", 0.3)
     monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.1)
     begun = time.monotonic()
@@ -133,8 +138,7 @@ async def test_a_refusal_is_late_so_that_a_flood_is_slow(
 async def test_who_was_turned_away_is_answered_when_the_process_ends(
     world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(30):
-        await ask(world, f"sk_wrong_{number}_x")
+    await fail_too_often(world)
     monkeypatch.setattr(late, "_least_seconds", 3600.0)
     waiting = [asyncio.create_task(ask(world, f"sk_wrong_{number}_y")) for number in range(3)]
     for _ in range(100):
@@ -146,8 +150,7 @@ async def test_who_was_turned_away_is_answered_when_the_process_ends(
 
 
 async def test_a_flood_is_refused_before_anything_is_done_for_it(world: World) -> None:
-    for number in range(30):
-        await ask(world, f"sk_wrong_{number}_x")
+    await fail_too_often(world)
     headers = {"x-api-key": "sk_wrong_a_x"}
     for path in ("/nowhere", "/api/goals"):
         answer = await world.client.get(path, headers=headers)
@@ -170,8 +173,7 @@ async def test_a_flood_does_not_fill_the_log(world: World, caplog: pytest.LogCap
 
 async def test_more_than_can_wait_are_let_go(world: World, late: LateAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late, "_most_waiting", 0)
-    for number in range(30):
-        await ask(world, f"sk_wrong_{number}_x")
+    await fail_too_often(world)
     answer = await world.client.get("/api/goals", headers={"x-api-key": "sk_wrong_a_x"})
     assert (answer.status_code, answer.headers["connection"]) == (429, "close")
 
