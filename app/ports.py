@@ -161,13 +161,20 @@ class Reading:
     """The generation has not yet counted all that the log held when it was created: its figures are too low."""
     incomplete_since: int | None = None
     """The earliest loss: events received at or before this moment were lost before they could be counted."""
+    mark: object = None
+    """See CounterReader.mark. Never newer than the counters."""
 
 
 class CounterReader(Protocol):
     """What the read path needs: one round trip whatever is asked. Raises StoreUnavailable, GenerationMissing."""
 
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
-        """`wanted`: (project, owner, fields). Fields of owners: see fields.py in the domain."""
+        """`wanted`: (project, owner, fields), of one project if the mark is wanted. Fields: see fields.py."""
+        ...
+
+    async def mark(self, project: str) -> object:
+        """Cheap: what differs once anything moved that `read` gives of the project, backfills aside. While it is that
+        of an earlier reading, reading again would give the same."""
         ...
 
 

@@ -8,51 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from app.domain import fields
 from app.domain.backfill import backfill_name
 from app.domain.fields import HOUR_MS
-from app.domain.goal import Goal
-from app.domain.goal_definition import compile_goal
+from app.domain.goal import Goal, PaceKind
 from app.domain.history import DefinitionVersion, Project
 from app.domain.moments import rfc3339
 from app.domain.progress import (
     DEFAULT_THRESHOLDS,
-    Instant,
     Thresholds,
+    holds_until,
     instant_of,
-    measure_at,
     number,
-    read_counts,
     shown_period,
 )
 from app.domain.status_changes import StatusChange
-from app.errors import GenerationMissing, InvalidDefinition, StoreUnavailable
+from app.errors import GenerationMissing, StoreUnavailable
 from app.goal_items import (
     definition_item,
     goal_being_filled,
     goal_being_rebuilt,
-    history_points,
-    past_periods,
-    progress_fields,
     status_change_item,
 )
 from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading
 from app.sharing import SharedLooks
+from app.showing import Facts, ShownGoals
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
-_KEPT_GOALS = 20_000
+LONGEST_REUSE_SECONDS = 0.1
 _SPARK_HOURS = 24
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
@@ -71,33 +67,22 @@ class Report:
     """What was made of it already, for all who share it."""
 
 
-class _Facts(NamedTuple):
-    """All that a goal is shown from, besides its definition."""
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A list, and all that it was made of."""
 
-    instant: Instant
-    period: str
-    """The suffix of the counters to be shown."""
-    counters: Mapping[str, int]
-    history: Mapping[str, int]
-    points: Sequence[str]
-    filled_since: int
-    fresh_as_of: int | None
-    incomplete_since: int | None
-    chosen: Chosen
-
-
-@dataclass(slots=True)
-class _Compiled:
-    """A goal from look to look. Most goals stand as they stood a moment ago, and to work that out costs ten times as
-    much as to see it."""
-
-    goal: Goal | None
-    """None for one that cannot be compiled."""
-    item: Mapping[str, Any]
-    """The goal as it was defined."""
-    facts: _Facts | None = None
-    shown: dict[str, Any] = field(default_factory=dict)
-    """What the goal was shown as, from these facts. Never changed: reports share it."""
+    report: Report
+    versions: Sequence[DefinitionVersion]
+    """The very object: stores give it again until a definition changes."""
+    seasonal: Sequence[Goal]
+    paces: Mapping[str, Chosen]
+    mark: object
+    """See CounterReader.mark."""
+    holds_until: int
+    """Before this moment the clock changes nothing of it; epoch ms."""
+    made_at: float = 0.0
+    """Monotonic seconds."""
+    took: float = 0.0
 
 
 _Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
@@ -124,22 +109,48 @@ class Reporter:
         self._definitions = definitions
         self._counters = counters
         self._changes = changes
-        self._thresholds = thresholds
         self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
         self._backfills: dict[tuple[str, int], str | None] = {}
         self._paces = Paces(definitions, counters)
         self._looks: SharedLooks[Report] = SharedLooks()
-        self._compiled: dict[tuple[object, ...], _Compiled] = {}
+        self._present: SharedLooks[Sequence[DefinitionVersion]] = SharedLooks()
+        self._listed: OrderedDict[str, _Listed] = OrderedDict()
+        self._shown = ShownGoals(thresholds)
 
-    async def list_goals(self, project: str, now: int, *, at_most: float | None = None) -> Report:
-        """The project's goals, oldest first. Who has to answer within `at_most` seconds gets what was known before when
-        that takes longer, behind a look that is slow and one that hangs."""
+    async def list_goals(self, project: str, now: int) -> Report:
+        """The project's goals, oldest first. Never older than the question."""
+        return await self._or_stale(("goals", project), self._look(project, now))
 
-        async def look() -> Report:
-            return await self._list_goals(project, now, None, Patience(PATIENCE_SECONDS))
+    async def list_for_a_crowd(self, project: str, now: int, at_most: float) -> Report:
+        """The same for those who ask often: the last list is given again while the next one is made, for as long as it
+        took to make, a tenth of a second at most. Its definitions are never older than the question.
 
-        asked = self._looks.ask(project, look)
-        return await self._or_stale(("goals", project), asked if at_most is None else within(at_most, "a store", asked))
+        Who asks has to answer within `at_most` seconds, and gets what was known before when that takes longer, behind a
+        look that is slow and one that hangs.
+        """
+        asked = within(at_most, "a store", self._last_or_next(project, now))
+        return await self._or_stale(("goals", project), asked)
+
+    async def _last_or_next(self, project: str, now: int) -> Report:
+        if self._recent(project) is not None:
+            present = await self._present.ask(project, partial(self._versions, project))
+            last = self._recent(project)
+            if last is not None and last.versions is present:
+                self._looks.look_ahead(project, partial(self._list_all, project, now))
+                return last.report
+        return await self._look(project, now)
+
+    def _recent(self, project: str) -> _Listed | None:
+        last = self._listed.get(project)
+        if last is None or time.monotonic() - last.made_at > min(last.took, LONGEST_REUSE_SECONDS):
+            return None
+        return last
+
+    async def _look(self, project: str, now: int) -> Report:
+        return await self._looks.ask(project, partial(self._list_all, project, now))
+
+    async def _versions(self, project: str) -> Sequence[DefinitionVersion]:
+        return (await asyncio.to_thread(self._definitions.current, project, "goal"))[1]
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""
@@ -163,7 +174,7 @@ class Reporter:
                 known.memo["stale"] = replace(known, items=items, is_stale=True, memo={})
             stale: Report = known.memo["stale"]
             return stale
-        report = _with_what_was_made_of(self._known.get(key), report)
+        report = _as_known(self._known.get(key), report)
         self._known[key] = report
         self._known.move_to_end(key)
         while len(self._known) > _KEPT_PROJECTS:
@@ -172,30 +183,59 @@ class Reporter:
 
     async def _goal(self, project: str, ident: str, now: int) -> Report:
         patience = Patience(PATIENCE_SECONDS)
-        report = await self._list_goals(project, now, ident, patience)
+        owner, _ = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
+        version = await patience.wait("sql", asyncio.to_thread(self._definitions.get, project, "goal", ident))
+        report = (await self._see(owner, [version], now, patience, is_whole=True)).report
         changes = await patience.wait("sql", asyncio.to_thread(self._changes.of, project, ident, _SHOWN_CHANGES))
         items = [
             {**item, "statusChanges": [status_change_item(change, item) for change in changes]} for item in report.items
         ]
         return replace(report, items=items, memo={})
 
-    async def _list_goals(self, project: str, now: int, only: str | None, patience: Patience) -> Report:
+    async def _list_all(self, project: str, now: int) -> Report:
+        """The last list, where nothing moved since; what moved can be told without looking at every goal."""
+        patience, begun = Patience(PATIENCE_SECONDS), time.monotonic()
         owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
-        if only is not None:
-            get = asyncio.to_thread(self._definitions.get, project, "goal", only)
-            versions = [await patience.wait("sql", get)]
-        known = [self._known_of(version, owner) async for version in giving_way(versions)]
-        choose = self._paces.choose(project, [one.goal for one in known if one.goal is not None], now)
-        paces = await patience.wait("a store", choose)
+        last = self._listed.get(project)
+        if last is None or not await self._stands(last, versions, project, now, patience):
+            last = await self._see(owner, versions, now, patience, is_whole=False)
+        self._listed[project] = replace(last, made_at=time.monotonic(), took=time.monotonic() - begun)
+        self._listed.move_to_end(project)
+        while len(self._listed) > _KEPT_PROJECTS:
+            self._listed.popitem(last=False)
+        return last.report
+
+    async def _stands(
+        self, last: _Listed, versions: Sequence[DefinitionVersion], project: str, now: int, patience: Patience
+    ) -> bool:
+        if last.versions is not versions or now >= last.holds_until:
+            return False
+        paces = await patience.wait("a store", self._paces.choose(project, last.seasonal, now))
+        return paces == last.paces and await patience.wait("redis", self._mark(project)) == last.mark
+
+    async def _mark(self, project: str) -> object:
+        """Another one each time while the counters are counted again from nothing."""
+        try:
+            return await self._counters.mark(project)
+        except GenerationMissing:
+            return object()
+
+    async def _see(
+        self, owner: Project, versions: Sequence[DefinitionVersion], now: int, patience: Patience, *, is_whole: bool
+    ) -> _Listed:
+        """These goals of a project; `is_whole`: with all that is known of them."""
+        known = [self._shown.known(version, owner) async for version in giving_way(versions)]
+        seasonal = [one.goal for one in known if one.goal is not None and one.goal.pace is PaceKind.SEASONAL]
+        paces = await patience.wait("a store", self._paces.choose(owner.key, seasonal, now))
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
         points = _last_points(now)
         asked: _Asked = []
         async for one in giving_way(known):
             if one.goal is not None:
-                _ask_for(asked, one.goal, backfills[one.goal.id], now, points, is_whole=only is not None)
+                _ask_for(asked, one.goal, backfills[one.goal.id], now, points, is_whole=is_whole)
         reading = await patience.wait("redis", self._read(asked))
         owners = iter(reading.owners if reading is not None else ())
-        items = []
+        items, until = [], (now // HOUR_MS + 1) * HOUR_MS
         async for one in giving_way(known):
             goal = one.goal
             if goal is None:
@@ -205,10 +245,12 @@ class Reporter:
             if reading is None:
                 items.append(goal_being_rebuilt(one.item, goal))
                 continue
+            # A backfill is counted beside the rest, and the mark does not tell of it.
+            until = now if backfills[goal.id] else min(until, holds_until(goal, now, reading.fresh_as_of))
             if backfills[goal.id] is not None and not state.get(fields.FILLED):
                 items.append(goal_being_filled(one.item, goal, state))
                 continue
-            facts = _Facts(
+            facts = Facts(
                 instant=instant_of(goal, now, reading.fresh_as_of),
                 period=shown_period(goal, now),
                 counters=counters,
@@ -219,16 +261,9 @@ class Reporter:
                 incomplete_since=reading.incomplete_since,
                 chosen=paces.get(goal.id, _LINEAR),
             )
-            items.append(self._shown(one, goal, facts) if only is None else self._whole(one, goal, facts))
-        return _report(items, reading)
-
-    def _known_of(self, version: DefinitionVersion, project: Project) -> _Compiled:
-        key = (project.key, project.time_zone, version.id, version.revision, version.effective_from)
-        if key not in self._compiled:
-            if len(self._compiled) >= _KEPT_GOALS:
-                self._compiled.clear()
-            self._compiled[key] = _Compiled(_compile(version, project), definition_item(version))
-        return self._compiled[key]
+            items.append(self._shown.whole(one, goal, facts) if is_whole else self._shown.shown(one, goal, facts))
+        mark = object() if reading is None else reading.mark
+        return _Listed(_report(items, reading), versions, seasonal, paces, mark, until)
 
     async def _backfill(self, version: DefinitionVersion, patience: Patience) -> str | None:
         """The name of the backfill that the goal is shown from."""
@@ -269,33 +304,6 @@ class Reporter:
             return None
         return None if reading.rebuilding else reading
 
-    def _shown(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
-        """As lists show it; the same object again as long as nothing of it moves."""
-        if one.facts != facts:
-            one.facts, one.shown = facts, self._work_out(goal, one.item, facts)
-        return one.shown
-
-    def _whole(self, one: _Compiled, goal: Goal, facts: _Facts) -> dict[str, Any]:
-        """With its history. `facts` hold every counter of the goal then."""
-        parts = {"history": history_points(facts.history, goal), "periods": past_periods(facts.counters, goal)}
-        return {**self._work_out(goal, one.item, facts), **parts}
-
-    def _work_out(self, goal: Goal, defined: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
-        instant, counters, chosen = facts.instant, facts.counters, facts.chosen
-        counts = read_counts(counters, facts.period)
-        progress = measure_at(goal, counts, instant, self._thresholds, chosen.pace)
-        item = {**defined, **progress_fields(goal, progress)}
-        if chosen.reason:
-            item["paceReason"] = chosen.reason
-        item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))
-        item["freshAsOf"] = rfc3339(facts.fresh_as_of)
-        if facts.incomplete_since is not None and goal.starts_at <= facts.incomplete_since:
-            item["incompleteSince"] = rfc3339(facts.incomplete_since)
-        if facts.filled_since > goal.starts_at:
-            item["backfilledFrom"] = rfc3339(facts.filled_since)
-        item["recent"] = [facts.history.get(point, 0) for point in facts.points]
-        return item
-
 
 def _last_points(now: int) -> tuple[str, ...]:
     """The fields of a goal's history that its spark line shows."""
@@ -319,26 +327,11 @@ def _inside(backfill: str | None, owner: str) -> str:
     return owner if backfill is None else fields.in_backfill(backfill, owner)
 
 
-def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
-    try:
-        return compile_goal(
-            version.body,
-            ident=version.id,
-            project=project.key,
-            time_zone=project.time_zone,
-            created_at=version.created_at,
-            revision=version.revision,
-            effective_from=version.effective_from,
-        )
-    except InvalidDefinition:
-        return None
-
-
-def _with_what_was_made_of(known: Report | None, report: Report) -> Report:
-    """The report; where it says what the last one said, with what was written of that."""
+def _as_known(known: Report | None, report: Report) -> Report:
+    """The report; the last one, with all that was written of it, where that says the same."""
     if known is None or len(known.items) != len(report.items) or not all(map(is_, known.items, report.items)):
         return report
-    return replace(report, memo=known.memo) if replace(known, items=report.items) == report else report
+    return known if replace(known, items=report.items) == report else report
 
 
 def _report(items: Sequence[dict[str, Any]], reading: Reading | None) -> Report:

@@ -24,11 +24,17 @@ class SharedLooks(Generic[T]):
 
     async def ask(self, key: str, look: Callable[[], Awaitable[T]]) -> T:
         """The answer of a look that begins after this call; raises what it raises. Who is cancelled stops nobody."""
-        waiting = self._next.get(key)
-        if waiting is None:
-            waiting = self._next[key] = asyncio.create_task(self._look(key, look, self._running.get(key)))
-            waiting.add_done_callback(retrieve)
-        return await asyncio.shield(waiting)
+        return await asyncio.shield(self._next.get(key) or self._begin(key, look))
+
+    def look_ahead(self, key: str, look: Callable[[], Awaitable[T]]) -> None:
+        """Begin a look for those who will ask, unless one is under way."""
+        if key not in self._running and key not in self._next:
+            self._begin(key, look)
+
+    def _begin(self, key: str, look: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        begun = self._next[key] = asyncio.create_task(self._look(key, look, self._running.get(key)))
+        begun.add_done_callback(retrieve)
+        return begun
 
     async def _look(self, key: str, look: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
         if before is not None:

@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from app.domain import fields
+from app.domain.conversion_goal import FOREVER
 from app.domain.goal import Aggregation, Direction, Goal, Status
 from app.domain.pace import LINEAR, Pace
 from app.domain.periods import period_bounds
@@ -114,6 +115,18 @@ def instant_of(goal: Goal, now: int, fresh_as_of: int | None) -> Instant:
     seen = min(now, starts_at if fresh_as_of is None else fresh_as_of)
     moment = now if _is_budget(goal) else seen
     return Instant(starts_at, ends_at, min(max(moment, starts_at), ends_at + 1), seen > goal.ends_at)
+
+
+def holds_until(goal: Goal, now: int, fresh_as_of: int | None) -> int:
+    """Before this moment `instant_of` and `shown_period` say what they say now, as long as the watermark stays.
+
+    A budget moves with the clock, and so does what is measured at the clock because the watermark is ahead of it.
+    """
+    if _is_budget(goal) or fresh_as_of is None or fresh_as_of > now:
+        return now
+    if goal.period is None or now >= goal.ends_at:
+        return FOREVER
+    return _period(goal, now)[1]
 
 
 def measure_at(

@@ -175,7 +175,13 @@ class MemoryCounters:
             dict(own) if names == ("*",) else {field: own[field] for field in names if field in own}
             for own, names in ((self.owner(owner), names) for _, owner, names in wanted)
         ]
-        return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding)
+        mark = await self.mark("")
+        return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding, mark=mark)
+
+    async def mark(self, project: str) -> object:
+        del project
+        checkpoints = [dict(stripe.checkpoints) for stripe in self._stripes]
+        return self._generation, self.fresh_as_of, self.rebuilding, checkpoints
 
     def keep_to(self, known: Mapping[str, int], project: str) -> None:
         """Count no other experiments and variants of the project than these: its limit counts as reached."""

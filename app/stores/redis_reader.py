@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,22 +44,31 @@ class RedisReader:
         self._generation = generation
 
     async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
+        return await self._read(wanted, {project for project, _, _ in wanted})
+
+    async def mark(self, project: str) -> object:
+        return (await self._read((), {project})).mark
+
+    async def _read(self, wanted: Sequence[tuple[str, str, Sequence[str]]], projects: Iterable[str]) -> Reading:
         for _ in range(3):
             if self._generation is None:
                 self._generation = await Generations(self._client).active()
-            reading = await self._read(self._generation, wanted)
+            reading = await self._read_of(self._generation, wanted, projects)
             if reading is not None:
                 return reading
             self._generation = None
         raise GenerationMissing
 
-    async def _read(self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading | None:
+    async def _read_of(
+        self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]], projects: Iterable[str]
+    ) -> Reading | None:
         """None when another generation is shown meanwhile."""
         prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
         indexes: dict[int, list[int]] = {}
         for index, (project, _, names) in enumerate(wanted):
             if names:
                 indexes.setdefault(generation.rules.stripe_of(project), []).append(index)
+        stripes = sorted({generation.rules.stripe_of(project) for project in projects})
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.get(ACTIVE)
@@ -67,6 +76,9 @@ class RedisReader:
                 pipe.hgetall(prefixes[0] + "loss")
                 for prefix in prefixes:
                     pipe.get(prefix + "gen")
+                # Checkpoints move with the counters. They are asked for first, and so never newer.
+                for stripe in stripes:
+                    pipe.hgetall(prefixes[stripe] + "cp")
                 for stripe, own in indexes.items():
                     request = _request([wanted[index] for index in own])
                     pipe.eval(_READ, 1, prefixes[stripe] + "gen", request, prefixes[stripe])
@@ -80,18 +92,20 @@ class RedisReader:
             raise GenerationMissing(generation.number)
         if any(record.decode() != generation.identity for record in records):
             return None
+        checkpoints, answers = rest[len(prefixes) :][: len(stripes)], rest[len(prefixes) + len(stripes) :]
         owners: list[Mapping[str, int]] = [{} for _ in wanted]
-        for own, packed in zip(indexes.values(), rest[len(prefixes) :], strict=True):
+        for own, packed in zip(indexes.values(), answers, strict=True):
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
                 owners[index] = _numbers(wanted[index][2], answer)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        lost_at = [json.loads(text)["at"] for text in losses.values()]
+        lost_at = min((json.loads(text)["at"] for text in losses.values()), default=None)
         return Reading(
             owners=owners,
             fresh_as_of=fresh_as_of or None,
             generation=generation.number,
             rebuilding=fresh_as_of < generation.created_at,
-            incomplete_since=min(lost_at, default=None),
+            incomplete_since=lost_at,
+            mark=(generation.number, generation.identity, fresh_as_of, lost_at, checkpoints),
         )
 
 

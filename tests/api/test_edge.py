@@ -116,7 +116,9 @@ async def test_who_comes_while_a_look_hangs_does_not_wait_for_his_own_after_it(
         finally:
             given_up += 1
 
-    monkeypatch.setattr(type(world.counters), "read", hang)
+    for asked in ("read", "mark"):
+        monkeypatch.setattr(type(world.counters), asked, hang)
+    monkeypatch.setattr(reporting, "LONGEST_REUSE_SECONDS", 0.0)
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 1.0)
     first = asyncio.create_task(world.call("GET", "/api/goals"))
     await is_hanging.wait()

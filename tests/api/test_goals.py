@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.routes import goals as routes
-from app import reporting
+from app import reporting, showing
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
 from app.domain.moments import rfc3339
@@ -71,7 +71,7 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
         time.sleep(1.2)  # the work itself: it keeps the event loop, as thousands of goals do
         return read_counts(*arguments)
 
-    monkeypatch.setattr(reporting, "read_counts", work_out_slowly)
+    monkeypatch.setattr(showing, "read_counts", work_out_slowly)
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 3.0)
     monkeypatch.setattr(routes, "LIST_SECONDS", 60.0)
     listed = await world.call("GET", "/api/goals")
@@ -80,6 +80,7 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
     assert "last known" not in caplog.text
 
     monkeypatch.setattr(routes, "LIST_SECONDS", 0.5)
+    monkeypatch.setattr(reporting, "LONGEST_REUSE_SECONDS", 0.0)
     world.counters.fresh_as_of = world.now - 1  # or all would stand as it stood
     known = await world.call("GET", "/api/goals")
     assert [(goal["id"], goal["stale"]) for goal in known.json()] == [(ident, True) for ident in ids]

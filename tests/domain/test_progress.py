@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.conversion_goal import FOREVER
 from app.domain.goal import Aggregation, Direction, Goal, Period, Status
 from app.domain.progress import (
     Counts,
     Progress,
     Thresholds,
+    holds_until,
+    instant_of,
     measure,
     number,
     read_counts,
@@ -289,3 +292,27 @@ def test_status_agrees_with_its_definition(count: int, day: int) -> None:
         else Status.BEHIND
     )
     assert at(GOAL, day, count).status is expected
+
+
+@given(
+    st.sampled_from([GOAL, BUDGET, DESCENT, RATE]),
+    st.sampled_from([None, *Period]),
+    st.integers(-10, 120 * 24),
+    st.none() | st.integers(-10, 130 * 24),
+    st.integers(0, 10**12),
+)
+def test_what_holds_holds(goal: Goal, period: Period | None, hour: int, fresh: int | None, later: int) -> None:
+    goal, now = replace(goal, period=period), START + hour * 3_600_000
+    fresh_as_of = None if fresh is None else START + fresh * 3_600_000
+    until = holds_until(goal, now, fresh_as_of)
+    then = max(now, min(now + later, until - 1))
+    assert instant_of(goal, then, fresh_as_of) == instant_of(goal, now, fresh_as_of)
+    if goal.period is not None:
+        assert shown_period(goal, then) == shown_period(goal, now)
+
+
+def test_all_but_budgets_hold_until_their_period_is_over() -> None:
+    now = START + DAY
+    assert holds_until(GOAL, now, now) == holds_until(DESCENT, now, now) == FOREVER
+    assert holds_until(replace(GOAL, period=Period.DAY), now, now) == now + DAY
+    assert holds_until(BUDGET, now, now) == now

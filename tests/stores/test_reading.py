@@ -1,0 +1,97 @@
+"""What readers are told by a mark: whether reading again would give the same."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from app.domain.increments import Position
+from app.ports import CounterReader
+from app.stores.generations import ACTIVE
+from app.stores.memory import MemoryCounters
+from app.stores.redis import RedisCounters
+from app.stores.redis_client import Client
+from app.stores.redis_reader import RedisReader
+from tests.stores.counting import POSITION, SHOP, Store, apply, increments, new_redis_store, simple
+
+WANTED = [(SHOP, "g:goal", ("n",))]
+
+
+async def reader_of(store: Store, client: Client) -> CounterReader:
+    if isinstance(store, MemoryCounters):
+        return store
+    await client.set(ACTIVE, store.generation.number)
+    return RedisReader(client, store.generation)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest, client: Client) -> Store:
+    return MemoryCounters() if request.param == "memory" else await new_redis_store(client)
+
+
+async def test_a_mark_is_another_one_once_something_was_counted(store: Store, client: Client) -> None:
+    reader = await reader_of(store, client)
+    first = await reader.read(WANTED)
+    assert await reader.mark(SHOP) == first.mark
+    await apply(store, increments(simple(1)))
+    assert await reader.mark(SHOP) != first.mark
+    second = await reader.read(WANTED)
+    assert second.owners == [{"n": 1}]
+    assert await reader.mark(SHOP) == second.mark
+
+
+async def test_a_mark_is_another_one_once_partitions_are_fresher_or_messages_were_lost(client: Client) -> None:
+    store = await new_redis_store(client)
+    reader = await reader_of(store, client)
+    marks = [await reader.mark(SHOP)]
+    await store.report_freshness({POSITION: (5, 0)}, 10)
+    marks.append(await reader.mark(SHOP))
+    await store.report_freshness({POSITION: (6, 0)}, 11)
+    marks.append(await reader.mark(SHOP))
+    await store.report_loss({"position": POSITION.name, "from": 0, "at": 4})
+    marks.append(await reader.mark(SHOP))
+    assert all(one != other for one, other in pairwise(marks))
+
+
+async def test_a_mark_is_another_one_in_another_generation(client: Client) -> None:
+    marks = []
+    for _ in range(2):
+        store = await new_redis_store(client)
+        marks.append(await (await reader_of(store, client)).mark(SHOP))
+    assert marks[0] != marks[1]
+
+
+async def test_what_is_counted_while_counters_are_read_is_told_by_the_mark(client: Client) -> None:
+    """The checkpoints are asked for first: a mark that is too old costs a look, one that is too new hides a count."""
+    store = await new_redis_store(client)
+    reader = await reader_of(store, client)
+    asked: list[str] = []
+    plain = client.pipeline
+
+    def watched(transaction: bool = False) -> object:
+        pipe = plain(transaction=transaction)
+        execute = pipe.execute
+
+        async def note() -> object:
+            asked.extend(str(command[0][0]) for command in pipe.command_stack)
+            return await execute()
+
+        pipe.execute = note
+        return pipe
+
+    client.pipeline = watched
+    await reader.read([*WANTED, (SHOP, "h:goal", ("*",))])
+    assert asked[-2:] == ["HGETALL", "EVAL"]
+
+
+async def test_other_stripes_do_not_move_a_mark(client: Client) -> None:
+    store = await new_redis_store(client, stripes=3)
+    assert isinstance(store, RedisCounters)
+    reader = await reader_of(store, client)
+    own = store.generation.rules.stripe_of(SHOP)
+    before = await reader.mark(SHOP)
+    await apply(store, increments(next_offset=5, stripe=(own + 1) % 3))
+    assert await reader.mark(SHOP) == before
+    await apply(store, increments(next_offset=5, stripe=own, position=Position("events", 3, "x")))
+    assert await reader.mark(SHOP) != before
