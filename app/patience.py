@@ -24,7 +24,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 SQL_SECONDS = 1.3
 """For SQL, where somebody waits: with looking up the key again, half a second, it stays below the two seconds that an
 answer may take."""
-SLICE_SECONDS = 0.002
+SLICE_SECONDS = 0.0005
 REST = 4.0
 """For those who look at every goal: a fifth of a process's time at most, however many there are."""
 

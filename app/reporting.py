@@ -80,9 +80,10 @@ class _Listed:
     """See CounterReader.mark."""
     holds_until: int
     """Before this moment the clock changes nothing of it; epoch ms."""
-    made_at: float = 0.0
-    """Monotonic seconds."""
     took: float = 0.0
+    """To make it, in seconds."""
+    stood_at: float = 0.0
+    """When it was made, or seen to be what would be made again; monotonic seconds."""
 
 
 _Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
@@ -142,7 +143,7 @@ class Reporter:
 
     def _recent(self, project: str) -> _Listed | None:
         last = self._listed.get(project)
-        if last is None or time.monotonic() - last.made_at > min(last.took, LONGEST_REUSE_SECONDS):
+        if last is None or time.monotonic() - last.stood_at > min(last.took, LONGEST_REUSE_SECONDS):
             return None
         return last
 
@@ -198,8 +199,9 @@ class Reporter:
         owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
         last = self._listed.get(project)
         if last is None or not await self._stands(last, versions, project, now, patience):
-            last = await self._see(owner, versions, now, patience, is_whole=False)
-        self._listed[project] = replace(last, made_at=time.monotonic(), took=time.monotonic() - begun)
+            made = await self._see(owner, versions, now, patience, is_whole=False)
+            last = replace(made, took=time.monotonic() - begun)
+        self._listed[project] = replace(last, stood_at=time.monotonic())
         self._listed.move_to_end(project)
         while len(self._listed) > _KEPT_PROJECTS:
             self._listed.popitem(last=False)

@@ -236,6 +236,15 @@ async def test_while_a_crowd_gets_the_last_list_the_next_one_is_made(crowd: Crow
     assert crowd.stores.reads == 2, "for all of them"
 
 
+async def test_a_list_that_stood_serves_a_crowd_for_as_long_as_it_took_to_make(crowd: Crowd) -> None:
+    await crowd.look(0.05)
+    crowd.clock.now += 1.0
+    assert await crowd.ask() == 0
+    crowd.stores.grow("whole", START)
+    crowd.clock.now += 0.04
+    assert await crowd.ask() == 0
+
+
 async def test_definitions_are_never_older_than_the_question_of_a_crowd(crowd: Crowd) -> None:
     await crowd.look(0.05)
     crowd.stores.goals["new"] = goal("budget")
