@@ -12,7 +12,7 @@ from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS, lift, rate, wi
 from app.domain.moments import rfc3339
 from app.domain.progress import number
 from app.errors import NotFound, StoreUnavailable
-from app.ports import CounterReader, DefinitionStore, Reading
+from app.ports import CounterReader, DefinitionStore, Reading, Wanted
 
 LIMIT_REACHED = (
     f"A project has at most {MAX_EXPERIMENTS} experiments, and an experiment {MAX_VARIANTS} variants; what events name "
@@ -42,7 +42,7 @@ class Experiments:
         keys = sorted(name[2:] for name in known if name.startswith("k|"))
         idents = [fields.experiment_id(project, key) for key in keys]
         wanted = [
-            (project, fields.experiment_owner(ident), [fields.CROSSED, *_seen_fields(variants.get(ident, ()))])
+            Wanted(project, fields.experiment_owner(ident), [fields.CROSSED, *_seen_fields(variants.get(ident, ()))])
             for ident in idents
         ]
         reading = await self._read(wanted)
@@ -53,7 +53,7 @@ class Experiments:
         """The summary, and for each conversion goal what the subjects of each variant did. Raises NotFound."""
         owner = fields.experiment_owner(fields.experiment_id(project, key))
         _, versions = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
-        reading = await self._read([(project, owner, ("*",))])
+        reading = await self._read([Wanted(project, owner, ("*",))])
         (own,) = reading.owners
         if not own:
             raise NotFound("experiment", key)
@@ -66,9 +66,9 @@ class Experiments:
         return {**summary, "freshAsOf": rfc3339(reading.fresh_as_of), "conversionGoals": goals}
 
     async def _known(self, project: str) -> Mapping[str, int]:
-        return (await self._read([(project, fields.experiments_owner(project), ("*",))])).owners[0]
+        return (await self._read([Wanted(project, fields.experiments_owner(project), ("*",))])).owners[0]
 
-    async def _read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
+    async def _read(self, wanted: Sequence[Wanted]) -> Reading:
         reading = await self._counters.read(wanted)
         if reading.rebuilding:
             raise StoreUnavailable("redis", "the log is being counted again")

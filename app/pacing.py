@@ -15,7 +15,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal, PaceKind
 from app.domain.pace import LINEAR, WEEKS_NEEDED, Pace, learn_pace
 from app.errors import GenerationMissing
-from app.ports import CounterReader, DefinitionStore
+from app.ports import CounterReader, DefinitionStore, Wanted
 
 MOST_KEPT = 10_000
 TOO_EARLY = f"seasonal needs {WEEKS_NEEDED} whole weeks of conversions to learn from; until then the pace is linear"
@@ -53,7 +53,7 @@ class Paces:
         metrics = {version.id: str(version.body.get("metric")) for version in present}
         owners = [fields.conversion_goal_history_owner(ident) for ident in metrics]
         try:
-            reading = await self._counters.read([(project, owner, ("*",)) for owner in owners])
+            reading = await self._counters.read([Wanted(project, owner, ("*",)) for owner in owners])
         except GenerationMissing:
             return
         if reading.rebuilding or reading.fresh_as_of is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from app.domain.catalog import Catalog
 from app.domain.declaring import Step, Work
@@ -165,11 +165,38 @@ class Reading:
     """See CounterReader.mark. Never newer than the counters."""
 
 
+class Known(NamedTuple):
+    """What a reader remembers of an owner: as long as `fields`, less the last of them, still make `rest`, these fields
+    are given and no others."""
+
+    fields: Sequence[str]
+    rest: int
+
+    def still_holds(self, found: Mapping[str, int]) -> bool:
+        return rest_of(self.fields, found) == self.rest
+
+
+def rest_of(names: Sequence[str], found: Mapping[str, int]) -> int:
+    """The sum of the fields but the last, less that."""
+    *parts, last = names
+    return sum(found.get(name, 0) for name in parts) - found.get(last, 0)
+
+
+class Wanted(NamedTuple):
+    """What is asked of one owner. Fields of owners: see fields.py in the domain."""
+
+    project: str
+    owner: str
+    fields: Sequence[str]
+    """`("*",)` stands for all."""
+    known: Known | None = None
+
+
 class CounterReader(Protocol):
     """What the read path needs: one round trip whatever is asked. Raises StoreUnavailable, GenerationMissing."""
 
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
-        """`wanted`: (project, owner, fields), of one project if the mark is wanted. Fields: see fields.py."""
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+        """What is there of it. Of one project, if the mark is needed."""
         ...
 
     async def mark(self, project: str) -> object:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from app.domain import fields
 from app.domain.backfill import backfill_name
@@ -25,6 +25,7 @@ from app.domain.moments import rfc3339
 from app.domain.progress import (
     DEFAULT_THRESHOLDS,
     Thresholds,
+    counts_fields,
     holds_until,
     instant_of,
     number,
@@ -40,18 +41,18 @@ from app.goal_items import (
 )
 from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
-from app.ports import CounterReader, DefinitionStore, Reading
+from app.ports import CounterReader, DefinitionStore, Reading, Wanted
 from app.sharing import SharedLooks
-from app.showing import Facts, ShownGoals
+from app.showing import Facts, KnownGoal, ShownGoals, Spark, spark_of
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
 LONGEST_REUSE_SECONDS = 0.1
-_SPARK_HOURS = 24
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
+_ALL = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,6 @@ class _Listed:
     """To make it, in seconds."""
     stood_at: float = 0.0
     """When it was made, or seen to be what would be made again; monotonic seconds."""
-
-
-_Asked: TypeAlias = list[tuple[str, str, Sequence[str]]]
-"""(project, owner, fields) each, as CounterReader.read takes them."""
 
 
 class RecordedChanges(Protocol):
@@ -230,23 +227,21 @@ class Reporter:
         seasonal = [one.goal for one in known if one.goal is not None and one.goal.pace is PaceKind.SEASONAL]
         paces = await patience.wait("a store", self._paces.choose(owner.key, seasonal, now))
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
-        points = _last_points(now)
-        asked: _Asked = []
-        async for one in giving_way(known):
-            if one.goal is not None:
-                _ask_for(asked, one.goal, backfills[one.goal.id], now, points, is_whole=is_whole)
-        reading = await patience.wait("redis", self._read(asked))
+        spark = spark_of(now // HOUR_MS, owner.time_zone)
+        asked = [_ask_for(one, backfills, spark, now, is_whole=is_whole) async for one in giving_way(known)]
+        reading = await patience.wait("redis", self._read([wanted for own in asked for wanted in own]))
         owners = iter(reading.owners if reading is not None else ())
         items, until = [], (now // HOUR_MS + 1) * HOUR_MS
-        async for one in giving_way(known):
+        async for one, own in giving_way(zip(known, asked, strict=True)):
             goal = one.goal
             if goal is None:
                 items.append({**one.item, "current": None, "status": None, "problem": "cannot be compiled"})
                 continue
-            counters, history, state = (next(owners, {}) for _ in range(3))
             if reading is None:
                 items.append(goal_being_rebuilt(one.item, goal))
                 continue
+            counters, history = next(owners), next(owners)
+            state = next(owners) if len(own) > 2 else {}
             # A backfill is counted beside the rest, and the mark does not tell of it.
             until = now if backfills[goal.id] else min(until, holds_until(goal, now, reading.fresh_as_of))
             if backfills[goal.id] is not None and not state.get(fields.FILLED):
@@ -256,14 +251,15 @@ class Reporter:
                 instant=instant_of(goal, now, reading.fresh_as_of),
                 period=shown_period(goal, now),
                 counters=counters,
-                history=history,
-                points=points,
+                recent=one.recent(spark, own[1].known, history, now),
                 filled_since=max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0),
                 fresh_as_of=reading.fresh_as_of,
                 incomplete_since=reading.incomplete_since,
                 chosen=paces.get(goal.id, _LINEAR),
             )
-            items.append(self._shown.whole(one, goal, facts) if is_whole else self._shown.shown(one, goal, facts))
+            items.append(
+                self._shown.whole(one, goal, facts, history) if is_whole else self._shown.shown(one, goal, facts)
+            )
         mark = object() if reading is None else reading.mark
         return _Listed(_report(items, reading), versions, seasonal, paces, mark, until)
 
@@ -282,9 +278,8 @@ class Reporter:
 
     async def _list_conversion_goals(self, project: str) -> Report:
         _, versions = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
-        asked: _Asked = []
-        for version in versions:
-            asked.append((project, fields.conversion_goal_owner(version.id), ("n", "v", "u", fields.LAST)))
+        totals = ("n", "v", "u", fields.LAST)
+        asked = [Wanted(project, fields.conversion_goal_owner(version.id), totals) for version in versions]
         reading = await self._read(asked)
         items = []
         for index, version in enumerate(versions):
@@ -298,7 +293,7 @@ class Reporter:
             items.append(item)
         return _report(items, reading)
 
-    async def _read(self, asked: _Asked) -> Reading | None:
+    async def _read(self, asked: Sequence[Wanted]) -> Reading | None:
         """None while the counters are being counted again from nothing."""
         try:
             reading = await self._counters.read(asked)
@@ -307,22 +302,22 @@ class Reporter:
         return None if reading.rebuilding else reading
 
 
-def _last_points(now: int) -> tuple[str, ...]:
-    """The fields of a goal's history that its spark line shows."""
-    this_hour = now // HOUR_MS
-    hours = range(this_hour - _SPARK_HOURS + 1, this_hour + 1)
-    return tuple("n" + fields.hour_suffix(hour * HOUR_MS) for hour in hours)
-
-
 def _ask_for(
-    asked: _Asked, goal: Goal, backfill: str | None, now: int, points: Sequence[str], *, is_whole: bool
-) -> None:
-    """Three owners: the goal's counters, its history, and how far its backfill is. `is_whole`: every field of them."""
-    suffix, inside = shown_period(goal, now), partial(_inside, backfill)
-    totals = ["n" + suffix, "v" + suffix, "u" + suffix, "d" + suffix, fields.LAST]
-    asked.append((goal.project, inside(fields.goal_owner(goal.id)), ("*",) if is_whole else totals))
-    asked.append((goal.project, inside(fields.goal_history_owner(goal.id)), ("*",) if is_whole else points))
-    asked.append((goal.project, inside(fields.STATE), () if backfill is None else ("*",)))
+    one: KnownGoal, backfills: Mapping[str, str | None], spark: Spark, now: int, *, is_whole: bool
+) -> Sequence[Wanted]:
+    """The goal's counters, its history, and how far its backfill is if it has one. `is_whole`: every field of them."""
+    goal = one.goal
+    if goal is None:
+        return ()
+    backfill = backfills[goal.id]
+    inside = partial(_inside, backfill)
+    counters = _ALL if is_whole else counts_fields(goal, shown_period(goal, now))
+    known = None if is_whole else one.known_hours(spark, now)
+    asked = [
+        Wanted(goal.project, inside(fields.goal_owner(goal.id)), counters),
+        Wanted(goal.project, inside(fields.goal_history_owner(goal.id)), _ALL if is_whole else spark.whole, known),
+    ]
+    return asked if backfill is None else [*asked, Wanted(goal.project, inside(fields.STATE), _ALL)]
 
 
 def _inside(backfill: str | None, owner: str) -> str:

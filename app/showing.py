@@ -6,19 +6,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app.domain import fields
+from app.domain.fields import HOUR_MS
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
 from app.domain.moments import rfc3339
+from app.domain.periods import local_date
 from app.domain.progress import Instant, Thresholds, measure_at, read_counts
 from app.errors import InvalidDefinition
 from app.goal_items import definition_item, history_points, past_periods, progress_fields
 from app.pacing import Chosen
+from app.ports import Known, rest_of
 
 _KEPT_GOALS = 20_000
+_SPARK_HOURS = 24
+_HOURS_KEPT_MS = 10_000
+
+
+class Spark(NamedTuple):
+    """The fields of a goal's history that its spark line is drawn from."""
+
+    hours: tuple[str, ...]
+    """Oldest first; the last one is the present hour."""
+    sums: tuple[str, ...]
+    """The days that these hours lie in, and the present hour: as long as the days less that hour make the same number,
+    the other hours are as they were."""
+    whole: tuple[str, ...]
+    """All of them."""
+
+
+@lru_cache(maxsize=256)
+def spark_of(this_hour: int, time_zone: str) -> Spark:
+    """`this_hour` since the epoch."""
+    numbers = range(this_hour - _SPARK_HOURS + 1, this_hour + 1)
+    hours = tuple("n" + fields.hour_suffix(number * HOUR_MS) for number in numbers)
+    # Days of some zones begin within an hour.
+    dates = {local_date(number * HOUR_MS, time_zone) for number in (*numbers, this_hour + 1)}
+    days = tuple("n" + fields.day_suffix(date) for date in sorted(dates))
+    return Spark(hours, (*days, hours[-1]), (*days, *hours))
+
+
+class _Hours(NamedTuple):
+    """The hours before the present one, as they were read last."""
+
+    spark: Spark
+    rest: int
+    conversions: tuple[int, ...]
+    read_at: int
 
 
 class Facts(NamedTuple):
@@ -28,8 +66,8 @@ class Facts(NamedTuple):
     period: str
     """The suffix of the counters to be shown."""
     counters: Mapping[str, int]
-    history: Mapping[str, int]
-    points: Sequence[str]
+    recent: Sequence[int]
+    """Conversions by hour."""
     filled_since: int
     fresh_as_of: int | None
     incomplete_since: int | None
@@ -47,6 +85,21 @@ class KnownGoal:
     facts: Facts | None = None
     shown: dict[str, Any] = field(default_factory=dict)
     """What the goal was shown as, from these facts. Never changed: reports share it."""
+    hours: _Hours | None = None
+
+    def known_hours(self, spark: Spark, now: int) -> Known | None:
+        """What need not be read again; after ten seconds nothing: two events may have moved hours and not their sum."""
+        known = self.hours
+        if known is None or known.spark is not spark or not 0 <= now - known.read_at < _HOURS_KEPT_MS:
+            return None
+        return Known(spark.sums, known.rest)
+
+    def recent(self, spark: Spark, known: Known | None, found: Mapping[str, int], now: int) -> tuple[int, ...]:
+        """The spark line from what was found of the goal's history, asked for with `known`."""
+        if self.hours is None or known is None or not known.still_holds(found):
+            others = tuple(found.get(name, 0) for name in spark.hours[:-1])
+            self.hours = _Hours(spark, rest_of(spark.sums, found), others, now)
+        return (*self.hours.conversions, found.get(spark.hours[-1], 0))
 
 
 class ShownGoals:
@@ -70,9 +123,9 @@ class ShownGoals:
             one.facts, one.shown = facts, self._work_out(goal, one.item, facts)
         return one.shown
 
-    def whole(self, one: KnownGoal, goal: Goal, facts: Facts) -> dict[str, Any]:
+    def whole(self, one: KnownGoal, goal: Goal, facts: Facts, history: Mapping[str, int]) -> dict[str, Any]:
         """With its history. `facts` hold every counter of the goal then."""
-        parts = {"history": history_points(facts.history, goal), "periods": past_periods(facts.counters, goal)}
+        parts = {"history": history_points(history, goal), "periods": past_periods(facts.counters, goal)}
         return {**self._work_out(goal, one.item, facts), **parts}
 
     def _work_out(self, goal: Goal, defined: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
@@ -88,7 +141,7 @@ class ShownGoals:
             item["incompleteSince"] = rfc3339(facts.incomplete_since)
         if facts.filled_since > goal.starts_at:
             item["backfilledFrom"] = rfc3339(facts.filled_since)
-        item["recent"] = [facts.history.get(point, 0) for point in facts.points]
+        item["recent"] = facts.recent
         return item
 
 

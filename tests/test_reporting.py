@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from app.domain import fields
 from app.domain.fields import HOUR_MS, goal_history_owner, goal_owner
 from app.domain.history import DefinitionVersion, Project
-from app.ports import Reading
+from app.domain.periods import local_date
+from app.ports import Reading, Wanted
 from app.reporting import Reporter
 from tests.builders import version
 
@@ -72,20 +73,23 @@ class Stores:
         for counter in ("n", "n" + suffix, "d"):
             own[counter] = own.get(counter, 0) + 1
         own[fields.LAST] = max(own.get(fields.LAST, 0), at)
-        hour = "n" + fields.hour_suffix(at)
         history = self.counters.setdefault(goal_history_owner(name), {})
-        history[hour] = history.get(hour, 0) + 1
+        for field_name in ("n" + fields.hour_suffix(at), "n" + fields.day_suffix(local_date(at, "UTC"))):
+            history[field_name] = history.get(field_name, 0) + 1
 
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
         self.reads += 1
         self.begun.set()
         mark = await self.mark("shop")
-        owners = [
-            {name: number for name, number in self.counters.get(owner, {}).items() if name in names or "*" in names}
-            for _, owner, names in wanted
-        ]
+        owners = [self._found(one) for one in wanted]
         await self.gate.wait()
         return Reading(owners, self.fresh_as_of, 1, incomplete_since=self.incomplete_since, mark=mark)
+
+    def _found(self, asked: Wanted) -> dict[str, int]:
+        own = self.counters.get(asked.owner, {})
+        known = asked.known is not None and asked.known.still_holds(own)
+        names = asked.known.fields if asked.known is not None and known else asked.fields
+        return {name: number for name, number in own.items() if name in names or "*" in names}
 
     async def mark(self, project: str) -> object:
         del project

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from app import metrics
 from app.domain.increments import Applied, Increments
 from app.hooks import Hook
-from app.ports import Reading
+from app.ports import Reading, Wanted
 from app.stores.redis import RedisCounters
 from app.stores.redis_reader import RedisReader
 
@@ -39,7 +39,7 @@ class StepClock:
 class TimedReader(RedisReader):
     """Observes how long reads take."""
 
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
         with metrics.timed(metrics.REDIS_SECONDS.labels("read")):
             return await super().read(wanted)
 

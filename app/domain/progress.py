@@ -30,6 +30,12 @@ from app.domain.pace import LINEAR, Pace
 from app.domain.periods import period_bounds
 
 _NOTHING: Final = Decimal(0)
+_COUNTS_FIELDS: Final = {
+    Aggregation.COUNT: ("n", fields.LAST),
+    Aggregation.UNIQUE: ("n", fields.LAST),
+    Aggregation.SUM: ("v", "u", fields.LAST),
+    Aggregation.RATE: ("n", "d", fields.LAST),
+}
 _FURTHEST_MS: Final = 100 * 366 * 86_400_000
 """A target that would be reached later than in a hundred years is not reached."""
 
@@ -167,6 +173,15 @@ def shown_span(goal: Goal, now: int) -> tuple[int, int]:
 def shown_period(goal: Goal, now: int) -> str:
     """The suffix of the counters to be shown (see fields.py): of the present period, or nothing for a goal without."""
     return "" if goal.period is None else fields.period_suffix(_period(goal, now)[0])
+
+
+def counts_fields(goal: Goal, suffix: str = "") -> tuple[str, ...]:
+    """The fields that `read_counts` needs for this goal."""
+    return (
+        _COUNTS_FIELDS[goal.aggregation]
+        if not suffix
+        else tuple(name if name == fields.LAST else name + suffix for name in _COUNTS_FIELDS[goal.aggregation])
+    )
 
 
 def read_counts(found: Mapping[str, int], suffix: str = "") -> Counts:

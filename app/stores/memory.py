@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.fields import in_backfill
 from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
-from app.ports import LeftReceipt, Reading, Receipt
+from app.ports import LeftReceipt, Reading, Receipt, Wanted
 from app.stores.memory_experiments import MemoryExperiments
 
 
@@ -170,12 +170,9 @@ class MemoryCounters:
         for one in receipts:
             self._stripes[one.stripe].outboxes[position].pop(one.entry, None)
 
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
-        owners = [
-            dict(own) if names == ("*",) else {field: own[field] for field in names if field in own}
-            for own, names in ((self.owner(owner), names) for _, owner, names in wanted)
-        ]
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
         mark = await self.mark("")
+        owners = [_found(self.owner(one.owner), one) for one in wanted]
         return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding, mark=mark)
 
     async def mark(self, project: str) -> object:
@@ -215,3 +212,11 @@ class MemoryCounters:
                 partitions[name] += number
             projects.update({key: dict(own) for key, own in stripe.projects.items()})
         return projects, dict(partitions)
+
+
+def _found(own: Mapping[str, int], asked: Wanted) -> Mapping[str, int]:
+    if tuple(asked.fields) == ("*",):
+        return own
+    holds = asked.known is not None and asked.known.still_holds(own)
+    names = asked.known.fields if asked.known is not None and holds else asked.fields
+    return {name: own[name] for name in names if name in own}

@@ -10,7 +10,7 @@ import msgspec
 
 from app.errors import GenerationMissing
 from app.patience import giving_way
-from app.ports import Reading
+from app.ports import Reading, Wanted
 from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
 
@@ -18,16 +18,25 @@ _ALL: Final = "*"
 _READ: Final = """
 local shapes, wanted = unpack(cmsgpack.unpack(ARGV[1]))
 local prefix, found = ARGV[2], {}
+local function some_of(key, names)
+  local all = {}
+  for first = 1, #names, 1000 do
+    local some = redis.call('HMGET', key, unpack(names, first, math.min(first + 999, #names)))
+    for j = 1, #some do all[first + j - 1] = some[j] end
+  end
+  return all
+end
+local function known_of(key, names, rest)
+  local some = redis.call('HMGET', key, unpack(names))
+  for j = 1, #some - 1 do rest = rest - (some[j] or 0) end
+  if rest + (some[#some] or 0) == 0 then return some end
+end
 for i, one in ipairs(wanted) do
   local key, names = prefix .. one[1], shapes[one[2]]
   if names == '*' then
     found[i] = redis.call('HGETALL', key)
   else
-    found[i] = {}
-    for first = 1, #names, 1000 do
-      local some = redis.call('HMGET', key, unpack(names, first, math.min(first + 999, #names)))
-      for j = 1, #some do found[i][first + j - 1] = some[j] end
-    end
+    found[i] = one[3] and known_of(key, shapes[one[3]], one[4]) or some_of(key, names)
   end
 end
 return cmsgpack.pack(found)
@@ -43,13 +52,13 @@ class RedisReader:
         self._client = client
         self._generation = generation
 
-    async def read(self, wanted: Sequence[tuple[str, str, Sequence[str]]]) -> Reading:
-        return await self._read(wanted, {project for project, _, _ in wanted})
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+        return await self._read(wanted, {one.project for one in wanted})
 
     async def mark(self, project: str) -> object:
         return (await self._read((), {project})).mark
 
-    async def _read(self, wanted: Sequence[tuple[str, str, Sequence[str]]], projects: Iterable[str]) -> Reading:
+    async def _read(self, wanted: Sequence[Wanted], projects: Iterable[str]) -> Reading:
         for _ in range(3):
             if self._generation is None:
                 self._generation = await Generations(self._client).active()
@@ -60,14 +69,13 @@ class RedisReader:
         raise GenerationMissing
 
     async def _read_of(
-        self, generation: Generation, wanted: Sequence[tuple[str, str, Sequence[str]]], projects: Iterable[str]
+        self, generation: Generation, wanted: Sequence[Wanted], projects: Iterable[str]
     ) -> Reading | None:
         """None when another generation is shown meanwhile."""
         prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
         indexes: dict[int, list[int]] = {}
-        for index, (project, _, names) in enumerate(wanted):
-            if names:
-                indexes.setdefault(generation.rules.stripe_of(project), []).append(index)
+        for index, one in enumerate(wanted):
+            indexes.setdefault(generation.rules.stripe_of(one.project), []).append(index)
         stripes = sorted({generation.rules.stripe_of(project) for project in projects})
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -96,7 +104,7 @@ class RedisReader:
         owners: list[Mapping[str, int]] = [{} for _ in wanted]
         for own, packed in zip(indexes.values(), answers, strict=True):
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
-                owners[index] = _numbers(wanted[index][2], answer)
+                owners[index] = _numbers(wanted[index], answer)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
         lost_at = min((json.loads(text)["at"] for text in losses.values()), default=None)
         return Reading(
@@ -109,14 +117,23 @@ class RedisReader:
         )
 
 
-def _request(wanted: Sequence[tuple[str, str, Sequence[str]]]) -> bytes:
+def _request(wanted: Sequence[Wanted]) -> bytes:
     """What the script takes: each list of fields once, and per owner which of them."""
     shapes: dict[tuple[str, ...], int] = {}
-    owners = [(owner, shapes.setdefault(tuple(names), len(shapes) + 1)) for _, owner, names in wanted]
+    owners: list[tuple[object, ...]] = []
+    for _, owner, names, known in wanted:
+        shape = shapes.setdefault(tuple(names), len(shapes) + 1)
+        if known is None:
+            owners.append((owner, shape))
+        else:
+            owners.append((owner, shape, shapes.setdefault(tuple(known.fields), len(shapes) + 1), known.rest))
     return msgspec.msgpack.encode(([_ALL if names == (_ALL,) else names for names in shapes], owners))
 
 
-def _numbers(names: Sequence[str], answer: list[Any]) -> Mapping[str, int]:
-    if tuple(names) == (_ALL,):
+def _numbers(asked: Wanted, answer: list[Any]) -> Mapping[str, int]:
+    names = asked.fields
+    if len(names) == 1 and names[0] == _ALL:
         return {name: int(number) for name, number in zip(answer[::2], answer[1::2], strict=True)}
+    if asked.known is not None and len(answer) < len(names):
+        names = asked.known.fields
     return {name: int(number) for name, number in zip(names, answer, strict=True) if number}

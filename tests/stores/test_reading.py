@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from app.domain.increments import Position
-from app.ports import CounterReader
+from app.ports import CounterReader, Known, Wanted
 from app.stores.generations import ACTIVE
 from app.stores.memory import MemoryCounters
 from app.stores.redis import RedisCounters
@@ -15,7 +15,7 @@ from app.stores.redis_client import Client
 from app.stores.redis_reader import RedisReader
 from tests.stores.counting import POSITION, SHOP, Store, apply, increments, new_redis_store, simple
 
-WANTED = [(SHOP, "g:goal", ("n",))]
+WANTED = [Wanted(SHOP, "g:goal", ("n",))]
 
 
 async def reader_of(store: Store, client: Client) -> CounterReader:
@@ -81,7 +81,7 @@ async def test_what_is_counted_while_counters_are_read_is_told_by_the_mark(clien
         return pipe
 
     client.pipeline = watched
-    await reader.read([*WANTED, (SHOP, "h:goal", ("*",))])
+    await reader.read([*WANTED, Wanted(SHOP, "h:goal", ("*",))])
     assert asked[-2:] == ["HGETALL", "EVAL"]
 
 
@@ -95,3 +95,20 @@ async def test_other_stripes_do_not_move_a_mark(client: Client) -> None:
     assert await reader.mark(SHOP) == before
     await apply(store, increments(next_offset=5, stripe=own, position=Position("events", 3, "x")))
     assert await reader.mark(SHOP) != before
+
+
+@pytest.mark.parametrize(
+    ("rest", "given"),
+    [(0, {"n": 2, "other": 2}), (1, {"n": 2, "other": 2, "last": 9}), (-1, {"n": 2, "other": 2, "last": 9})],
+)
+async def test_what_is_known_is_not_given_again(store: Store, client: Client, rest: int, given: dict[str, int]) -> None:
+    counters = (("g:goal", "n"), ("g:goal", "other"))
+    await apply(store, increments(simple(1, 2, counters=counters), last={"g:goal": 9}))
+    asked = Wanted(SHOP, "g:goal", ("none", "last", "n", "other"), Known(("none", "n", "other"), rest))
+    reading = await (await reader_of(store, client)).read([asked])
+    assert reading.owners == [given]
+
+
+async def test_nothing_may_be_what_is_known(store: Store, client: Client) -> None:
+    asked = Wanted(SHOP, "g:never", ("n", "other", "last"), Known(("n", "other"), 0))
+    assert (await (await reader_of(store, client)).read([asked])).owners == [{}]
