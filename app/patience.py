@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 from app.errors import ScorekeeperError, StoreUnavailable
@@ -25,6 +26,9 @@ SQL_SECONDS = 1.3
 """For SQL, where somebody waits: with looking up the key again, half a second, it stays below the two seconds that an
 answer may take."""
 SLICE_SECONDS = 0.0005
+LEISURE_TURNS = 8
+IDLE_SECONDS = 0.0002
+"""A turn of the event loop that takes less had nothing to do."""
 REST = 4.0
 """For those who look at every goal: a fifth of a process's time at most, however many there are."""
 
@@ -61,6 +65,17 @@ class Patience:
             self._left -= time.monotonic() - begun
 
 
+class Leisure:
+    """Of work that nobody waits for, until somebody does: it gives way until nobody else has anything to do."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
+leisure: ContextVar[Leisure | None] = ContextVar("leisure", default=None)
+"""Of a task, and of those that it begins; None in haste."""
+
+
 async def giving_way(items: Iterable[T]) -> AsyncIterator[T]:
     """The items, where others of the event loop get their turn after every SLICE_SECONDS of work on them: who wants one
     goal does not wait for a list of ten thousand."""
@@ -68,8 +83,17 @@ async def giving_way(items: Iterable[T]) -> AsyncIterator[T]:
     for item in items:
         yield item
         if time.perf_counter() - turn > SLICE_SECONDS:
-            await asyncio.sleep(0)
+            await _give_way()
             turn = time.perf_counter()
+
+
+async def _give_way() -> None:
+    own = leisure.get()
+    for _ in range(1 if own is None or own.is_over else LEISURE_TURNS):
+        begun = time.perf_counter()
+        await asyncio.sleep(0)
+        if time.perf_counter() - begun < IDLE_SECONDS:
+            break
 
 
 async def keep_doing(
@@ -77,7 +101,9 @@ async def keep_doing(
 ) -> None:
     """Act for ever, with that pause, and at least `rest` times as long as it took. A failure is logged once, and the
     pause doubles until it is over; so too for a defect, which must not end what nobody would miss before he needs it.
+    All of it is done at leisure.
     """
+    leisure.set(Leisure())
     failing = seconds
     while True:
         begun = time.monotonic()

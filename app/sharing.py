@@ -8,35 +8,55 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.errors import StoreUnavailable
+from app.patience import Leisure, leisure
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look(Generic[T]):
+    task: asyncio.Task[T]
+    leisure: Leisure
 
 
 class SharedLooks(Generic[T]):
     """One look at a time for each key. Lives in one event loop."""
 
     def __init__(self) -> None:
-        self._running: dict[str, asyncio.Task[T]] = {}
-        self._next: dict[str, asyncio.Task[T]] = {}
+        self._running: dict[str, _Look[T]] = {}
+        self._next: dict[str, _Look[T]] = {}
 
     async def ask(self, key: str, look: Callable[[], Awaitable[T]]) -> T:
-        """The answer of a look that begins after this call; raises what it raises. Who is cancelled stops nobody."""
-        return await asyncio.shield(self._next.get(key) or self._begin(key, look))
+        """The answer of a look that begins after this call; raises what it raises. Who is cancelled stops nobody.
+
+        A look that was begun at leisure makes haste once somebody in haste waits for it, or for its end.
+        """
+        asked = self._next.get(key) or self._begin(key, look)
+        if leisure.get() is None:
+            for one in (self._running.get(key), asked):
+                if one is not None:
+                    one.leisure.is_over = True
+        return await asyncio.shield(asked.task)
 
     def look_ahead(self, key: str, look: Callable[[], Awaitable[T]]) -> None:
         """Begin a look for those who will ask, unless one is under way."""
         if key not in self._running and key not in self._next:
-            self._begin(key, look)
+            self._begin(key, look).leisure.is_over = True
 
-    def _begin(self, key: str, look: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
-        begun = self._next[key] = asyncio.create_task(self._look(key, look, self._running.get(key)))
-        begun.add_done_callback(retrieve)
+    def _begin(self, key: str, look: Callable[[], Awaitable[T]]) -> _Look[T]:
+        own, context, before = Leisure(), copy_context(), self._running.get(key)
+        context.run(leisure.set, own)
+        task = asyncio.create_task(self._run(key, look, before.task if before else None), context=context)
+        task.add_done_callback(retrieve)
+        begun = self._next[key] = _Look(task, own)
         return begun
 
-    async def _look(self, key: str, look: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
+    async def _run(self, key: str, look: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
         if before is not None:
             await asyncio.wait([before])
         self._running[key] = self._next.pop(key)

@@ -9,7 +9,7 @@ import pytest
 
 from app import patience
 from app.errors import StoreUnavailable
-from app.patience import Patience, giving_way, keep_doing
+from app.patience import Leisure, Patience, giving_way, keep_doing, leisure
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("sql", "away"), KeyError("a defect")])
@@ -67,3 +67,31 @@ async def test_only_waiting_uses_patience_up() -> None:
         await patient.wait("redis", asyncio.Event().wait())
     with pytest.raises(StoreUnavailable):
         await patient.wait("redis", asyncio.sleep(0.01))
+
+
+@pytest.mark.parametrize(("own", "turns"), [(None, 1), (Leisure(), 5), ("over", 1)])
+async def test_work_at_leisure_gives_way_until_nobody_else_has_anything_to_do(
+    monkeypatch: pytest.MonkeyPatch, own: Leisure | str | None, turns: int
+) -> None:
+    monkeypatch.setattr(patience, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "IDLE_SECONDS", 0.003)
+    if own == "over":
+        own = Leisure()
+        own.is_over = True
+    assert not isinstance(own, str)
+    seen = list[str]()
+
+    async def other() -> None:
+        for _ in range(5):
+            seen.append("other")
+            time.sleep(0.005)  # noqa: ASYNC251  # work
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        leisure.set(own)
+        async for item in giving_way("ab"):
+            seen.append(item)
+
+    working = asyncio.create_task(work())
+    await asyncio.gather(working, other())
+    assert seen.index("b") - seen.index("a") - 1 == turns

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import StoreUnavailable
+from app.patience import Leisure, leisure
 from app.sharing import SharedLooks
 
 
@@ -99,3 +100,33 @@ async def test_who_is_cancelled_stops_nobody() -> None:
     assert await other == 0
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_a_look_begun_at_leisure_makes_haste_once_somebody_waits_for_it() -> None:
+    looks = SharedLooks[int]()
+    gate, begun = asyncio.Event(), list[Leisure | None]()
+
+    async def look() -> int:
+        begun.append(leisure.get())
+        await gate.wait()
+        return 1
+
+    async def ask_at_leisure() -> None:
+        leisure.set(Leisure())
+        await looks.ask("p", look)
+
+    asking = [asyncio.create_task(ask_at_leisure())]
+    await settle()
+    (first,) = begun
+    assert first is not None
+    assert not first.is_over
+    asking.append(asyncio.create_task(ask_at_leisure()))
+    await settle()
+    assert not first.is_over, "who has time waits in line"
+    asking.append(asyncio.create_task(looks.ask("p", look)))
+    await settle()
+    assert first.is_over
+    gate.set()
+    await asyncio.gather(*asking)
+    assert all(one is not None and one.is_over for one in begun)
+    assert len(begun) == 2
