@@ -27,7 +27,7 @@ from config.settings import Settings
 PATIENCE_SECONDS = 1.0
 """How long a store may take before it counts as away: a request asks several, and answers within two seconds."""
 
-SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.0001
 """Threads read SQL beside the event loop, and each time it has waited it gets its turn back only after so long: with
 the usual 5 ms, several times a request, a reading of thousands of rows is felt in every answer."""
 
