@@ -111,22 +111,22 @@ async def test_a_look_begun_at_leisure_makes_haste_once_somebody_waits_for_it() 
         await gate.wait()
         return 1
 
-    async def ask_at_leisure() -> None:
+    async def ask_at_leisure() -> int:
         leisure.set(Leisure())
-        await looks.ask("p", look)
+        return await looks.ask("p", look)
+
+    def in_haste() -> list[bool]:
+        return [one is None or one.is_over for one in begun]
 
     asking = [asyncio.create_task(ask_at_leisure())]
     await settle()
-    (first,) = begun
-    assert first is not None
-    assert not first.is_over
+    assert in_haste() == [False]
     asking.append(asyncio.create_task(ask_at_leisure()))
     await settle()
-    assert not first.is_over, "who has time waits in line"
+    assert in_haste() == [False], "who has time waits in line"
     asking.append(asyncio.create_task(looks.ask("p", look)))
     await settle()
-    assert first.is_over
+    assert in_haste() == [True]
     gate.set()
     await asyncio.gather(*asking)
-    assert all(one is not None and one.is_over for one in begun)
-    assert len(begun) == 2
+    assert in_haste() == [True, True]

@@ -23,6 +23,7 @@ from app.stores.alert_rows import (
 )
 from app.stores.database import Database
 from app.stores.tables import alert_deliveries, alerts
+from app.stores.version_rows import wait_in_line
 
 LEASE_MS: Final = 60_000
 """How long a delivery is one process's own: several times what a call may take."""
@@ -48,6 +49,7 @@ class SqlAlerts:
         """The alert and its secret: those that are stored, where the same alert is there already. Raises Conflict where
         there are too many, or another one has the id."""
         with self._database.write() as connection:
+            wait_in_line(connection)
             present = connection.execute(select(alerts).where(alerts.c.id == ident)).one_or_none()
             if present is None:
                 now = self._database.now(connection)

@@ -6,10 +6,10 @@ from sqlalchemy import delete, insert, select, update
 
 from app.errors import Conflict, InvalidDefinition
 from app.stores.database import Database
-from app.stores.tables import catalog, idempotency
+from app.stores.tables import idempotency
+from app.stores.version_rows import wait_in_line
 
 KEPT_MS = 24 * 3_600_000
-ABANDONED_MS = 60_000
 
 
 class SqlAnswers:
@@ -19,7 +19,7 @@ class SqlAnswers:
     again. Longer than anybody may take to answer.
     """
 
-    def __init__(self, database: Database, *, abandoned_ms: int = ABANDONED_MS) -> None:
+    def __init__(self, database: Database, *, abandoned_ms: int) -> None:
         self._database = database
         self._abandoned_ms = abandoned_ms
 
@@ -30,8 +30,7 @@ class SqlAnswers:
         """
         mine = (idempotency.c.project == project) & (idempotency.c.key == key)
         with self._database.write() as connection:
-            # The catalog's row is every writer's queue: of two that come at once, one acts.
-            connection.execute(update(catalog).values(revision=catalog.c.revision))
+            wait_in_line(connection)
             now = self._database.now(connection)
             connection.execute(delete(idempotency).where(idempotency.c.at < now - KEPT_MS))
             row = connection.execute(select(idempotency).where(mine)).one_or_none()

@@ -19,7 +19,8 @@ from app.domain.api_key import SESSION_SECONDS, key_text, parse_key
 from app.errors import Conflict, InvalidApiKey, NotFound
 from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
-from app.stores.tables import api_keys, catalog, projects, secrets, sessions
+from app.stores.tables import api_keys, projects, secrets, sessions
+from app.stores.version_rows import wait_in_line
 
 SCOPES = ("read", "write", "ingest", "admin")
 """What a key may do when nothing else is said."""
@@ -204,8 +205,7 @@ class SqlKeys:
     def _find_pepper(self) -> bytes:
         query = select(secrets.c.value).where(secrets.c.name == "api_keys")
         with self._database.write() as connection:
-            # Whoever is second waits for the first here: the catalog's row is every writer's queue.
-            connection.execute(update(catalog).values(revision=catalog.c.revision))
+            wait_in_line(connection)
             found = connection.execute(query).scalar_one_or_none()
             if found is None:
                 found = random.token_hex(32)

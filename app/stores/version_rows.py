@@ -18,6 +18,12 @@ from app.stores.alert_rows import ANOTHER_ID
 from app.stores.tables import catalog, projects, versions
 
 
+def wait_in_line(connection: Connection) -> None:
+    """Hold what every writer holds, until the transaction ends: of two that come at once, the second sees what the
+    first wrote."""
+    connection.execute(update(catalog).values(revision=catalog.c.revision))
+
+
 def raise_revision(connection: Connection) -> int:
     """The new revision of the catalog. Writers wait for each other here, until the transaction ends."""
     raised = update(catalog).values(revision=catalog.c.revision + 1).returning(catalog.c.revision)

@@ -246,7 +246,7 @@ async def surrounded(
         keys=keys,
         publisher=_Publisher(made),
         recent=_Recent(made),
-        answers=SqlAnswers(database),
+        answers=SqlAnswers(database, abandoned_ms=60_000),
         limits=_Limits(made),
         audit=definitions.audit,
         now=lambda: made.now,

@@ -209,11 +209,11 @@ async def test_what_was_created_before_its_answer_was_cut_off_is_not_created_aga
 ) -> None:
     headers = {"idempotency-key": "k1"}
     first = await world.call("POST", path, json=body, headers=headers)
-    SqlAnswers(world.database).forget("shop", "k1")
+    SqlAnswers(world.database, abandoned_ms=60_000).forget("shop", "k1")
     second = await world.call("POST", path, json=body, headers=headers)
     assert (second.status_code, second.json()["id"]) == (201, first.json()["id"])
     assert [one["id"] for one in (await world.call("GET", path)).json()] == [first.json()["id"]]
-    SqlAnswers(world.database).forget("shop", "k1")
+    SqlAnswers(world.database, abandoned_ms=60_000).forget("shop", "k1")
     other = await world.call("POST", path, json={**body, "metric": "other"}, headers=headers)
     assert other.status_code == 409
 
@@ -221,7 +221,7 @@ async def test_what_was_created_before_its_answer_was_cut_off_is_not_created_aga
 async def test_who_asks_again_too_early_is_told_when(world: World) -> None:
     body, headers = json.dumps(GOAL), {"idempotency-key": "k1", "content-type": "application/json"}
     body_hash = hashlib.sha256(b"POST /api/goals\0" + body.encode()).hexdigest()
-    assert SqlAnswers(world.database).begin("shop", "k1", body_hash) is None
+    assert SqlAnswers(world.database, abandoned_ms=60_000).begin("shop", "k1", body_hash) is None
     again = await world.call("POST", "/api/goals", content=body, headers=headers)
     assert (again.status_code, again.json()["code"], again.headers["retry-after"]) == (409, "still_working", "1")
 

@@ -282,7 +282,7 @@ def test_an_unknown_key_with_a_good_checksum_is_refused(keys: SqlKeys, database:
 
 
 def test_an_answer_is_given_again_and_another_body_is_refused(database: Database) -> None:
-    answers = SqlAnswers(database)
+    answers = SqlAnswers(database, abandoned_ms=60_000)
     assert answers.begin("shop", "k", "hash") is None
     with pytest.raises(Conflict):
         answers.begin("shop", "k", "hash")
@@ -294,7 +294,7 @@ def test_an_answer_is_given_again_and_another_body_is_refused(database: Database
 
 
 def test_an_answer_that_was_cut_off_leaves_its_key_to_the_next(database: Database) -> None:
-    assert SqlAnswers(database).begin("shop", "k", "hash") is None
+    assert SqlAnswers(database, abandoned_ms=60_000).begin("shop", "k", "hash") is None
     with pytest.raises(Conflict):
         SqlAnswers(database, abandoned_ms=60_000).begin("shop", "k", "hash")
     assert SqlAnswers(database, abandoned_ms=-1).begin("shop", "k", "hash") is None

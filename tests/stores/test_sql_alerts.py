@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -164,3 +165,17 @@ def test_neither_a_receiver_that_is_away_nor_a_goal_that_flickers_fills_the_data
     assert set(ended) <= {"given up: 3 messages of this alert wait already"}
     # Those of the same millisecond as the first that is too old go with it.
     assert len(ended) <= 4
+
+
+def test_of_many_that_create_the_same_alert_at_once_all_have_its_secret(databases: list[Database]) -> None:
+    """Its creation was cut off, and several processes try it again."""
+    stores = [SqlAlerts(one) for one in databases]
+
+    def create_again(ident: str, number: int) -> str:
+        return stores[number % 2].create("shop", ident, f"whsec_{number}", BODY, "key")[1]
+
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(10):
+            ident = f"alert_{turn}"
+            assert len(set(pool.map(create_again, [ident] * 8, range(8)))) == 1
+            stores[0].delete("shop", ident, "key")
