@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.answer_schemas import answer_schemas
-from api.schemas import SCHEMAS, problems
+from api.problem_schemas import problems
+from api.schemas import SCHEMAS
 
 _OPEN = {"isLive", "isReady", "metrics"}
 _IDEMPOTENT = {

@@ -79,8 +79,9 @@ class _Listed:
     paces: Mapping[str, Chosen]
     mark: object
     """See CounterReader.mark."""
+    seen_from: int
     holds_until: int
-    """Before this moment the clock changes nothing of it; epoch ms."""
+    """From the one moment until the other the clock changes nothing of it; epoch ms."""
     took: float = 0.0
     """To make it, in seconds."""
     stood_at: float = 0.0
@@ -207,7 +208,7 @@ class Reporter:
     async def _stands(
         self, last: _Listed, versions: Sequence[DefinitionVersion], project: str, now: int, patience: Patience
     ) -> bool:
-        if last.versions is not versions or now >= last.holds_until:
+        if last.versions is not versions or not last.seen_from <= now < last.holds_until:
             return False
         paces = await patience.wait("a store", self._paces.choose(project, last.seasonal, now))
         return paces == last.paces and await patience.wait("redis", self._mark(project)) == last.mark
@@ -261,7 +262,7 @@ class Reporter:
                 self._shown.whole(one, goal, facts, history) if is_whole else self._shown.shown(one, goal, facts)
             )
         mark = object() if reading is None else reading.mark
-        return _Listed(_report(items, reading), versions, seasonal, paces, mark, until)
+        return _Listed(_report(items, reading), versions, seasonal, paces, mark, now, until)
 
     async def _backfill(self, version: DefinitionVersion, patience: Patience) -> str | None:
         """The name of the backfill that the goal is shown from."""

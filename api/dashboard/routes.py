@@ -16,7 +16,7 @@ from api.dashboard.key_guard import KeyGuard
 from api.dashboard.pages import VISITOR, PageRoute, answer_unknown_address, page
 from api.dashboard.reasons import REASONS
 from api.dashboard.stream import GoalStream
-from api.schemas import PROBLEMS
+from api.problem_schemas import PROBLEMS
 from api.services import Key
 
 STATIC = Path(__file__).parent / "static"

@@ -11,7 +11,8 @@ from fastapi.responses import Response
 
 from api.auth import WRITE, Needs, services_of
 from api.bodies import answer, idempotency_key, once, read_object
-from api.schemas import PROBLEMS, AlertIn, body_of
+from api.problem_schemas import PROBLEMS
+from api.schemas import AlertIn, body_of
 from api.services import Key, Services
 from app.domain.alerting import DEFAULT_HOLD_MINUTES, When
 from app.domain.declaring import ALERT, GOAL

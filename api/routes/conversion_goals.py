@@ -11,9 +11,10 @@ from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
 from api.bodies import answer, idempotency_key, once, read_object, tagged, wanted_revision
+from api.problem_schemas import PROBLEMS
 from api.routes.goals import take_id
 from api.routes.trying import warnings_of
-from api.schemas import PROBLEMS, ConversionGoalIn, body_of
+from api.schemas import ConversionGoalIn, body_of
 from api.services import Key
 from app.defining import Defined
 from app.domain.moments import rfc3339

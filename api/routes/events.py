@@ -11,8 +11,9 @@ from fastapi.responses import Response
 from api.auth import INGEST, limit, services_of
 from api.bodies import answer, idempotency_key, once
 from api.event_bodies import Judged, judge, read_pieces
+from api.event_schemas import any_events_body, events_body
+from api.problem_schemas import PROBLEMS
 from api.problems import Problem
-from api.schemas import PROBLEMS, any_events_body, events_body
 from api.services import Key
 
 router = APIRouter(prefix="/api/events", tags=["events"], responses=PROBLEMS)

@@ -10,8 +10,8 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from api.auth import READ, services_of
 from api.bodies import tagged
+from api.problem_schemas import PROBLEMS
 from api.problems import Problem
-from api.schemas import PROBLEMS
 from api.services import Key
 from app.errors import NotFound
 from app.experiments import LIMIT_REACHED

@@ -9,8 +9,9 @@ from fastapi.responses import Response
 
 from api.auth import READ, WRITE, services_of
 from api.bodies import answer, idempotency_key, once, read_object, tagged, wanted_revision
+from api.problem_schemas import PROBLEMS
 from api.problems import Problem
-from api.schemas import PROBLEMS, GoalIn, body_of
+from api.schemas import GoalIn, body_of
 from api.services import Key, Services
 from app.defining import Defined
 from app.errors import StoreUnavailable

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from api import pipeline_metrics
 from api.auth import ADMIN, services_of
 from api.bodies import answer
-from api.schemas import PROBLEMS
+from api.problem_schemas import PROBLEMS
 from api.services import Key
 from app.errors import StoreUnavailable
 from app.metrics import API

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from api.auth import ADMIN, READ, WRITE, services_of
 from api.bodies import answer, once, read_object
 from api.pipeline_view import for_project
+from api.problem_schemas import PROBLEMS
 from api.problems import Problem, invalid
-from api.schemas import PROBLEMS, body_of
+from api.schemas import body_of
 from api.services import Key, Services
 from app.errors import GenerationMissing, InvalidDefinition, NotFound, Reason
 from app.patience import ask_sql

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from api.auth import READ, services_of
 from api.bodies import answer
-from api.schemas import PROBLEMS
+from api.problem_schemas import PROBLEMS
 from api.services import Key, Services
 from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
 from app.domain.discovery import discover

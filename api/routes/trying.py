@@ -14,9 +14,10 @@ from fastapi.responses import Response
 
 from api.auth import READ, services_of
 from api.bodies import answer, read_object, refuse_unknown
+from api.problem_schemas import PROBLEMS
 from api.problems import Problem
 from api.routes.recent import RECENT, present_bodies, show_event
-from api.schemas import PROBLEMS, ExplainIn, PreviewIn, body_of
+from api.schemas import ExplainIn, PreviewIn, body_of
 from api.services import Key, Services
 from app.domain.clause import MISSING, Clause
 from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
