@@ -25,7 +25,7 @@ export function makeRow(goal) {
     element("td", { class: "state" }, status),
     element("th", { class: "name", scope: "row" }, name, more),
     element("td", { class: "progress" }, bar),
-    element("td", { class: "number", "data-label": "Current" }, element("span", {}, current, target)),
+    element("td", { class: "number", "data-label": "Current" }, element("span", {}, current, " ", target)),
     element("td", { class: "number", "data-label": "To pace" }, gap),
     element("td", { class: "trend" }, spark),
     element("td", { class: "number", "data-label": "Rate" }, pulse),
@@ -39,7 +39,7 @@ export function showRow(parts, goal) {
   set(parts.name, name);
   set(parts.more, outlook(goal));
   set(parts.current, reached(goal));
-  set(parts.target, ` of ${targetAmount(goal)}`);
+  set(parts.target, `of ${targetAmount(goal)}`);
   attribute(parts.fill, "width", (share(goal, goal.current) * WIDTH).toFixed(1));
   attribute(parts.pace, "x", Math.min(WIDTH - 5, Math.max(0, share(goal, goal.expected) * WIDTH - 2.5)).toFixed(1));
   attribute(parts.row, "data-status", goal.status ?? "");

@@ -127,3 +127,17 @@ def test_who_has_no_value_stands_last_and_equals_stand_by_need(browser: Browser)
         [None, "d"],
     ]
     page.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 640, 1280])
+def test_the_figure_stands_off_from_its_target(browser: Browser, site: Site, width: int) -> None:
+    site.count(site.create_goal(), 11)
+    page = opened(browser, site)
+    page.set_viewport_size({"width": width, "height": 740})
+    figure, target = page.locator("td[data-label=Current] > span > *").all()
+    expect(figure).to_have_text("11")
+    one, other = figure.bounding_box(), target.bounding_box()
+    assert one is not None
+    assert other is not None
+    assert other["x"] >= one["x"] + one["width"] + 2 or other["y"] >= one["y"] + one["height"] / 2
+    page.context.close()
