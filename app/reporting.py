@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
+MANY_GOALS = 100
+"""A list of fewer is made sooner than it is found out whether it has to be."""
 LONGEST_REUSE_SECONDS = 0.1
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
@@ -121,8 +123,8 @@ class Reporter:
         return await self._or_stale(("goals", project), self._look(project, now))
 
     async def list_for_a_crowd(self, project: str, now: int, at_most: float) -> Report:
-        """The same for those who ask often: the last list is given again while the next one is made, for as long as it
-        took to make, a tenth of a second at most. Its definitions are never older than the question.
+        """The same for those who ask often: a last list of many goals is given again while the next one is made, for as
+        long as it took to make, a tenth of a second at most. Its definitions are never older than the question.
 
         Who asks has to answer within `at_most` seconds, and gets what was known before when that takes longer, behind a
         look that is slow and one that hangs.
@@ -141,7 +143,9 @@ class Reporter:
 
     def _recent(self, project: str) -> _Listed | None:
         last = self._listed.get(project)
-        if last is None or time.monotonic() - last.stood_at > min(last.took, LONGEST_REUSE_SECONDS):
+        if last is None or len(last.versions) < MANY_GOALS:
+            return None
+        if time.monotonic() - last.stood_at > min(last.took, LONGEST_REUSE_SECONDS):
             return None
         return last
 
@@ -192,7 +196,7 @@ class Reporter:
         return replace(report, items=items, memo={})
 
     async def _list_all(self, project: str, now: int) -> Report:
-        """The last list, where nothing moved since; what moved can be told without looking at every goal."""
+        """The last list of many goals, where nothing moved since: that can be told without looking at every goal."""
         patience, begun = Patience(PATIENCE_SECONDS), time.monotonic()
         owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
         last = self._listed.get(project)
@@ -208,7 +212,7 @@ class Reporter:
     async def _stands(
         self, last: _Listed, versions: Sequence[DefinitionVersion], project: str, now: int, patience: Patience
     ) -> bool:
-        if last.versions is not versions or not last.seen_from <= now < last.holds_until:
+        if len(versions) < MANY_GOALS or last.versions is not versions or not last.seen_from <= now < last.holds_until:
             return False
         paces = await patience.wait("a store", self._paces.choose(project, last.seasonal, now))
         return paces == last.paces and await patience.wait("redis", self._mark(project)) == last.mark

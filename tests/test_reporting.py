@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import reporting
 from app.domain import fields
 from app.domain.fields import HOUR_MS, goal_history_owner, goal_owner
 from app.domain.history import DefinitionVersion, Project
@@ -94,6 +95,11 @@ class Stores:
     async def mark(self, project: str) -> object:
         del project
         return self.fresh_as_of, self.incomplete_since, self.moved
+
+
+@pytest.fixture(autouse=True)
+def _few_goals_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "MANY_GOALS", 1)
 
 
 def reporter(stores: Stores) -> Reporter:
@@ -249,6 +255,15 @@ async def test_a_list_that_stood_serves_a_crowd_for_as_long_as_it_took_to_make(c
     crowd.stores.grow("whole", START)
     crowd.clock.now += 0.04
     assert await crowd.ask() == 0
+
+
+async def test_a_short_list_is_never_older_than_its_question(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "MANY_GOALS", 2)
+    await crowd.look(0.05)
+    crowd.stores.grow("whole", START)
+    assert await crowd.ask() == 1
+    await crowd.ask()
+    assert crowd.stores.reads == 3
 
 
 async def test_definitions_are_never_older_than_the_question_of_a_crowd(crowd: Crowd) -> None:
