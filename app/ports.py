@@ -191,6 +191,14 @@ class Wanted(NamedTuple):
     """`("*",)` stands for all."""
     known: Known | None = None
 
+    def of(self, own: Mapping[str, int]) -> Mapping[str, int]:
+        """What is given of an owner that has these counters."""
+        if tuple(self.fields) == ("*",):
+            return dict(own)
+        holds = self.known is not None and self.known.still_holds(own)
+        names = self.known.fields if self.known is not None and holds else self.fields
+        return {name: own[name] for name in names if name in own}
+
 
 class CounterReader(Protocol):
     """What the read path needs: one round trip whatever is asked. Raises StoreUnavailable, GenerationMissing."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.domain import fields
 from app.domain.backfill import backfill_name
@@ -43,7 +43,7 @@ from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading, Wanted
 from app.sharing import SharedLooks
-from app.showing import Facts, KnownGoal, ShownGoals, Spark, spark_of
+from app.showing import Facts, Hours, KnownGoal, ShownGoals, Spark, spark_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ MANY_GOALS = 100
 LONGEST_REUSE_SECONDS = 0.1
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
-_ALL = ("*",)
+_ALL: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,14 @@ class _Listed:
     """To make it, in seconds."""
     stood_at: float = 0.0
     """When it was made, or seen to be what would be made again; monotonic seconds."""
+
+
+class _Asked(NamedTuple):
+    """Of one goal."""
+
+    wanted: Sequence[Wanted]
+    hours: Hours | None
+    """What was not asked for since it is remembered."""
 
 
 class RecordedChanges(Protocol):
@@ -234,7 +242,7 @@ class Reporter:
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
         spark = spark_of(now // HOUR_MS, owner.time_zone)
         asked = [_ask_for(one, backfills, spark, now, is_whole=is_whole) async for one in giving_way(known)]
-        reading = await patience.wait("redis", self._read([wanted for own in asked for wanted in own]))
+        reading = await patience.wait("redis", self._read([wanted for own in asked for wanted in own.wanted]))
         owners = iter(reading.owners if reading is not None else ())
         items, until = [], (now // HOUR_MS + 1) * HOUR_MS
         async for one, own in giving_way(zip(known, asked, strict=True)):
@@ -246,7 +254,7 @@ class Reporter:
                 items.append(goal_being_rebuilt(one.item, goal))
                 continue
             counters, history = next(owners), next(owners)
-            state = next(owners) if len(own) > 2 else {}
+            state = next(owners) if len(own.wanted) > 2 else {}
             # A backfill is counted beside the rest, and the mark does not tell of it.
             until = now if backfills[goal.id] else min(until, holds_until(goal, now, reading.fresh_as_of))
             if backfills[goal.id] is not None and not state.get(fields.FILLED):
@@ -256,7 +264,7 @@ class Reporter:
                 instant=instant_of(goal, now, reading.fresh_as_of),
                 period=shown_period(goal, now),
                 counters=counters,
-                recent=one.recent(spark, own[1].known, history, now),
+                recent=one.recent(spark, own.hours, history, now),
                 filled_since=max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0),
                 fresh_as_of=reading.fresh_as_of,
                 incomplete_since=reading.incomplete_since,
@@ -307,22 +315,23 @@ class Reporter:
         return None if reading.rebuilding else reading
 
 
-def _ask_for(
-    one: KnownGoal, backfills: Mapping[str, str | None], spark: Spark, now: int, *, is_whole: bool
-) -> Sequence[Wanted]:
+def _ask_for(one: KnownGoal, backfills: Mapping[str, str | None], spark: Spark, now: int, *, is_whole: bool) -> _Asked:
     """The goal's counters, its history, and how far its backfill is if it has one. `is_whole`: every field of them."""
     goal = one.goal
     if goal is None:
-        return ()
+        return _Asked((), None)
     backfill = backfills[goal.id]
     inside = partial(_inside, backfill)
-    counters = _ALL if is_whole else counts_fields(goal, shown_period(goal, now))
-    known = None if is_whole else one.known_hours(spark, now)
-    asked = [
+    counters, history, hours = counts_fields(goal, shown_period(goal, now)), spark.whole, one.hours_at(spark, now)
+    if is_whole:
+        counters, history, hours = _ALL, _ALL, None
+    wanted = [
         Wanted(goal.project, inside(fields.goal_owner(goal.id)), counters),
-        Wanted(goal.project, inside(fields.goal_history_owner(goal.id)), _ALL if is_whole else spark.whole, known),
+        Wanted(goal.project, inside(fields.goal_history_owner(goal.id)), history, hours and hours.known),
     ]
-    return asked if backfill is None else [*asked, Wanted(goal.project, inside(fields.STATE), _ALL)]
+    if backfill is not None:
+        wanted.append(Wanted(goal.project, inside(fields.STATE), _ALL))
+    return _Asked(wanted, hours)
 
 
 def _inside(backfill: str | None, owner: str) -> str:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app.domain import fields
+from app.domain.catalog import goal_of
 from app.domain.fields import HOUR_MS
 from app.domain.goal import Goal
-from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionVersion, Project
 from app.domain.moments import rfc3339
 from app.domain.periods import local_date
@@ -39,9 +39,9 @@ class Spark(NamedTuple):
     """All of them."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def spark_of(this_hour: int, time_zone: str) -> Spark:
-    """`this_hour` since the epoch."""
+    """`this_hour` since the epoch. The same object each time: there are some six hundred zones."""
     numbers = range(this_hour - _SPARK_HOURS + 1, this_hour + 1)
     hours = tuple("n" + fields.hour_suffix(number * HOUR_MS) for number in numbers)
     # Days of some zones begin within an hour.
@@ -50,11 +50,12 @@ def spark_of(this_hour: int, time_zone: str) -> Spark:
     return Spark(hours, (*days, hours[-1]), (*days, *hours))
 
 
-class _Hours(NamedTuple):
+class Hours(NamedTuple):
     """The hours before the present one, as they were read last."""
 
     spark: Spark
-    rest: int
+    known: Known
+    """As long as it holds, they need not be read again."""
     conversions: tuple[int, ...]
     read_at: int
 
@@ -85,21 +86,22 @@ class KnownGoal:
     facts: Facts | None = None
     shown: dict[str, Any] = field(default_factory=dict)
     """What the goal was shown as, from these facts. Never changed: reports share it."""
-    hours: _Hours | None = None
+    hours: Hours | None = None
 
-    def known_hours(self, spark: Spark, now: int) -> Known | None:
-        """What need not be read again; after ten seconds nothing: two events may have moved hours and not their sum."""
-        known = self.hours
-        if known is None or known.spark is not spark or not 0 <= now - known.read_at < _HOURS_KEPT_MS:
+    def hours_at(self, spark: Spark, now: int) -> Hours | None:
+        """What is remembered for this spark line; after ten seconds nothing: two events may have moved hours and not
+        their sum."""
+        hours = self.hours
+        if hours is None or hours.spark is not spark or not 0 <= now - hours.read_at < _HOURS_KEPT_MS:
             return None
-        return Known(spark.sums, known.rest)
+        return hours
 
-    def recent(self, spark: Spark, known: Known | None, found: Mapping[str, int], now: int) -> tuple[int, ...]:
-        """The spark line from what was found of the goal's history, asked for with `known`."""
-        if self.hours is None or known is None or not known.still_holds(found):
-            others = tuple(found.get(name, 0) for name in spark.hours[:-1])
-            self.hours = _Hours(spark, rest_of(spark.sums, found), others, now)
-        return (*self.hours.conversions, found.get(spark.hours[-1], 0))
+    def recent(self, spark: Spark, hours: Hours | None, found: Mapping[str, int], now: int) -> tuple[int, ...]:
+        """The spark line. `found` was asked for when these `hours` were remembered: others may be by now."""
+        if hours is None or not hours.known.still_holds(found):
+            known = Known(spark.sums, rest_of(spark.sums, found))
+            hours = self.hours = Hours(spark, known, tuple(found.get(name, 0) for name in spark.hours[:-1]), now)
+        return (*hours.conversions, found.get(spark.hours[-1], 0))
 
 
 class ShownGoals:
@@ -147,14 +149,6 @@ class ShownGoals:
 
 def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
     try:
-        return compile_goal(
-            version.body,
-            ident=version.id,
-            project=project.key,
-            time_zone=project.time_zone,
-            created_at=version.created_at,
-            revision=version.revision,
-            effective_from=version.effective_from,
-        )
+        return goal_of(version, project.time_zone)
     except InvalidDefinition:
         return None

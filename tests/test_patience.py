@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,8 +74,9 @@ async def test_only_waiting_uses_patience_up() -> None:
 async def test_work_at_leisure_gives_way_until_nobody_else_has_anything_to_do(
     monkeypatch: pytest.MonkeyPatch, own: Leisure | str | None, turns: int
 ) -> None:
-    monkeypatch.setattr(patience, "SLICE_SECONDS", 0.0)
-    monkeypatch.setattr(patience, "IDLE_SECONDS", 0.003)
+    now = [0.0]
+    monkeypatch.setattr(patience, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(patience, "SLICE_SECONDS", -1.0)
     if own == "over":
         own = Leisure()
         own.is_over = True
@@ -84,7 +86,7 @@ async def test_work_at_leisure_gives_way_until_nobody_else_has_anything_to_do(
     async def other() -> None:
         for _ in range(5):
             seen.append("other")
-            time.sleep(0.005)  # noqa: ASYNC251  # work
+            now[0] += 1.0
             await asyncio.sleep(0)
 
     async def work() -> None:

@@ -82,15 +82,9 @@ class Stores:
         self.reads += 1
         self.begun.set()
         mark = await self.mark("shop")
-        owners = [self._found(one) for one in wanted]
+        owners = [one.of(self.counters.get(one.owner, {})) for one in wanted]
         await self.gate.wait()
         return Reading(owners, self.fresh_as_of, 1, incomplete_since=self.incomplete_since, mark=mark)
-
-    def _found(self, asked: Wanted) -> dict[str, int]:
-        own = self.counters.get(asked.owner, {})
-        known = asked.known is not None and asked.known.still_holds(own)
-        names = asked.known.fields if asked.known is not None and known else asked.fields
-        return {name: number for name, number in own.items() if name in names or "*" in names}
 
     async def mark(self, project: str) -> object:
         del project

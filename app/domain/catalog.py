@@ -68,7 +68,7 @@ def build_catalog(history: DefinitionHistory) -> Catalog:
             if version.kind == "conversion_goal":
                 definitions[version.project].append(_share(_conversion_goal(version), shared))
             else:
-                goals[version.project].append(_goal(version, zones[version.project]))
+                goals[version.project].append(goal_of(version, zones[version.project]))
         except InvalidDefinition as problem:
             left_out.append(LeftOut(version, problem))
     backfills = find_backfills(history.versions, (goal for own in goals.values() for goal in own))
@@ -103,7 +103,8 @@ def _share(definition: ConversionGoal, shared: dict[object, object]) -> Conversi
     )
 
 
-def _goal(version: DefinitionVersion, time_zone: str) -> Goal:
+def goal_of(version: DefinitionVersion, time_zone: str) -> Goal:
+    """A goal's version, compiled. Raises InvalidDefinition."""
     return compile_goal(
         version.body,
         ident=version.id,

@@ -177,11 +177,7 @@ def shown_period(goal: Goal, now: int) -> str:
 
 def counts_fields(goal: Goal, suffix: str = "") -> tuple[str, ...]:
     """The fields that `read_counts` needs for this goal."""
-    return (
-        _COUNTS_FIELDS[goal.aggregation]
-        if not suffix
-        else tuple(name if name == fields.LAST else name + suffix for name in _COUNTS_FIELDS[goal.aggregation])
-    )
+    return tuple(name if name == fields.LAST else name + suffix for name in _COUNTS_FIELDS[goal.aggregation])
 
 
 def read_counts(found: Mapping[str, int], suffix: str = "") -> Counts:

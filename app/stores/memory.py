@@ -172,7 +172,7 @@ class MemoryCounters:
 
     async def read(self, wanted: Sequence[Wanted]) -> Reading:
         mark = await self.mark("")
-        owners = [_found(self.owner(one.owner), one) for one in wanted]
+        owners = [one.of(self.owner(one.owner)) for one in wanted]
         return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding, mark=mark)
 
     async def mark(self, project: str) -> object:
@@ -212,11 +212,3 @@ class MemoryCounters:
                 partitions[name] += number
             projects.update({key: dict(own) for key, own in stripe.projects.items()})
         return projects, dict(partitions)
-
-
-def _found(own: Mapping[str, int], asked: Wanted) -> Mapping[str, int]:
-    if tuple(asked.fields) == ("*",):
-        return own
-    holds = asked.known is not None and asked.known.still_holds(own)
-    names = asked.known.fields if asked.known is not None and holds else asked.fields
-    return {name: own[name] for name in names if name in own}
