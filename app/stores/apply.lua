@@ -10,8 +10,9 @@
 --          {-3, problem}                        nothing is changed any more: a command was refused half-way
 --
 -- Event ids and subjects are 64-bit hashes as decimal text (a Lua number would lose bits). A seen set is a family of
--- buckets that grows by linear hashing, so that each stays an intset of some 130 members, about 9 bytes each.
-local call = redis.call
+-- buckets that grows by linear hashing, so that each stays an intset of some 130 members, about 9 bytes each. Each bucket
+-- holds a range of hashes and is named by where that begins, so that splitting one asks no more than which are greater.
+local call, hex = redis.call, bit.tohex
 local record = KEYS[1]
 local prefix = string.sub(record, 1, -string.len('gen') - 1)
 local batch = cmsgpack.unpack(ARGV[2])
@@ -52,68 +53,88 @@ if not sound then
   return {-2, type(bad) == 'table' and bad[1] or tostring(bad)}
 end
 
-local TARGET, FAMILY = 128, 1000000000
-local sets = {}
+-- Where a hash lies among all there are: from 0 to below RANGE, a little less than it would so that the greatest, which
+-- is rounded to 2^63, is below too. Always the same for the same text, and never less for a greater one.
+local TARGET, RANGE = 128, 2 ^ 30
+local MIDDLE, SCALE = 2 ^ 63, (1 - 2 ^ -53) * RANGE / 2 ^ 64
+local function place_of(member)
+  return (member + MIDDLE) * SCALE
+end
 
+-- The buckets of a family are ranges of equal width, of which those below `halved` are split into two already.
+local function open_family(name)
+  local key = prefix .. name
+  local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
+  size, buckets = tonumber(size or '0'), tonumber(buckets or '1')
+  if not size or not buckets then error(key .. ' holds no numbers') end
+  local half = 1
+  while half * 2 <= buckets do half = half * 2 end
+  local width = RANGE / half
+  return {
+    key = key, stem = key .. ':', size = size, before = size, buckets = buckets,
+    width = width, halved = (buckets - half) * width,
+  }
+end
+
+local function bucket_at(family, place)
+  local width = family.width
+  if place < family.halved then width = width / 2 end
+  return family.stem .. hex(place - place % width)
+end
+local function bucket_of(family, member)
+  return bucket_at(family, place_of(member))
+end
+
+-- Makes room for one more bucket: returns the one that is split, the new one, and where that begins.
+local function split_next(family)
+  local source, half = family.halved, family.width / 2
+  family.buckets, family.halved = family.buckets + 1, source + family.width
+  if family.halved >= RANGE then family.width, family.halved = half, 0 end
+  return family.stem .. hex(source), family.stem .. hex(source + half), source + half
+end
+
+local sets = {}
 local function open_set(name)
   local set = sets[name]
   if not set then
-    local key = prefix .. 's:' .. name
-    local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
-    size, buckets = tonumber(size or '0'), tonumber(buckets or '1')
-    if not size or not buckets then error(key .. ' holds no numbers') end
-    local half = 1
-    while half * 2 <= buckets do half = half * 2 end
-    set = {key = key, size = size, buckets = buckets, half = half, added = {}}
+    set = open_family('s:' .. name)
+    set.added, set.number = {}, 0
     sets[name] = set
   end
   return set
 end
 
--- The last nine digits choose the bucket: enough for a billion buckets, and exact in a Lua number.
-local function low_digits(member)
-  return math.abs(tonumber(string.sub(member, -9)) or 0)
-end
-
-local function bucket_at(set, low)
-  local index = low % (set.half * 2)
-  if index >= set.buckets then index = index - set.half end
-  return set.key .. ':' .. index
-end
-local function bucket_of(set, member)
-  return bucket_at(set, low_digits(member))
-end
-
 local function split(set)
-  local source, target = set.buckets - set.half, set.buckets
-  local source_key, target_key = set.key .. ':' .. source, set.key .. ':' .. target
-  local members, moved = call('SMEMBERS', source_key), {}
+  local source, target, begin = split_next(set)
+  local members, moved, number = call('SMEMBERS', source), {}, 0
   for i = 1, #members do
-    if low_digits(members[i]) % (set.half * 2) == target then moved[#moved + 1] = members[i] end
+    local member = members[i]
+    if place_of(member) >= begin then
+      number = number + 1
+      moved[number] = member
+    end
   end
-  for first = 1, #moved, 4000 do
-    local final = math.min(first + 3999, #moved)
-    call('SADD', target_key, unpack(moved, first, final))
-    call('SREM', source_key, unpack(moved, first, final))
+  for first = 1, number, 4000 do
+    local final = math.min(first + 3999, number)
+    call('SADD', target, unpack(moved, first, final))
+    call('SREM', source, unpack(moved, first, final))
   end
-  set.buckets = target + 1
-  if set.buckets == set.half * 2 then set.half = set.buckets end
 end
 
-local function holds(set, member, low)
-  return set.size > 0 and call('SISMEMBER', bucket_at(set, low), member) == 1
+local function holds(set, member, place)
+  return set.size > 0 and call('SISMEMBER', bucket_at(set, place), member) == 1
 end
 
-local function remember(set, member, low)
-  if call('SADD', bucket_at(set, low), member) == 0 then return false end
-  set.size = set.size + 1
-  set.added[#set.added + 1] = member
+local function remember(set, member, place)
+  if call('SADD', bucket_at(set, place), member) == 0 then return false end
+  local number = set.number + 1
+  set.size, set.number, set.added[number] = set.size + 1, number, member
   if set.size > set.buckets * TARGET then split(set) end
   return true
 end
 
 local function is_added(name, member)
-  return remember(open_set(name), member, low_digits(member))
+  return remember(open_set(name), member, place_of(member))
 end
 
 -- Ids are remembered in the epoch of the record, and looked up in the one before too.
@@ -122,8 +143,8 @@ local function ids_of(epoch)
 end
 
 local function is_first(previous, current, member)
-  local low = low_digits(member)
-  return not holds(previous, member, low) and remember(current, member, low)
+  local place = place_of(member)
+  return not holds(previous, member, place) and remember(current, member, place)
 end
 
 local grow, whole, micro = {}, {}, {}
@@ -151,12 +172,12 @@ local function text(number)
 end
 
 -- What has to be undone, side by side: a table each would cost more than the write. `touched` is the key last tried.
-local grown_keys, grown_fields, grown_numbers, touched = {}, {}, {}, nil
+local grown, grown_keys, grown_fields, grown_numbers, touched = 0, {}, {}, {}, nil
 local function grow_field(key, field, number)
   touched = key
   call('HINCRBY', key, field, text(number))
-  local at = #grown_keys + 1
-  grown_keys[at], grown_fields[at], grown_numbers[at] = key, field, number
+  grown = grown + 1
+  grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
 end
 
 local function account(key, head, fates)
@@ -201,19 +222,33 @@ local function change(sign, indexes, values, receipts, whose, assignments)
   end
 end
 
+-- `is_first` of each hash in the text: how many are, and how many are not. Written out, since nearly all that is counted
+-- comes through here, and a call costs as much as all the rest of a turn but Redis's own part.
+local function remember_all(current, previous, hashes)
+  local new, known = 0, 0
+  local has_previous, stem, added, number = previous.size > 0, current.stem, current.added, current.number
+  for member in string.gmatch(hashes, '[^ ]+') do
+    local place, width = (member + MIDDLE) * SCALE, current.width
+    if place < current.halved then width = width / 2 end
+    if (has_previous and call('SISMEMBER', bucket_at(previous, place), member) == 1)
+      or call('SADD', stem .. hex(place - place % width), member) == 0 then
+      known = known + 1
+    else
+      new, number = new + 1, number + 1
+      current.size, current.number, added[number] = current.size + 1, number, member
+      if current.size > current.buckets * TARGET then split(current) end
+    end
+  end
+  return new, known
+end
+
 local function count_all()
   expose_all()
   for i = 1, #simple do
     local project, epoch, indexes, hashes, firsts = unpack(simple[i])
-    local seen = 0
     local previous, current = ids_of(epoch)
-    for member in string.gmatch(hashes, '%S+') do
-      if is_first(previous, current, member) then
-        firsts = firsts + 1
-      else
-        seen = seen + 1
-      end
-    end
+    local new, known = remember_all(current, previous, hashes)
+    firsts = firsts + new
     if firsts > 0 then
       count_events(project, firsts)
       for j = 1, #indexes do
@@ -221,13 +256,13 @@ local function count_all()
         grow[index] = (grow[index] or 0) + firsts
       end
     end
-    if seen > 0 then count_duplicates(project, seen) end
+    if known > 0 then count_duplicates(project, known) end
   end
   for i = 1, #singles do
     local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
     local previous, current = ids_of(epoch)
-    local low = required and low_digits(required)
-    local is_due = not required or holds(current, required, low) or holds(previous, required, low)
+    local place = required and place_of(required)
+    local is_due = not required or holds(current, required, place) or holds(previous, required, place)
     if is_due and (not member or is_first(previous, current, member)) then
       count_events(project, 1)
       local whose = {session, subject}
@@ -250,7 +285,13 @@ local function write_all()
       owner = counter[1]
       key = prefix .. owner
     end
-    if number ~= 0 then grow_field(key, field, number) end
+    if number ~= 0 then
+      -- `grow_field`, written out: a batch may move tens of thousands of counters.
+      touched = key
+      call('HINCRBY', key, field, texts[number] or text(number))
+      grown = grown + 1
+      grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
+    end
     if whole[index] then
       local suffix = string.sub(field, 2)
       grow_field(key, 'v' .. suffix, whole[index])
@@ -279,7 +320,7 @@ local function write_all()
   for i = 1, #told do call('XADD', outbox, '*', told[i][1], told[i][2]) end
   if #told > 0 then call('SADD', prefix .. 'outs', checkpoint_field) end
   for _, set in pairs(sets) do
-    if #set.added > 0 then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
+    if set.number > 0 then call('HSET', set.key, 'n', text(set.size), 'b', text(set.buckets)) end
   end
   call('HSET', prefix .. 'cp', checkpoint_field, text(next_offset))
   call('HSET', prefix .. 'wm', checkpoint_field, text(watermark))
@@ -289,17 +330,16 @@ end
 -- that is 0 again goes: whoever reads takes a missing one for 0.
 local function undo_all()
   undo_experiments()
-  for i = 1, #grown_keys do
+  for i = 1, grown do
     local key, field = grown_keys[i], grown_fields[i]
     if call('HINCRBY', key, field, text(-grown_numbers[i])) == 0 then call('HDEL', key, field) end
   end
   for _, set in pairs(sets) do
-    for i = 1, #set.added do call('SREM', bucket_of(set, set.added[i]), set.added[i]) end
-    local left = set.size - #set.added
-    if #set.added > 0 and left == 0 then
+    for i = 1, set.number do call('SREM', bucket_of(set, set.added[i]), set.added[i]) end
+    if set.number > 0 and set.before == 0 then
       call('DEL', set.key)
-    elseif #set.added > 0 then
-      call('HSET', set.key, 'n', text(left), 'b', text(set.buckets))
+    elseif set.number > 0 then
+      call('HSET', set.key, 'n', text(set.before), 'b', text(set.buckets))
     end
   end
 end

@@ -13,33 +13,25 @@ local by_owner, earliest, allowed = {}, {}, {}
 local function open_book(name)
   local book = books[name]
   if not book then
-    local key = prefix .. 'l:' .. name
-    local size, buckets = unpack(call('HMGET', key, 'n', 'b'))
-    size, buckets = tonumber(size or '0'), tonumber(buckets or '1')
-    if not size or not buckets then error(key .. ' holds no numbers') end
-    local half = 1
-    while half * 2 <= buckets do half = half * 2 end
-    book = {key = key, size = size, buckets = buckets, half = half, before = size}
+    book = open_family('l:' .. name)
     books[name] = book
   end
   return book
 end
 
 local function split_book(book)
-  local source_key, target = book.key .. ':' .. (book.buckets - book.half), book.buckets
-  local found, moved, names = call('HGETALL', source_key), {}, {}
+  local source, target, begin = split_next(book)
+  local found, moved, names = call('HGETALL', source), {}, {}
   for i = 1, #found, 2 do
-    if low_digits(found[i]) % (book.half * 2) == target then
+    if place_of(found[i]) >= begin then
       moved[#moved + 1] = found[i]; moved[#moved + 1] = found[i + 1]
       names[#names + 1] = found[i]
     end
   end
   if #names > 0 then
-    call('HSET', book.key .. ':' .. target, unpack(moved))
-    call('HDEL', source_key, unpack(names))
+    call('HSET', target, unpack(moved))
+    call('HDEL', source, unpack(names))
   end
-  book.buckets = target + 1
-  if book.buckets == book.half * 2 then book.half = book.buckets end
 end
 
 local function read_line(name, subject)

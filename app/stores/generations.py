@@ -10,8 +10,8 @@ Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, s
   cp, wm                  hash: position -> checkpoint; position -> newest broker timestamp below it
   acct, p:<project>       hash: accounting by position and by project
   g: h: c: k: x: y:       counters, see app/domain/fields.py
-  l:<book>, l:<book>:<i>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
-  s:<set>, s:<set>:<i>    a seen set: its size and number of buckets; its buckets
+  l:<book>, l:<book>:<x>  what experiments know of each subject, see experiments.lua; buckets as of a seen set
+  s:<set>, s:<set>:<x>    a seen set: its size and number of buckets; its buckets, see `bucket_names`
   f:<backfill>:<key>      the same keys of a backfill, see app/domain/backfill.py; `state` says how far it is
   out:<position>, outs    stream: receipts of conversions that are not sent yet; set: the positions that ever had some
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
@@ -31,7 +31,7 @@ from app.domain.parsing import ParsingRules
 from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors
 
-SCHEME = 1
+SCHEME = 2
 """The version of the key scheme; another one is refused, and replaced by a rebuild."""
 ACTIVE = "sk:active"
 _COUNTER = "sk:generations"
@@ -85,6 +85,17 @@ class GenerationState:
 
 def spec_key(number: int) -> str:
     return f"sk:generation:{number}"
+
+
+def bucket_names(buckets: int) -> list[str]:
+    """What the names of a family's buckets end with. Each is a range of all hashes, named by where it begins, in units
+    of 2^34 and as eight hexadecimal digits. Splitting one after another, from the lowest, doubles their number.
+    """
+    half = 1 << (buckets.bit_length() - 1)
+    width = 2**30 // half
+    halved = (buckets - half) * width
+    starts = [*range(0, halved, width // 2), *range(halved, 2**30, width)] if halved else range(0, 2**30, width)
+    return [f"{start:08x}" for start in starts]
 
 
 def new_rules(parsing: ParsingRules, *, window_ms: int, stripes: int) -> FoldingRules:

@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError
 from app.domain import fields
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.stores.generations import Generation
+from app.stores.generations import Generation, bucket_names
 from app.stores.redis_client import Client, as_store_errors, pattern
 from app.stores.redis_packing import pack
 
@@ -210,7 +210,7 @@ class RedisCounters:
                     buckets = await self._client.hget(f"{prefix}{epoch}", "b")
                     if buckets is None:
                         continue
-                    keys = [f"{prefix}{epoch}:{bucket}" for bucket in range(int(buckets))]
+                    keys = [f"{prefix}{epoch}:{bucket}" for bucket in bucket_names(int(buckets))]
                     for first in range(0, len(keys), 500):
                         await self._client.unlink(*keys[first : first + 500])
                     await self._client.unlink(f"{prefix}{epoch}")

@@ -13,13 +13,14 @@ import redis
 from app.domain.fields import experiment_id
 from app.domain.increments import Increments, Part, Position, Whose
 from app.errors import GenerationMissing, StoreUnavailable
-from app.stores.generations import Generations
+from app.stores.generations import Generations, bucket_names
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client, connect
 from app.stores.redis_signals import RedisSignals
 from tests.servers.redises import RedisServer
 from tests.stores.counting import (
     POSITION,
+    WINDOW_MS,
     apply,
     everything,
     exposure,
@@ -60,9 +61,9 @@ def full_batch(expected: int = 0) -> Increments:
 @pytest.mark.parametrize(
     "name",
     [
-        *("cp", "wm", "acct", "p:shop", "g:goal", "g:x", "g:v", "s:d:9", "s:d:10", "s:d:11", "s:d:10:0", "s:d:11:0"),
-        *("s:o:cg", "s:o:cg:0", "s:q:x", "s:q:x:0"),
-        *(f"x:{TEST}", "y:shop", f"l:{TEST}", f"l:{TEST}:0", f"l:{TEST}:cg", f"l:{TEST}:cg:0"),
+        *("cp", "wm", "acct", "p:shop", "g:goal", "g:x", "g:v", "s:d:9", "s:d:10", "s:d:11", "s:o:cg", "s:q:x"),
+        *(f"{seen}:00000000" for seen in ("s:d:10", "s:d:11", "s:o:cg", "s:q:x")),
+        *(f"x:{TEST}", "y:shop", f"l:{TEST}", f"l:{TEST}:00000000", f"l:{TEST}:cg", f"l:{TEST}:cg:00000000"),
     ],
 )
 async def test_a_key_of_another_type_stops_the_batch_before_anything_changes(client: Client, name: str) -> None:
@@ -323,3 +324,26 @@ async def test_the_subjects_of_a_goal_cost_no_more(client: Client) -> None:
     bytes_used, members, encodings = await _remembered(client, store, "q:goal")
     assert (members, encodings) == (20_000, {"intset"})
     assert bytes_used / members <= BYTES_AN_ID
+
+
+async def test_what_is_remembered_is_found_again_however_the_set_has_grown_and_is_forgotten_whole(
+    client: Client,
+) -> None:
+    store = await new_redis_store(client)
+    chance = random.Random(3)
+    smallest, greatest = -(2**63), 2**63 - 1
+    ids = [smallest, greatest, -1, 0, 1, *(chance.randint(smallest, greatest) for _ in range(3_000))]
+    prefix, offset = store.generation.prefix(0), 0
+    for first in range(0, len(ids), 101):
+        for counted in (True, False):
+            batch = increments(simple(*ids[first : first + 101]), expected=offset)
+            applied = await apply(store, batch)
+            offset = batch.next_offset
+            assert (applied.counted > 0, applied.duplicate > 0) == (counted, not counted)
+        buckets = int(await client.hget(prefix + "s:d:10", "b") or 1)
+        found = {key.decode() async for key in client.scan_iter(match=f"{prefix[:-1]}:s:d:10:*", count=5000)}
+        assert found <= {f"{prefix}s:d:10:{name}" for name in bucket_names(buckets)}
+    again = await apply(store, increments(simple(*ids), expected=offset))
+    assert (again.counted, again.duplicate) == (0, len(ids))
+    assert await store.forget_ids_before(13 * WINDOW_MS) == 1
+    assert not [key async for key in client.scan_iter(match=f"{prefix[:-1]}:s:d:*", count=5000)]
