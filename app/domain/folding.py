@@ -6,10 +6,12 @@ earlier events (is this id new? the first of its session?) is left to the store,
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from typing import Final, Protocol, cast
 
 from app.domain.catalog import Catalog
@@ -23,6 +25,7 @@ from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
 LAST_PRECISION_MS: Final = 1_000
+NEVER: Final = 2**62
 NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
@@ -69,8 +72,13 @@ class FoldingRules:
 
     def hash(self, *parts: str) -> int:
         """64 bits, signed, keyed."""
-        text = "\0".join(parts).encode(errors="surrogatepass")
-        return int.from_bytes(blake2b(text, digest_size=8, key=self.secret).digest(), "little", signed=True)
+        return self.hash_all(("\0".join(parts),))[0]
+
+    def hash_all(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """Of each text, what `hash` gives of its parts when they are joined by NUL."""
+        key = self.secret
+        digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest() for text in texts]
+        return struct.unpack(f"<{len(digests)}q", b"".join(digests))
 
 
 @dataclass(slots=True)
@@ -78,9 +86,38 @@ class _Target:
     """What is being folded of one counting: of everything in a stripe, or of a backfill."""
 
     increments: Increments
-    ids: set[int] = field(default_factory=set)
-    simple: dict[tuple[int, int], tuple[Plan, Simple]] = field(default_factory=dict)
-    """By the identity of a plan (kept alive here, so that no other can take its address) and the epoch."""
+    ids: set[str] = field(default_factory=set)
+    """Of the events so far, as they are hashed: with their project before them."""
+    simple: dict[tuple[int, int], _Alike] = field(default_factory=dict)
+    """By the identity of a plan and the epoch."""
+
+
+class _Alike:
+    """Events that differ in nothing but their id. The ids are hashed when the batch is closed, all at once."""
+
+    __slots__ = ("ids", "plan", "simple")
+
+    def __init__(self, plan: Plan, simple: Simple) -> None:
+        self.plan = plan  # kept alive, so that no other can take its address
+        self.simple = simple
+        self.ids: list[str] = []
+
+
+class _Way:
+    """What becomes of the events that matched the same feeds, as long as no boundary of their plan, and of the epoch
+    of their ids, is crossed."""
+
+    __slots__ = ("alike", "occurred_since", "occurred_until", "plan", "received_since", "received_until", "tell_from")
+
+    def __init__(self, plan: Plan, epoch_begins: int, window_ms: int) -> None:
+        self.plan = plan
+        self.occurred_since, self.occurred_until = plan.occurred
+        self.received_since = max(plan.received[0], epoch_begins)
+        self.received_until = min(plan.received[1], epoch_begins + window_ms)
+        self.alike: _Alike | None = None
+        """Where nothing but an event's id matters."""
+        self.tell_from = 0
+        """Earlier events are not told of to `Increments.last`."""
 
 
 @dataclass(slots=True)
@@ -134,8 +171,8 @@ class Folder:
             )
             for name, expected in backfills.items()
         }
-        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())))
-        batch.receipts_from = receipts_from if self._with_receipts else None
+        told_from = receipts_from if self._with_receipts else None
+        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())), told_from)
         batch.add_all(records)
         batch.close()
         return [*increments, *own.values()], batch.dead_letters
@@ -162,7 +199,12 @@ class _Batch:
     """The state of one fold."""
 
     def __init__(
-        self, folder: Folder, increments: list[Increments], backfills: Mapping[str, Increments], lowest: int
+        self,
+        folder: Folder,
+        increments: list[Increments],
+        backfills: Mapping[str, Increments],
+        lowest: int,
+        receipts_from: int | None,
     ) -> None:
         self._folder = folder
         self._rules = folder.rules
@@ -170,8 +212,10 @@ class _Batch:
         self._projects = folder.catalog.projects
         self._targets = [_Target(own) for own in increments]
         self._lowest = lowest
-        self.receipts_from: int | None = None
+        self._receipts_from = receipts_from
         self._tallies: dict[str, _Tally] = {}
+        self._ways: dict[object, _Way] = {}
+        """By the identity of the feeds."""
         self._backfills = {name: _Target(own) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
@@ -216,21 +260,51 @@ class _Batch:
             self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.plan), record, index)
             return
         feeds = types.matching(event)
-        if not feeds:
+        if feeds:
+            self._add_match(record, event, index, tally, feeds)
+        else:
             tally.fates.unmatched += is_new
+
+    def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
+        way = self._way(feeds, event, tally)
+        alike, plan = way.alike, way.plan
+        if alike is not None and event.experiments is None:
+            if not self._join(tally.target, alike, event):
+                tally.fates.duplicate += 1
+            elif event.occurred_at >= way.tell_from:
+                way.tell_from = self._tell(tally.target.increments, plan, event.occurred_at)
             return
-        plan = self._folder.plan(feeds, event)
         for name, own in plan.backfills:
             target = self._backfills.get(name)
             if target is not None and own.parts and record.offset >= target.increments.expected:
                 accounting = _accounting(target, event)
                 accounting.duplicate += not self._grow(target, own, event)
-        if is_new:
-            self._count(tally, event, plan, self._place(record, event, index))
+        if record.offset < tally.lowest:
+            return
+        if not plan.parts:
+            tally.fates.unmatched += 1
+        elif not self._grow(tally.target, plan, event, self._place(record, event, index)):
+            tally.fates.duplicate += 1
+
+    def _way(self, feeds: Sequence[Feed], event: Event, tally: _Tally) -> _Way:
+        key = id(feeds[0]) if len(feeds) == 1 else tuple(map(id, feeds))
+        way = self._ways.get(key)
+        if (
+            way is None
+            or not way.occurred_since <= event.occurred_at < way.occurred_until
+            or not way.received_since <= event.received_at < way.received_until
+        ):
+            plan, window_ms = self._folder.plan(feeds, event), self._rules.window_ms
+            epoch = event.received_at // window_ms
+            way = self._ways[key] = _Way(plan, epoch * window_ms, window_ms)
+            if plan.parts and plan.is_simple and self._receipts_from is None and not self._backfills:
+                # Nothing is read below the checkpoint then: all that is matched is new.
+                way.alike = _alike(tally.target, plan, event.project, epoch)
+        return way
 
     def _place(self, record: Record, event: Event, index: int | None) -> Place | None:
         """Where the event lies, for its receipts; None where there are none."""
-        if self.receipts_from is None or record.offset < self.receipts_from:
+        if self._receipts_from is None or record.offset < self._receipts_from:
             return None
         epoch = event.received_at // self._rules.window_ms
         return Place(self._targets[0].increments.position, record.offset, index, epoch)
@@ -253,41 +327,48 @@ class _Batch:
         self._tallies[project] = tally
         return tally
 
-    def _count(self, tally: _Tally, event: Event, plan: Plan, place: Place | None) -> None:
-        if not plan.parts:
-            tally.fates.unmatched += 1
-        elif not self._grow(tally.target, plan, event, place):
-            tally.fates.duplicate += 1
-
-    def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
+    def _join(self, target: _Target, alike: _Alike, event: Event) -> bool:
         """Whether the event's id is new in this batch; what came before is left to the store."""
-        epoch = event.received_at // self._rules.window_ms
-        increments = target.increments
-        identity: int | None = None
-        if event.id is not None:
-            identity = self._rules.hash(event.project, event.id)
-            if identity in target.ids:
-                return False
-            target.ids.add(identity)
-        told, occurred_at = self._folder.last, event.occurred_at
+        if event.id is None:
+            alike.simple.without_id += 1
+            return True
+        identity = f"{event.project}\0{event.id}"
+        if identity in target.ids:
+            return False
+        target.ids.add(identity)
+        alike.ids.append(identity)
+        return True
+
+    def _tell(self, increments: Increments, plan: Plan, occurred_at: int) -> int:
+        """Report the plan's newest conversion; returns from when on there is something to report again."""
+        told, earliest = self._folder.last, NEVER
         for owner in plan.last_owners:
             whose = increments.backfill + owner
-            if occurred_at >= told.get(whose, 0) + LAST_PRECISION_MS:
-                increments.last[owner] = told[whose] = occurred_at
+            before = told.get(whose, 0)
+            if occurred_at >= before + LAST_PRECISION_MS:
+                increments.last[owner] = told[whose] = before = occurred_at
+            earliest = min(earliest, before + LAST_PRECISION_MS)
+        return earliest
+
+    def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
+        """As `_join`, wherever more than the event's id may matter."""
+        epoch = event.received_at // self._rules.window_ms
+        increments = target.increments
         is_tested = event.experiments is not None and not increments.backfill
-        if is_tested or place is not None or not plan.is_simple:
+        if not (is_tested or place is not None) and plan.is_simple:
+            if not self._join(target, _alike(target, plan, event.project, epoch), event):
+                return False
+        else:
+            identity: int | None = None
+            if event.id is not None:
+                text = f"{event.project}\0{event.id}"
+                if text in target.ids:
+                    return False
+                target.ids.add(text)
+                identity = self._rules.hash(text)
             change = with_receipts(event, plan.change(event), place)
             increments.singles.append(self._single(increments, event, epoch, identity, (change,)))
-            return True
-        key = (id(plan), epoch)
-        known = target.simple.get(key)
-        if known is None:
-            known = target.simple[key] = (plan, Simple(event.project, epoch, plan.counters))
-            increments.simple.append(known[1])
-        if identity is None:
-            known[1].without_id += 1
-        else:
-            known[1].hashes.append(identity)
+        self._tell(increments, plan, event.occurred_at)
         return True
 
     def _correct(self, tally: _Tally, event: Event, correction: Correction, record: Record, index: int | None) -> None:
@@ -340,13 +421,26 @@ class _Batch:
         self.dead_letters.append(DeadLetter(record, error.reason, error.detail, error.project, index))
 
     def close(self) -> None:
-        """Add each project's tally to its own accounting and to the partition's."""
+        """Hash the ids, and add each project's tally to its own accounting and to the partition's."""
+        groups = [a for target in (*self._targets, *self._backfills.values()) for a in target.simple.values()]
+        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.ids]))
+        for alike in groups:
+            alike.simple.hashes.extend(islice(hashes, len(alike.ids)))
         for key, tally in self._tallies.items():
             if tally.fates.received:
                 increments = tally.target.increments
                 increments.projects[key] = tally.fates
                 increments.landmarks[key] = tally.landmark
                 increments.partition.add(tally.fates)
+
+
+def _alike(target: _Target, plan: Plan, project: str, epoch: int) -> _Alike:
+    """The events of this plan and epoch, which are asked for here for the first time or again."""
+    alike = target.simple.get((id(plan), epoch))
+    if alike is None:
+        alike = target.simple[id(plan), epoch] = _Alike(plan, Simple(project, epoch, plan.counters))
+        target.increments.simple.append(alike.simple)
+    return alike
 
 
 def _accounting(target: _Target, event: Event) -> Accounting:

@@ -99,13 +99,14 @@ def event_of(message: Message, kind: str, received_at: int, rules: ParsingRules)
             Reason.NO_PROJECT, "missing, there is no header `project` and no default", field="projectKey"
         )
     ident = message.id or message.event_id or message.message_id
-    moment = message.timestamp
-    if type(moment) is datetime and moment.tzinfo is not None:
-        occurred_at = (moment - _EPOCH) // _MILLISECOND
-    else:
-        occurred_at = received_at if moment is None else milliseconds(moment, project)
-    if not -rules.max_ahead_ms <= received_at - occurred_at <= rules.max_age_ms:
-        raise _unlikely_time(occurred_at, received_at, rules, project)
+    moment, occurred_at = message.timestamp, received_at
+    if moment is not None:
+        if type(moment) is datetime and moment.tzinfo is not None:
+            occurred_at = (moment - _EPOCH) // _MILLISECOND
+        else:
+            occurred_at = milliseconds(moment, project)
+        if not -rules.max_ahead_ms <= received_at - occurred_at <= rules.max_age_ms:
+            raise _unlikely_time(occurred_at, received_at, rules, project)
     data: bytes | msgspec.Raw = message.data if message.data is not ABSENT else message.properties
     try:
         decoded = _NOTHING if data is ABSENT else _decode_any(data)

@@ -48,7 +48,6 @@ DEEPEST: Final = 512
 
 _SPECIAL: Final = frozenset({RETRACT, RESTATE, *SEGMENT_TYPES})
 
-_OBJECT: Final = ord("{")
 _ARRAY: Final = ord("[")
 
 Parsed: TypeAlias = "Event | list[Event | InvalidEvent]"
@@ -104,10 +103,9 @@ def _refuse_bytes(value: bytes, project: str) -> None:
 
 
 def _may_be_deep(value: bytes) -> bool:
-    # Most events have two braces and no array, and looking for a third brace is cheaper than counting them.
-    return (_ARRAY in value or value.find(_OBJECT, value.find(_OBJECT, 1) + 1) > 0) and (
-        value.count(_OBJECT) + value.count(_ARRAY) > MAX_DEPTH
-    )
+    # Most events have no array, and looking for one costs a tenth of counting them.
+    braces = value.count(b"{")
+    return braces > MAX_DEPTH or (_ARRAY in value and braces + value.count(b"[") > MAX_DEPTH)
 
 
 def _parse(value: bytes, received_at: int, rules: ParsingRules, envelope: Envelope) -> Parsed:

@@ -43,11 +43,12 @@ NO_FEEDS: Final[tuple[Feed, ...]] = ()
 class _Candidate:
     """A feed, with what has to be asked laid out for the hot path."""
 
-    __slots__ = ("condition", "condition_id", "counting", "feed", "pattern", "pattern_id", "since", "until")
+    __slots__ = ("alone", "condition", "condition_id", "counting", "feed", "pattern", "pattern_id", "since", "until")
 
     def __init__(self, feed: Feed) -> None:
         definition = feed.definition
         self.feed = feed
+        self.alone = (feed,)
         self.since = definition.effective_from
         self.until = definition.effective_until
         self.condition: Callable[[Mapping[str, object]], bool] | None = (
@@ -60,14 +61,26 @@ class _Candidate:
         self.pattern_id = id(definition.url_pattern)
         self.counting = definition.counting
 
+    def feeds_of(self, event: Event) -> Sequence[Feed]:
+        """Its feed, if its definition acts on the event and matches it. What it asks of the url is known to hold."""
+        if (
+            self.since <= event.received_at < self.until
+            and (self.condition is None or self.condition(event.properties))
+            and (self.counting is Counting.EVERY_EVENT or _is_attributed(event, self.counting))
+        ):
+            return self.alone
+        return NO_FEEDS
+
 
 class _Group:
     """Candidates that share what was asked of the url; with an index by one property where that is worth it."""
 
-    __slots__ = ("_by_value", "_name", "_others", "all")
+    __slots__ = ("_by_value", "_name", "_others", "all", "only")
 
     def __init__(self, candidates: Sequence[_Candidate]) -> None:
         self.all = tuple(candidates)
+        self.only = self.all[0] if len(self.all) == 1 else None
+        """Most pages concern one definition."""
         self._name: str | None = None
         self._by_value: dict[object, tuple[_Candidate, ...]] = {}
         self._others: tuple[_Candidate, ...] = ()
@@ -173,8 +186,11 @@ class TypeIndex:
                 found: list[Feed] = []
                 _ask(self._every.select(event), event, {}, found, url)
                 return found
-        if not groups and self._is_literal_only:
-            return NO_FEEDS
+        if self._is_literal_only:
+            if not groups:
+                return NO_FEEDS
+            if len(groups) == 1 and groups[0].only is not None:
+                return groups[0].only.feeds_of(event)
         found = []
         answers: dict[int, bool] = {}
         for group in groups or ():
