@@ -51,7 +51,10 @@ PATIENCE_SECONDS = 1.2
 _KEPT_PROJECTS = 1_000
 MANY_GOALS = 100
 """A list of fewer is made sooner than it is found out whether it has to be."""
-LONGEST_REUSE_SECONDS = 0.1
+LONGEST_REUSE_SECONDS = 0.25
+"""With the time to make it, about what the page's stream may take to show a change."""
+REUSE_BY_MAKING = 3
+"""How many times as long as a list took to make it may serve a crowd: making lists takes a part of a core, not all."""
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
 _ALL: tuple[str, ...] = ("*",)
@@ -131,8 +134,8 @@ class Reporter:
         return await self._or_stale(("goals", project), self._look(project, now))
 
     async def list_for_a_crowd(self, project: str, now: int, at_most: float) -> Report:
-        """The same for those who ask often: a last list of many goals is given again while the next one is made, for as
-        long as it took to make, a tenth of a second at most. Its definitions are never older than the question.
+        """The same for those who ask often: the last list of many goals is given again for three times as long as it
+        took to make, a quarter of a second at most. Its definitions are never older than the question.
 
         Who asks has to answer within `at_most` seconds, and gets what was known before when that takes longer, behind a
         look that is slow and one that hangs.
@@ -141,21 +144,21 @@ class Reporter:
         return await self._or_stale(("goals", project), asked)
 
     async def _last_or_next(self, project: str, now: int) -> Report:
-        if self._recent(project) is not None:
+        if self._serves_for(project) >= 0:
             present = await self._present.ask(project, partial(self._versions, project))
-            last = self._recent(project)
-            if last is not None and last.versions is present:
-                self._looks.look_ahead(project, partial(self._list_all, project, now))
+            left, last = self._serves_for(project), self._listed[project]
+            if left >= 0 and last.versions is present:
+                if left <= last.took:
+                    self._looks.look_ahead(project, partial(self._list_all, project, now))
                 return last.report
         return await self._look(project, now)
 
-    def _recent(self, project: str) -> _Listed | None:
+    def _serves_for(self, project: str) -> float:
+        """For how many seconds more the last list may serve a crowd; negative when not."""
         last = self._listed.get(project)
         if last is None or len(last.versions) < MANY_GOALS:
-            return None
-        if time.monotonic() - last.stood_at > min(last.took, LONGEST_REUSE_SECONDS):
-            return None
-        return last
+            return -1.0
+        return last.stood_at + min(REUSE_BY_MAKING * last.took, LONGEST_REUSE_SECONDS) - time.monotonic()
 
     async def _look(self, project: str, now: int) -> Report:
         return await self._looks.ask(project, partial(self._list_all, project, now))

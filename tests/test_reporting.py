@@ -219,8 +219,8 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Crowd:
     return Crowd(stores, Clock(monkeypatch), reporter(stores))
 
 
-@pytest.mark.parametrize(("took", "later", "shown"), [(0.05, 0.04, 0), (0.05, 0.06, 1), (9.0, 0.09, 0), (9.0, 0.11, 1)])
-async def test_a_crowd_gets_the_last_list_for_as_long_as_it_took(
+@pytest.mark.parametrize(("took", "later", "shown"), [(0.05, 0.14, 0), (0.05, 0.16, 1), (9.0, 0.24, 0), (9.0, 0.26, 1)])
+async def test_a_crowd_gets_the_last_list_for_three_times_as_long_as_it_took(
     crowd: Crowd, took: float, later: float, shown: int
 ) -> None:
     assert await crowd.look(took) == 0
@@ -233,6 +233,10 @@ async def test_while_a_crowd_gets_the_last_list_the_next_one_is_made(crowd: Crow
     await crowd.look(0.05)
     crowd.stores.grow("whole", START)
     crowd.shut()
+    crowd.clock.now += 0.09
+    assert [await crowd.ask() for _ in range(3)] == [0, 0, 0]
+    assert not crowd.stores.begun.is_set(), "sooner than it is needed"
+    crowd.clock.now += 0.02
     assert [await crowd.ask() for _ in range(3)] == [0, 0, 0]
     await crowd.stores.begun.wait()
     crowd.clock.now += 0.02
@@ -242,12 +246,12 @@ async def test_while_a_crowd_gets_the_last_list_the_next_one_is_made(crowd: Crow
     assert crowd.stores.reads == 2, "for all of them"
 
 
-async def test_a_list_that_stood_serves_a_crowd_for_as_long_as_it_took_to_make(crowd: Crowd) -> None:
+async def test_a_list_that_stood_serves_a_crowd_as_one_that_was_made(crowd: Crowd) -> None:
     await crowd.look(0.05)
     crowd.clock.now += 1.0
     assert await crowd.ask() == 0
     crowd.stores.grow("whole", START)
-    crowd.clock.now += 0.04
+    crowd.clock.now += 0.14
     assert await crowd.ask() == 0
 
 
