@@ -6,8 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.catalog import Catalog, build_catalog
@@ -85,6 +86,46 @@ async def test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_
     chance.shuffle(shuffled)
     in_order, otherwise = await counts_of([values]), await counts_of([shuffled[::2], shuffled[1::2]])
     assert in_order == otherwise
+
+
+HOUR = 3_600_000
+WORDS = ("bought", "bought", "tested", "retracted", "restated", "visited")
+
+
+def said(word: str, ident: str, **original: Any) -> bytes:
+    """An event, or what corrects it."""
+    if word == "visited":
+        return event(f"v{ident}", "visit", **original)
+    if word == "retracted":
+        return event(None, "$retract", eventType="purchase", retracts=ident, **original)
+    if word == "restated":
+        restated: dict[str, Any] = {"restates": ident, "restatedData": {"amount": 3}}
+        return event(None, "$restate", eventType="purchase", **restated, **original)
+    return event(ident, **original, experiments={"test": "a"} if word == "tested" else None)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(WORDS), st.integers(0, 2), st.sampled_from([0, 1, 5 * 24, 8 * 24])), max_size=12
+    ),
+    size=st.integers(1, 3),
+)
+@example(steps=[("bought", 0, 0), ("bought", 0, 8 * 24), ("bought", 0, 8 * 24)], size=1)
+@example(steps=[("retracted", 0, 0), ("bought", 0, 0)], size=1)
+@example(steps=[("restated", 0, 0), ("bought", 0, 0), ("bought", 1, 0)], size=1)
+@example(steps=[("bought", 0, 0), ("visited", 1, 8 * 24), ("bought", 1, 1), ("bought", 2, 8 * 24)], size=1)
+async def test_however_the_log_is_cut_into_batches_it_counts_the_same(
+    steps: list[tuple[str, int, int]], size: int
+) -> None:
+    received, log = NOW, list[LogRecord]()
+    for offset, (word, ident, hours_later) in enumerate(steps):
+        received += hours_later * HOUR
+        who = {"userId": f"u{ident % 2}", "sessionId": "s"}
+        value = said(word, f"e{ident}", timestamp=NOW + ident * HOUR, data={"amount": 2}, **who)
+        log.append(LogRecord(offset, value, received))
+    for definitions in ((conversion_goal(), goal("count")), (*EACH, *ONCE)):
+        by = catalog(*definitions)
+        assert await counters_of(log, by, size) == await counters_of(log, by, max(1, len(log)))
 
 
 async def counts_of(partitions: Sequence[Sequence[bytes]]) -> Mapping[str, Mapping[str, int]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from typing import Final, Protocol, cast
@@ -17,6 +18,7 @@ from typing import Final, Protocol, cast
 from app.domain.catalog import Catalog
 from app.domain.correcting import Correction
 from app.domain.event import Event
+from app.domain.fields import HOUR_MS
 from app.domain.increments import Accounting, Change, Exposure, Increments, Position, Simple, Single
 from app.domain.parsing import ParsingRules, parse_message
 from app.domain.planning import Plan, make_plan
@@ -72,35 +74,67 @@ class FoldingRules:
 
     def hash(self, *parts: str) -> int:
         """64 bits, signed, keyed."""
-        return self.hash_all(("\0".join(parts),))[0]
+        text = "\0".join(parts).encode(errors="surrogatepass")
+        return int.from_bytes(blake2b(text, digest_size=8, key=self.secret).digest(), "little", signed=True)
 
     def hash_all(self, texts: Sequence[str]) -> tuple[int, ...]:
-        """Of each text, what `hash` gives of its parts when they are joined by NUL."""
+        """Of each text what `hash` gives, in less time."""
         key = self.secret
         digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest() for text in texts]
         return struct.unpack(f"<{len(digests)}q", b"".join(digests))
 
 
-@dataclass(slots=True)
 class _Target:
     """What is being folded of one counting: of everything in a stripe, or of a backfill."""
 
-    increments: Increments
-    ids: set[str] = field(default_factory=set)
-    """Of the events so far, as they are hashed: with their project before them."""
-    simple: dict[tuple[int, int], _Alike] = field(default_factory=dict)
-    """By the identity of a plan and the epoch."""
+    def __init__(self, increments: Increments) -> None:
+        self.increments = increments
+        self.ids: dict[int, set[str]] = defaultdict(set)
+        """By epoch, those of the events so far, as they are hashed: with their project before them."""
+        self.corrected: set[str] = set()
+        """The ids that corrections in this batch ask for. An event with one of them that comes later must be counted
+        after the correction, as it would be in a batch of its own."""
+        self.alike: dict[tuple[int, int], _Alike] = {}
+        """By the identity of a plan and the epoch."""
+
+    def is_new(self, identity: str, epoch: int) -> bool:
+        """Whether the store is to decide about the id: it would find what came before in this epoch or the last."""
+        ids = self.ids[epoch]
+        if identity in ids or identity in self.ids[epoch - 1]:
+            return False
+        ids.add(identity)
+        return True
+
+    def open_alike(self, plan: Plan, project: str, epoch: int) -> _Alike:
+        """The events of this plan and epoch."""
+        alike = self.alike.get((id(plan), epoch))
+        if alike is None:
+            alike = self.alike[id(plan), epoch] = _Alike(self, plan, Simple(project, epoch, plan.counters))
+        return alike
 
 
 class _Alike:
     """Events that differ in nothing but their id. The ids are hashed when the batch is closed, all at once."""
 
-    __slots__ = ("ids", "plan", "simple")
+    __slots__ = ("_before", "_now", "ids", "plan", "simple")
 
-    def __init__(self, plan: Plan, simple: Simple) -> None:
+    def __init__(self, target: _Target, plan: Plan, simple: Simple) -> None:
         self.plan = plan  # kept alive, so that no other can take its address
         self.simple = simple
         self.ids: list[str] = []
+        self._now, self._before = target.ids[simple.epoch], target.ids[simple.epoch - 1]
+
+    def add(self, event: Event) -> bool:
+        """Whether the event's id is new in this batch (see `_Target.is_new`); what came before is left to the store."""
+        if event.id is None:
+            self.simple.without_id += 1
+            return True
+        identity = f"{event.project}\0{event.id}"
+        if identity in self._now or identity in self._before:
+            return False
+        self._now.add(identity)
+        self.ids.append(identity)
+        return True
 
 
 class _Way:
@@ -115,9 +149,15 @@ class _Way:
         self.received_since = max(plan.received[0], epoch_begins)
         self.received_until = min(plan.received[1], epoch_begins + window_ms)
         self.alike: _Alike | None = None
-        """Where nothing but an event's id matters."""
+        """For those that no experiment and no correction concerns, where nothing but their id matters."""
         self.tell_from = 0
-        """Earlier events are not told of to `Increments.last`."""
+        """Earlier ones are not told of in `Increments.last`."""
+
+    def fits(self, event: Event) -> bool:
+        return (
+            self.occurred_since <= event.occurred_at < self.occurred_until
+            and self.received_since <= event.received_at < self.received_until
+        )
 
 
 @dataclass(slots=True)
@@ -171,8 +211,8 @@ class Folder:
             )
             for name, expected in backfills.items()
         }
-        told_from = receipts_from if self._with_receipts else None
-        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())), told_from)
+        begin = receipts_from if self._with_receipts else None
+        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())), begin)
         batch.add_all(records)
         batch.close()
         return [*increments, *own.values()], batch.dead_letters
@@ -182,7 +222,7 @@ class Folder:
 
     def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
         """The plan for an event that matched these feeds; remembered for events at about the same time."""
-        key = (event.occurred_at // 3_600_000, *map(id, feeds))
+        key = (event.occurred_at // HOUR_MS, *map(id, feeds))
         plan = self._plans.get(key)
         if plan is None or not plan.fits(event.occurred_at, event.received_at):
             if len(self._plans) > 20_000:
@@ -215,7 +255,7 @@ class _Batch:
         self._receipts_from = receipts_from
         self._tallies: dict[str, _Tally] = {}
         self._ways: dict[object, _Way] = {}
-        """By the identity of the feeds."""
+        """By the identity of the feeds, the last; and by that, the hour and the epoch, all."""
         self._backfills = {name: _Target(own) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
@@ -266,40 +306,42 @@ class _Batch:
             tally.fates.unmatched += is_new
 
     def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
-        way = self._way(feeds, event, tally)
+        way, target = self._way(feeds, event, tally), tally.target
         alike, plan = way.alike, way.plan
-        if alike is not None and event.experiments is None:
-            if not self._join(tally.target, alike, event):
+        if alike is not None and event.experiments is None and not target.corrected:
+            if not alike.add(event):
                 tally.fates.duplicate += 1
             elif event.occurred_at >= way.tell_from:
-                way.tell_from = self._tell(tally.target.increments, plan, event.occurred_at)
+                way.tell_from = self._tell(target.increments, plan, event.occurred_at)
             return
         for name, own in plan.backfills:
-            target = self._backfills.get(name)
-            if target is not None and own.parts and record.offset >= target.increments.expected:
-                accounting = _accounting(target, event)
-                accounting.duplicate += not self._grow(target, own, event)
+            filled = self._backfills.get(name)
+            if filled is not None and own.parts and record.offset >= filled.increments.expected:
+                accounting = _accounting(filled, event)
+                accounting.duplicate += not self._grow(filled, own, event)
         if record.offset < tally.lowest:
             return
         if not plan.parts:
             tally.fates.unmatched += 1
-        elif not self._grow(tally.target, plan, event, self._place(record, event, index)):
+        elif not self._grow(target, plan, event, self._place(record, event, index)):
             tally.fates.duplicate += 1
 
     def _way(self, feeds: Sequence[Feed], event: Event, tally: _Tally) -> _Way:
         key = id(feeds[0]) if len(feeds) == 1 else tuple(map(id, feeds))
         way = self._ways.get(key)
-        if (
-            way is None
-            or not way.occurred_since <= event.occurred_at < way.occurred_until
-            or not way.received_since <= event.received_at < way.received_until
-        ):
-            plan, window_ms = self._folder.plan(feeds, event), self._rules.window_ms
+        if way is None or not way.fits(event):
+            window_ms = self._rules.window_ms
             epoch = event.received_at // window_ms
-            way = self._ways[key] = _Way(plan, epoch * window_ms, window_ms)
-            if plan.parts and plan.is_simple and self._receipts_from is None and not self._backfills:
-                # Nothing is read below the checkpoint then: all that is matched is new.
-                way.alike = _alike(tally.target, plan, event.project, epoch)
+            # Late events lie between the others: each hour's way is found again.
+            full = (key, event.occurred_at // HOUR_MS, epoch)
+            way = self._ways.get(full)
+            if way is None or not way.fits(event):
+                plan = self._folder.plan(feeds, event)
+                way = self._ways[full] = _Way(plan, epoch * window_ms, window_ms)
+                if plan.parts and plan.is_simple and self._receipts_from is None and not self._backfills:
+                    # Nothing is read below the checkpoint then: all that is matched is new.
+                    way.alike = tally.target.open_alike(plan, event.project, epoch)
+            self._ways[key] = way
         return way
 
     def _place(self, record: Record, event: Event, index: int | None) -> Place | None:
@@ -327,18 +369,6 @@ class _Batch:
         self._tallies[project] = tally
         return tally
 
-    def _join(self, target: _Target, alike: _Alike, event: Event) -> bool:
-        """Whether the event's id is new in this batch; what came before is left to the store."""
-        if event.id is None:
-            alike.simple.without_id += 1
-            return True
-        identity = f"{event.project}\0{event.id}"
-        if identity in target.ids:
-            return False
-        target.ids.add(identity)
-        alike.ids.append(identity)
-        return True
-
     def _tell(self, increments: Increments, plan: Plan, occurred_at: int) -> int:
         """Report the plan's newest conversion; returns from when on there is something to report again."""
         told, earliest = self._folder.last, NEVER
@@ -351,23 +381,19 @@ class _Batch:
         return earliest
 
     def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
-        """As `_join`, wherever more than the event's id may matter."""
+        """Whether the event's id is new in this batch; what came before is left to the store."""
         epoch = event.received_at // self._rules.window_ms
         increments = target.increments
+        identity = f"{event.project}\0{event.id}" if event.id is not None else None
         is_tested = event.experiments is not None and not increments.backfill
-        if not (is_tested or place is not None) and plan.is_simple:
-            if not self._join(target, _alike(target, plan, event.project, epoch), event):
+        if is_tested or place is not None or not plan.is_simple or identity in target.corrected:
+            if identity is not None and not target.is_new(identity, epoch):
                 return False
-        else:
-            identity: int | None = None
-            if event.id is not None:
-                text = f"{event.project}\0{event.id}"
-                if text in target.ids:
-                    return False
-                target.ids.add(text)
-                identity = self._rules.hash(text)
+            hashed = self._rules.hash(identity) if identity is not None else None
             change = with_receipts(event, plan.change(event), place)
-            increments.singles.append(self._single(increments, event, epoch, identity, (change,)))
+            increments.singles.append(self._single(increments, event, epoch, hashed, (change,)))
+        elif not target.open_alike(plan, event.project, epoch).add(event):
+            return False
         self._tell(increments, plan, event.occurred_at)
         return True
 
@@ -377,16 +403,18 @@ class _Batch:
             target = self._backfills.get(name)
             if target is not None and own.has_parts and record.offset >= target.increments.expected:
                 _accounting(target, event)
-                self._take_back(target.increments, event, own, None)
+                self._take_back(target, event, own, None)
         if record.offset < tally.lowest:
             return
         if correction.has_parts:
-            self._take_back(tally.target.increments, event, correction, self._place(record, event, index))
+            self._take_back(tally.target, event, correction, self._place(record, event, index))
         else:
             tally.fates.unmatched += 1
 
-    def _take_back(self, increments: Increments, event: Event, correction: Correction, place: Place | None) -> None:
+    def _take_back(self, target: _Target, event: Event, correction: Correction, place: Place | None) -> None:
         hash64, project, corrects = self._rules.hash, event.project, correction.corrects
+        increments = target.increments
+        target.corrected.add(f"{project}\0{corrects}")
         kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
         once = hash64(project, "\0correction", corrects, *kind)
         epoch = event.received_at // self._rules.window_ms
@@ -422,25 +450,19 @@ class _Batch:
 
     def close(self) -> None:
         """Hash the ids, and add each project's tally to its own accounting and to the partition's."""
-        groups = [a for target in (*self._targets, *self._backfills.values()) for a in target.simple.values()]
-        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.ids]))
-        for alike in groups:
+        targets = (*self._targets, *self._backfills.values())
+        groups = [(target, alike) for target in targets for alike in target.alike.values()]
+        hashes = iter(self._rules.hash_all([identity for _, alike in groups for identity in alike.ids]))
+        for target, alike in groups:
             alike.simple.hashes.extend(islice(hashes, len(alike.ids)))
+            if alike.simple.hashes or alike.simple.without_id:
+                target.increments.simple.append(alike.simple)
         for key, tally in self._tallies.items():
             if tally.fates.received:
                 increments = tally.target.increments
                 increments.projects[key] = tally.fates
                 increments.landmarks[key] = tally.landmark
                 increments.partition.add(tally.fates)
-
-
-def _alike(target: _Target, plan: Plan, project: str, epoch: int) -> _Alike:
-    """The events of this plan and epoch, which are asked for here for the first time or again."""
-    alike = target.simple.get((id(plan), epoch))
-    if alike is None:
-        alike = target.simple[id(plan), epoch] = _Alike(plan, Simple(project, epoch, plan.counters))
-        target.increments.simple.append(alike.simple)
-    return alike
 
 
 def _accounting(target: _Target, event: Event) -> Accounting:

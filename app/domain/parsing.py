@@ -103,7 +103,7 @@ def _refuse_bytes(value: bytes, project: str) -> None:
 
 
 def _may_be_deep(value: bytes) -> bool:
-    # Most events have no array, and looking for one costs a tenth of counting them.
+    # Most events have no array, and to look for one costs a tenth of counting brackets.
     braces = value.count(b"{")
     return braces > MAX_DEPTH or (_ARRAY in value and braces + value.count(b"[") > MAX_DEPTH)
 

@@ -53,9 +53,10 @@ if not sound then
   return {-2, type(bad) == 'table' and bad[1] or tostring(bad)}
 end
 
--- Where a hash lies among all there are: from 0 to below RANGE, a little less than it would so that the greatest, which
--- is rounded to 2^63, is below too. Always the same for the same text, and never less for a greater one.
-local TARGET, RANGE = 128, 2 ^ 30
+local TARGET = 128
+-- Where a hash lies among all there are: from 0 to below RANGE. The same for the same text, and never less for a greater
+-- hash. The greatest are rounded to 2^64, which SCALE brings below RANGE too. `bucket_names` in generations.py knows this.
+local RANGE = 2 ^ 30
 local MIDDLE, SCALE = 2 ^ 63, (1 - 2 ^ -53) * RANGE / 2 ^ 64
 local function place_of(member)
   return (member + MIDDLE) * SCALE
@@ -85,12 +86,16 @@ local function bucket_of(family, member)
   return bucket_at(family, place_of(member))
 end
 
--- Makes room for one more bucket: returns the one that is split, the new one, and where that begins.
-local function split_next(family)
-  local source, half = family.halved, family.width / 2
-  family.buckets, family.halved = family.buckets + 1, source + family.width
-  if family.halved >= RANGE then family.width, family.halved = half, 0 end
-  return family.stem .. hex(source), family.stem .. hex(source + half), source + half
+-- The bucket that is split next, the one that its upper half goes to, and where that begins.
+local function next_split(family)
+  local begin = family.halved + family.width / 2
+  return family.stem .. hex(family.halved), family.stem .. hex(begin), begin
+end
+
+-- Call it when all that moves has moved: what is undone is looked for by where it lies now.
+local function note_split(family)
+  family.buckets, family.halved = family.buckets + 1, family.halved + family.width
+  if family.halved >= RANGE then family.width, family.halved = family.width / 2, 0 end
 end
 
 local sets = {}
@@ -105,7 +110,7 @@ local function open_set(name)
 end
 
 local function split(set)
-  local source, target, begin = split_next(set)
+  local source, target, begin = next_split(set)
   local members, moved, number = call('SMEMBERS', source), {}, 0
   for i = 1, #members do
     local member = members[i]
@@ -119,6 +124,7 @@ local function split(set)
     call('SADD', target, unpack(moved, first, final))
     call('SREM', source, unpack(moved, first, final))
   end
+  note_split(set)
 end
 
 local function holds(set, member, place)
@@ -224,7 +230,7 @@ end
 
 -- `is_first` of each hash in the text: how many are, and how many are not. Written out, since nearly all that is counted
 -- comes through here, and a call costs as much as all the rest of a turn but Redis's own part.
-local function remember_all(current, previous, hashes)
+local function remember_all(previous, current, hashes)
   local new, known = 0, 0
   local has_previous, stem, added, number = previous.size > 0, current.stem, current.added, current.number
   for member in string.gmatch(hashes, '[^ ]+') do
@@ -247,7 +253,7 @@ local function count_all()
   for i = 1, #simple do
     local project, epoch, indexes, hashes, firsts = unpack(simple[i])
     local previous, current = ids_of(epoch)
-    local new, known = remember_all(current, previous, hashes)
+    local new, known = remember_all(previous, current, hashes)
     firsts = firsts + new
     if firsts > 0 then
       count_events(project, firsts)

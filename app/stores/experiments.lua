@@ -20,7 +20,7 @@ local function open_book(name)
 end
 
 local function split_book(book)
-  local source, target, begin = split_next(book)
+  local source, target, begin = next_split(book)
   local found, moved, names = call('HGETALL', source), {}, {}
   for i = 1, #found, 2 do
     if place_of(found[i]) >= begin then
@@ -32,6 +32,7 @@ local function split_book(book)
     call('HSET', target, unpack(moved))
     call('HDEL', source, unpack(names))
   end
+  note_split(book)
 end
 
 local function read_line(name, subject)

@@ -37,6 +37,8 @@ ACTIVE = "sk:active"
 _COUNTER = "sk:generations"
 _OWNER = re.compile(rb"^(?:\{sk:(\d+):|sk:generation:(\d+)$)")
 _BATCH = 500
+_RANGE: Final = 2**30
+"""RANGE of apply.lua."""
 # Each of these touches one key, so that it runs on a cluster too.
 _CLAIM: Final = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
@@ -88,13 +90,13 @@ def spec_key(number: int) -> str:
 
 
 def bucket_names(buckets: int) -> list[str]:
-    """What the names of a family's buckets end with. Each is a range of all hashes, named by where it begins, in units
-    of 2^34 and as eight hexadecimal digits. Splitting one after another, from the lowest, doubles their number.
+    """What the names of a family's buckets end with, as `bucket_at` of apply.lua makes them. Each is a range of hashes
+    and named by where it begins; from the lowest on, one after another is split into two.
     """
     half = 1 << (buckets.bit_length() - 1)
-    width = 2**30 // half
+    width = _RANGE // half
     halved = (buckets - half) * width
-    starts = [*range(0, halved, width // 2), *range(halved, 2**30, width)] if halved else range(0, 2**30, width)
+    starts = [*(range(0, halved, width // 2) if halved else ()), *range(halved, _RANGE, width)]
     return [f"{start:08x}" for start in starts]
 
 

@@ -41,10 +41,9 @@ def no_undo() -> None:
 def no_deduplication() -> None:
     from app.stores.memory import _Stripe
 
-    change_script(
-        "local function remember(set, member, low)\n",
-        "local function remember(set, member, low)\n  do return true end\n",
-    )
+    head = "local function remember(set, member, place)\n"
+    change_script(head, f"{head}  do return true end\n")
+    change_script("or call('SADD', stem .. hex(place - place % width), member) == 0 then", "or false then")
     put(_Stripe, "_is_first", lambda *_: True)
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -105,6 +106,45 @@ async def test_a_number_that_cannot_grow_stops_the_batch_before_anything_changes
     with pytest.raises(StoreUnavailable):
         await apply(store, full_batch(1))
     assert await contents(client) == before
+
+
+@pytest.mark.parametrize(("family", "many"), [("s:d:10", 120), ("s:q:x", 120), (f"l:{TEST}", 60)])
+async def test_a_split_that_is_refused_stops_the_batch_before_anything_changes(
+    client: Client, family: str, many: int
+) -> None:
+    chance, unique = random.Random(4), Part((), uniques=(("q:x", (("g:x", "n"),)),))
+    hashes = [chance.randint(-(2**63), 2**63 - 1) for _ in range(many + 20)]
+
+    def of(some: list[int], expected: int) -> Increments:
+        subjects = [single(None, unique, subject=one) for one in some]
+        sightings = {exposure("test", "a", one): 1 for one in some}
+        return increments(simple(*some), singles=subjects, expected=expected, exposures=sightings)
+
+    store = await new_redis_store(client)
+    await apply(store, of(hashes[:many], 0))
+    upper_half = f"{store.generation.prefix(0)}{family}:20000000"
+    await client.set(upper_half, "somebody else's")
+    before = await whole_families(client)
+    with pytest.raises(StoreUnavailable):
+        await apply(store, of(hashes[many:], 2 * many))
+    assert await whole_families(client) == before
+    await client.delete(upper_half)
+    assert (await apply(store, of(hashes[many:], 2 * many))).counted == 40
+    assert (await apply(store, of(hashes, 2 * many + 40))).duplicate == len(hashes)
+    counted = (await state_of(store)).counters
+    assert (counted["g:x"]["n"], counted[f"x:{TEST}"]["e|a"]) == (len(hashes), len(hashes))
+
+
+async def whole_families(client: Client) -> dict[bytes, object]:
+    """`contents`, with what a family remembers in one, whatever its buckets are."""
+    found: dict[bytes, object] = {}
+    for key, value in (await contents(client)).items():
+        family, _, bucket = key.rpartition(b":")
+        if len(bucket) == 8 and isinstance(value, set | dict):
+            found[family + b":*"] = {*cast("set[bytes]", found.get(family + b":*", set())), *value}
+        else:
+            found[key] = {f: n for f, n in value.items() if f != b"b"} if isinstance(value, dict) else value
+    return found
 
 
 async def contents(client: Client) -> dict[bytes, object]:
