@@ -55,6 +55,8 @@ LONGEST_REUSE_SECONDS = 0.25
 """With the time to make it, about what the page's stream may take to show a change."""
 REUSE_BY_MAKING = 3
 """How many times as long as a list took to make it may serve a crowd: making lists takes a part of a core, not all."""
+AHEAD_BY_MAKING = 1.5
+"""How many times as long before that ends the next one is begun: it may take longer than the last."""
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
 _ALL: tuple[str, ...] = ("*",)
@@ -148,7 +150,7 @@ class Reporter:
             present = await self._present.ask(project, partial(self._versions, project))
             left, last = self._serves_for(project), self._listed[project]
             if left >= 0 and last.versions is present:
-                if left <= last.took:
+                if left <= AHEAD_BY_MAKING * last.took:
                     self._looks.look_ahead(project, partial(self._list_all, project, now))
                 return last.report
         return await self._look(project, now)

@@ -233,7 +233,7 @@ async def test_while_a_crowd_gets_the_last_list_the_next_one_is_made(crowd: Crow
     await crowd.look(0.05)
     crowd.stores.grow("whole", START)
     crowd.shut()
-    crowd.clock.now += 0.09
+    crowd.clock.now += 0.07
     assert [await crowd.ask() for _ in range(3)] == [0, 0, 0]
     assert not crowd.stores.begun.is_set(), "sooner than it is needed"
     crowd.clock.now += 0.02
