@@ -161,9 +161,15 @@ class Worker:
             self._assigned = assigned
 
     async def _follow_the_shown_generation(self) -> None:
-        """After a switch, count into the generation that is shown now, from its own checkpoints."""
+        """After a switch, count into the generation that is shown now, from its own checkpoints.
+
+        Raises GenerationMissing where none is: Redis may be emptied while a generation is made, and keep what was
+        written after that. Its record alone would let this worker count for ever what nobody is shown.
+        """
         shown = await self.parts.shown_generation()
-        if shown is not None and self.partitions.positions and shown != self.store.generation.number:
+        if shown is None:
+            raise GenerationMissing
+        if self.partitions.positions and shown != self.store.generation.number:
             log.info("generation %d is shown now: counting into it", shown)
             self.tracker.forget()
             await self._assign_again()

@@ -45,6 +45,12 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1
 """
+_NOTE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+"""Not of a generation that was dropped, or lost, meanwhile: a key without a specification would be left."""
 _REPLACE: Final = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -255,14 +261,12 @@ class Generations:
     async def note_counting(self, number: int, now: int) -> None:
         """Say that a rebuild fills the generation."""
         with as_store_errors():
-            # Not of one that was dropped meanwhile: a key without a specification would be left.
-            if await self._client.exists(spec_key(number)):
-                await self._client.hset(spec_key(number), "counted_at", now)
+            await self._client.eval(_NOTE, 1, spec_key(number), "counted_at", now)
 
     async def finish(self, number: int) -> None:
         """Note that the generation was counted up to the log's end."""
         with as_store_errors():
-            await self._client.hset(spec_key(number), "finished", 1)
+            await self._client.eval(_NOTE, 1, spec_key(number), "finished", 1)
 
     async def switch(self, number: int) -> Generation:
         """Show generation `number` from now on. The one shown before stays until it is dropped."""

@@ -140,6 +140,7 @@ not_on_a_cluster = pytest.mark.skipif(ON_CLUSTER, reason="of one Redis; for a cl
         load,
         pytest.param(freeze, marks=long_only),
         empty_with_a_kill,
+        lose_the_pointer,
         pytest.param(lose_a_stripe, marks=long_only),
     ],
 )

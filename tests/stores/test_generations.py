@@ -49,6 +49,15 @@ async def test_whatever_key_is_lost_the_next_generation_is_whole(client: Client,
         assert after.number != before.number
 
 
+async def test_nothing_is_noted_of_a_generation_that_was_lost_meanwhile(client: Client) -> None:
+    generations = Generations(client)
+    opened = await generations.ensure_active(RULES, 1)
+    await client.flushall()
+    await generations.finish(opened.number)
+    await generations.note_counting(opened.number, 2)
+    assert [key async for key in client.scan_iter()] == []
+
+
 async def test_a_dropped_generation_leaves_no_key(cluster: RedisClusterServers) -> None:
     client = connect(cluster.url, name="test", timeout_seconds=60.0)
     generations = Generations(client)
