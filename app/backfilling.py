@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.catalog import Catalog
-from app.domain.folding import Folder, FoldingRules, Record
+from app.domain.folding import Folder, Record
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Applied, Increments, Position
 from app.ports import CounterStore
 

@@ -14,7 +14,8 @@ from typing import Protocol
 from app.backfilling import fold_backfills
 from app.domain import fields
 from app.domain.catalog import Catalog
-from app.domain.folding import Folder, FoldingRules, Record
+from app.domain.folding import Folder, Record
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.parsing import parse_message
 from app.errors import InvalidEvent

@@ -146,19 +146,32 @@ class Reporter:
         return await self._or_stale(("goals", project), asked)
 
     async def _last_or_next(self, project: str, now: int) -> Report:
-        if self._serves_for(project) >= 0:
-            present = await self._present.ask(project, partial(self._versions, project))
-            left, last = self._serves_for(project), self._listed[project]
-            if left >= 0 and last.versions is present:
-                if left <= AHEAD_BY_MAKING * last.took:
-                    self._looks.look_ahead(project, partial(self._list_all, project, now))
-                return last.report
-        return await self._look(project, now)
+        last = self._listed.get(project)
+        if last is None or len(last.versions) < MANY_GOALS:
+            return await self._look(project, now)
+        report = await self._last(project, now)
+        if report is None:
+            # The next list may be on its way: who waited for it and for another one after it would wait twice.
+            await self._looks.wait_for_running(project)
+            report = await self._last(project, now)
+        return await self._look(project, now) if report is None else report
+
+    async def _last(self, project: str, now: int) -> Report | None:
+        """The last list, while it may serve a crowd. The next one is begun when it will be needed."""
+        if self._serves_for(project) < 0:
+            return None
+        present = await self._present.ask(project, partial(self._versions, project))
+        left, last = self._serves_for(project), self._listed.get(project)
+        if left < 0 or last is None or last.versions is not present:
+            return None
+        if left <= AHEAD_BY_MAKING * last.took:
+            self._looks.look_ahead(project, partial(self._list_all, project, now))
+        return last.report
 
     def _serves_for(self, project: str) -> float:
         """For how many seconds more the last list may serve a crowd; negative when not."""
         last = self._listed.get(project)
-        if last is None or len(last.versions) < MANY_GOALS:
+        if last is None:
             return -1.0
         return last.stood_at + min(REUSE_BY_MAKING * last.took, LONGEST_REUSE_SECONDS) - time.monotonic()
 

@@ -43,6 +43,13 @@ class SharedLooks(Generic[T]):
                     one.leisure.is_over = True
         return await asyncio.shield(asked.task)
 
+    async def wait_for_running(self, key: str) -> None:
+        """Wait for the end of a look that has begun, if one has, in haste. Raises what it raises."""
+        running = self._running.get(key)
+        if running is not None:
+            running.leisure.is_over = True
+            await asyncio.shield(running.task)
+
     def look_ahead(self, key: str, look: Callable[[], Awaitable[T]]) -> None:
         """Begin a look for those who will ask, unless one is under way."""
         if key not in self._running and key not in self._next:

@@ -14,7 +14,8 @@ from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
 from app.backfilling import Backfills, fold_backfills, is_worth_a_call
-from app.domain.folding import DeadLetter, Folder, FoldingRules, Record
+from app.domain.folding import DeadLetter, Folder, Record
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Accounting, Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
 from app.hooks import Hook, no_hook
@@ -142,6 +143,7 @@ class Tracker:
             found = await self._find_checkpoints(positions)
         self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
         self.backfills.forget()
+        self._folder = None
         return {position: min(own) for position, own in self._checkpoints.items()}
 
     async def _find_checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]] | None:
@@ -290,6 +292,8 @@ class Tracker:
         if not all(answer.applied for answer in answers[: len(checkpoints)]):
             # The store may have lost writes: those of a backfill that had nothing to apply here too.
             self.backfills.forget(position)
+            # And so it may what was told of newest conversions.
+            self._folder = None
         return answers[: len(checkpoints)]
 
     async def _meet_backfills(self, counting: Counting, position: Position, read_from: int) -> None:

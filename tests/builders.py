@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.catalog import Catalog, build_catalog
 from app.domain.conversion_goal import FOREVER
-from app.domain.folding import FoldingRules
+from app.domain.folding_rules import FoldingRules
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.catalog import Catalog, build_catalog
@@ -17,6 +19,7 @@ from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
+from app.stores.redis_client import connect
 from app.tracking import Counting, Tracker
 from tests.builders import (
     NOW,
@@ -31,15 +34,15 @@ from tests.builders import (
     goal,
 )
 from tests.faults.in_memory import Letters
+from tests.stores.counting import Store, new_redis_store, state_of
 
 EDITED, UNDONE = NOW + 10, NOW + 20
 ZONE = "Europe/Berlin"
-WEEK_HOURS = 7 * 24
+HOUR, WINDOW = 3_600_000, 7 * 24
 
 
-async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> Mapping[str, Mapping[str, int]]:
-    """The counters that the log gives, counted in batches of `size`."""
-    store = MemoryCounters()
+async def count(log: Sequence[LogRecord], by: Catalog, store: Store, *, size: int) -> None:
+    """Count the log in batches of `size`."""
 
     async def opened() -> Counting:
         return Counting(store, RULES)
@@ -48,6 +51,12 @@ async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> M
     await tracker.assign([POSITION])
     for some in batches(log, size):
         await tracker.track(some)
+
+
+async def counters_of(log: Sequence[LogRecord], by: Catalog, size: int = 4) -> Mapping[str, Mapping[str, int]]:
+    """The counters that the log gives, counted in batches of `size`."""
+    store = MemoryCounters()
+    await count(log, by, store, size=size)
     return store.owners()
 
 
@@ -75,7 +84,7 @@ async def test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_
         event(
             str(number),
             ("purchase", "purchase", "visit")[kind % 3],
-            timestamp=NOW - kind * 11 * 3_600_000,
+            timestamp=NOW - kind * 11 * HOUR,
             userId=f"u{kind % 4}",
             sessionId=f"s{kind}",
             data={"amount": f"{kind}.{number:03}"},
@@ -84,51 +93,102 @@ async def test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_
     ]
     shuffled = values + chance.sample(values, len(values) // 2)
     chance.shuffle(shuffled)
-    in_order, otherwise = await counts_of([values]), await counts_of([shuffled[::2], shuffled[1::2]])
+    # Ids are remembered by windows: copies lie on both sides of where one ends, and the clocks of partitions go back.
+    times = [NOW + chance.choice((0, WINDOW * HOUR)) for _ in shuffled]
+    spread = [LogRecord(0, value, at) for value, at in zip(shuffled, times, strict=True)]
+    in_order = await counts_of([[LogRecord(0, value) for value in values]])
+    otherwise = await counts_of([spread[::2], spread[1::2]])
     assert in_order == otherwise
 
 
-HOUR = 3_600_000
-WORDS = ("bought", "bought", "tested", "retracted", "restated", "visited")
+WORDS = ("bought", "bought", "anonymous", "tested", "retracted", "restated", "visited")
+Step = tuple[str, int, int]
+"""(what is said, of which event, hours since the record before it by the log's clock)"""
 
 
-def said(word: str, ident: str, **original: Any) -> bytes:
-    """An event, or what corrects it."""
+def said(word: str, number: int) -> bytes:
+    """An event, or what corrects it; copies are the same, whenever they come."""
+    fields: dict[str, Any] = {
+        "timestamp": NOW - number * HOUR,
+        "data": {"amount": 2 + number},
+        "userId": f"u{number % 2}",
+        "sessionId": "s",
+    }
     if word == "visited":
-        return event(f"v{ident}", "visit", **original)
+        return event(f"v{number}", "visit", **fields)
+    if word == "anonymous":
+        return event(None, **fields)
     if word == "retracted":
-        return event(None, "$retract", eventType="purchase", retracts=ident, **original)
+        return event(None, "$retract", eventType="purchase", retracts=f"e{number}", **fields)
     if word == "restated":
-        restated: dict[str, Any] = {"restates": ident, "restatedData": {"amount": 3}}
-        return event(None, "$restate", eventType="purchase", **restated, **original)
-    return event(ident, **original, experiments={"test": "a"} if word == "tested" else None)
+        restated: dict[str, Any] = {"restates": f"e{number}", "restatedData": {"amount": 3}}
+        return event(None, "$restate", eventType="purchase", **restated, **fields)
+    return event(f"e{number}", **fields, experiments={"test": "a"} if word == "tested" else None)
 
 
-@given(
-    steps=st.lists(
-        st.tuples(st.sampled_from(WORDS), st.integers(0, 2), st.sampled_from([0, 1, 5 * 24, 8 * 24])), max_size=12
-    ),
-    size=st.integers(1, 3),
+def log_that_says(steps: Sequence[Step]) -> list[LogRecord]:
+    """The clock goes on, stands, and goes back, within four windows."""
+    received, log = NOW + WINDOW * HOUR, list[LogRecord]()
+    for offset, (word, number, hours_later) in enumerate(steps):
+        received = min(max(NOW, received + hours_later * HOUR), NOW + 4 * WINDOW * HOUR)
+        log.append(LogRecord(offset, said(word, number), received))
+    return log
+
+
+HOURS = st.sampled_from([0, 0, 1, WINDOW - 1, WINDOW, WINDOW + 1, -1, -WINDOW])
+STEPS = st.lists(st.tuples(st.sampled_from(WORDS), st.integers(0, 2), HOURS), min_size=2, max_size=12)
+EXAMPLES: Sequence[Sequence[Step]] = (
+    [("bought", 0, 0), ("bought", 0, 8 * 24), ("bought", 0, 8 * 24)],
+    [("bought", 1, 0), ("bought", 0, 0), ("bought", 0, WINDOW), ("bought", 0, WINDOW)],
+    [("bought", 1, 0), ("bought", 0, WINDOW), ("bought", 0, -WINDOW)],
+    [("bought", 1, 0), ("tested", 0, WINDOW), ("bought", 0, -WINDOW), ("tested", 0, WINDOW)],
+    [("retracted", 0, 0), ("bought", 0, 0)],
+    [("restated", 0, 0), ("bought", 0, 0), ("bought", 1, 0)],
+    [("bought", 0, 0), ("visited", 1, 8 * 24), ("bought", 1, 1), ("bought", 2, 8 * 24)],
 )
-@example(steps=[("bought", 0, 0), ("bought", 0, 8 * 24), ("bought", 0, 8 * 24)], size=1)
-@example(steps=[("retracted", 0, 0), ("bought", 0, 0)], size=1)
-@example(steps=[("restated", 0, 0), ("bought", 0, 0), ("bought", 1, 0)], size=1)
-@example(steps=[("bought", 0, 0), ("visited", 1, 8 * 24), ("bought", 1, 1), ("bought", 2, 8 * 24)], size=1)
-async def test_however_the_log_is_cut_into_batches_it_counts_the_same(
-    steps: list[tuple[str, int, int]], size: int
-) -> None:
-    received, log = NOW, list[LogRecord]()
-    for offset, (word, ident, hours_later) in enumerate(steps):
-        received += hours_later * HOUR
-        who = {"userId": f"u{ident % 2}", "sessionId": "s"}
-        value = said(word, f"e{ident}", timestamp=NOW + ident * HOUR, data={"amount": 2}, **who)
-        log.append(LogRecord(offset, value, received))
-    for definitions in ((conversion_goal(), goal("count")), (*EACH, *ONCE)):
+SMALL, LARGE = (conversion_goal(), goal("count")), (*EACH, *ONCE)
+
+
+def examples(test: Any) -> Any:
+    for steps in EXAMPLES:
+        for size in (1, 2, 3):
+            test = example(steps=steps, size=size)(test)
+    return test
+
+
+@examples
+@settings(max_examples=200)
+@given(steps=STEPS, size=st.integers(1, 4))
+async def test_however_the_log_is_cut_into_batches_it_counts_the_same(steps: Sequence[Step], size: int) -> None:
+    log = log_that_says(steps)
+    for definitions in (SMALL, LARGE):
         by = catalog(*definitions)
-        assert await counters_of(log, by, size) == await counters_of(log, by, max(1, len(log)))
+        assert await counters_of(log, by, size) == await counters_of(log, by, len(log))
 
 
-async def counts_of(partitions: Sequence[Sequence[bytes]]) -> Mapping[str, Mapping[str, int]]:
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(steps=STEPS, size=st.integers(1, 4))
+def test_redis_counts_what_memory_counts_however_the_log_is_cut(
+    redis_url: str, steps: Sequence[Step], size: int
+) -> None:
+    async def compare() -> None:
+        client = connect(redis_url, name="test", timeout_seconds=60.0)
+        try:
+            for definitions in (SMALL, LARGE):
+                log, by = log_that_says(steps), catalog(*definitions)
+                one_by_one, in_redis = MemoryCounters(), await new_redis_store(client)
+                await count(log, by, one_by_one, size=1)
+                await count(log, by, in_redis, size=size)
+                expected, found = await state_of(one_by_one), await state_of(in_redis)
+                assert expected.counters == found.counters
+                assert expected.projects == found.projects
+        finally:
+            await client.aclose()
+
+    asyncio.run(compare())
+
+
+async def counts_of(partitions: Sequence[Sequence[LogRecord]]) -> Mapping[str, Mapping[str, int]]:
     """Of what counts once a session, visitor or subject, how often: which of its events does is left to the order."""
     store, by = MemoryCounters(), catalog(*EACH, *ONCE)
 
@@ -138,11 +198,10 @@ async def counts_of(partitions: Sequence[Sequence[bytes]]) -> Mapping[str, Mappi
     positions = [Position("events", number, "id") for number in range(len(partitions))]
     tracker = Tracker(opened, FixedCatalog(by), Letters())
     await tracker.assign(positions)
-    for position, values in zip(positions, partitions, strict=True):
-        if values:
-            await tracker.track(
-                batch([LogRecord(offset, value) for offset, value in enumerate(values)], position=position)
-            )
+    for position, some in zip(positions, partitions, strict=True):
+        if some:
+            log = [replace(record, offset=offset) for offset, record in enumerate(some)]
+            await tracker.track(batch(log, position=position))
     counts = {owner: dict(own) for owner, own in store.owners().items()}
     for owner in ("sessions", "visitors", "once", "first", "unique"):
         for prefix in "gchk":
@@ -187,7 +246,7 @@ GOALS = (
 purchases = st.fixed_dictionaries(
     {
         "type": st.sampled_from(["purchase", "visit"]),
-        "timestamp": st.integers(0, WEEK_HOURS).map(lambda hour: NOW - hour * 3_600_000),
+        "timestamp": st.integers(0, WINDOW).map(lambda hour: NOW - hour * HOUR),
         "userId": st.sampled_from("abc"),
         "data": st.fixed_dictionaries({"amount": st.decimals(-1_000, 1_000, places=3).map(str)}),
     }

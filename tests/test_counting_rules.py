@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.catalog import Catalog, build_catalog
-from app.domain.folding import FoldingRules
+from app.domain.folding_rules import FoldingRules
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.parsing import ParsingRules
 from app.proving import FixedCatalog

@@ -246,6 +246,37 @@ async def test_while_a_crowd_gets_the_last_list_the_next_one_is_made(crowd: Crow
     assert crowd.stores.reads == 2, "for all of them"
 
 
+async def test_who_is_too_late_for_the_last_list_gets_the_one_that_is_on_its_way(crowd: Crowd) -> None:
+    await crowd.look(0.05)
+    crowd.stores.grow("whole", START)
+    crowd.shut()
+    on_its_way = asyncio.create_task(crowd.asked.list_goals("shop", START + DAY))
+    await crowd.stores.begun.wait()
+    crowd.stores.grow("whole", START)
+    crowd.clock.now += 0.16
+    late = [asyncio.create_task(crowd.ask()) for _ in range(3)]
+    await asyncio.sleep(0)
+    crowd.stores.gate.set()
+    assert await asyncio.gather(*late) == [1, 1, 1], "and does not wait for another one after it"
+    await on_its_way
+
+
+async def test_a_crowd_is_answered_while_so_many_others_ask_that_its_last_list_is_forgotten(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_KEPT_PROJECTS", 1)
+    await crowd.look(0.05)
+    loop, current = asyncio.get_running_loop(), crowd.stores.current
+
+    def current_while_another_asks(project: str, kind: str | None = None) -> Any:
+        if project == "shop":
+            asyncio.run_coroutine_threadsafe(crowd.asked.list_goals("other", START + DAY), loop).result(60)
+        return current(project, kind)
+
+    monkeypatch.setattr(crowd.stores, "current", current_while_another_asks)
+    assert await crowd.ask() == 0
+
+
 async def test_a_list_that_stood_serves_a_crowd_as_one_that_was_made(crowd: Crowd) -> None:
     await crowd.look(0.05)
     crowd.clock.now += 1.0

@@ -90,6 +90,26 @@ async def test_that_a_store_is_away_is_waited_for_once() -> None:
     assert len(asked) == 2
 
 
+async def test_who_waits_for_what_is_running_begins_nothing_and_makes_it_hasten() -> None:
+    looks = SharedLooks[int]()
+    await looks.wait_for_running("p")
+    gate, asked = asyncio.Event(), list[Leisure | None]()
+
+    async def hang() -> int:
+        asked.append(leisure.get())
+        await gate.wait()
+        raise StoreUnavailable("redis", "no answer")
+
+    looks.look_ahead("p", hang)
+    await settle()
+    waiting = asyncio.create_task(looks.wait_for_running("p"))
+    await settle()
+    gate.set()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    assert [one is not None and one.is_over for one in asked] == [True]
+
+
 async def test_who_is_cancelled_stops_nobody() -> None:
     looks = SharedLooks[int]()
     gate, _begun, look = gated()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.gathering import LAST_PRECISION_MS
 from app.domain.increments import Increments, Position
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
@@ -63,6 +64,21 @@ async def test_one_fault_of_the_store_changes_no_count(fault: str, when: int) ->
     await world.read(world.tracker())
     assert world.differences() == []
     assert world.letters.missing_from(world.log) == []
+
+
+def newest(world: World) -> dict[str, int]:
+    return {owner: own["last"] for owner, own in world.counters.owners().items() if "last" in own}
+
+
+@pytest.mark.parametrize("when", [4, 9, 14, 19])
+async def test_a_store_that_lost_writes_learns_of_the_newest_conversions_again(when: int) -> None:
+    log = log_of(2, 600)
+    undisturbed, disturbed = World(log), World(log, [""] * when + ["rollback"])
+    for world in (undisturbed, disturbed):
+        await world.read(world.tracker())
+    expected, found = newest(undisturbed), newest(disturbed)
+    assert expected.keys() == found.keys() != set()
+    assert {owner for owner in expected if abs(expected[owner] - found[owner]) >= LAST_PRECISION_MS} == set()
 
 
 @pytest.mark.parametrize("when", [5, 14, 23])

@@ -15,7 +15,7 @@ from app.alerting import Alerting, Alerts
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.bootstrap.observing import TimedReader, observe_sql
 from app.defining import Defining
-from app.domain.folding import FoldingRules
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
 from app.domain.progress import Thresholds

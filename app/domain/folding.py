@@ -1,33 +1,28 @@
 """Folding: a run of records of one partition -> the increments it brings, and the dead letters in it. Pure.
 
-The same records with the same catalog give the same increments, however they are cut into batches: what depends on
-earlier events (is this id new? the first of its session?) is left to the store, which decides in the order of the log.
+However the same records are cut into batches, they count the same: what depends on earlier events (is this id new? the
+first of its session?) is left to the store, in the order of the log (see gathering.py).
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from itertools import islice
 from typing import Final, Protocol, cast
 
 from app.domain.catalog import Catalog
 from app.domain.correcting import Correction
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
-from app.domain.increments import Accounting, Change, Exposure, Increments, Position, Simple, Single
-from app.domain.parsing import ParsingRules, parse_message
+from app.domain.folding_rules import FoldingRules
+from app.domain.gathering import Alike, Gathering
+from app.domain.increments import Accounting, Exposure, Increments, Position
+from app.domain.parsing import parse_message
 from app.domain.planning import Plan, make_plan
-from app.domain.receipts import Place, with_receipts
+from app.domain.receipts import Place
 from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
-LAST_PRECISION_MS: Final = 1_000
-NEVER: Final = 2**62
 NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
@@ -58,83 +53,18 @@ class DeadLetter:
     """Which element of a batch message; None is the whole message."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoldingRules:
-    """What folding needs to know besides the catalog; fixed for a generation, or counts could not be reproduced."""
+@dataclass(slots=True)
+class _Tally:
+    """One project's part of the batch while it is folded. Small: of thousands of projects each has few events."""
 
-    parsing: ParsingRules
-    secret: bytes
-    """The key of the hashes of ids and subjects, so that nobody can craft collisions."""
-    window_ms: int
-    """How long an event id is remembered, at least."""
-    stripes: int = 1
-
-    def stripe_of(self, project: str) -> int:
-        return 0 if self.stripes == 1 else zlib.crc32(project.encode(errors="surrogatepass")) % self.stripes
-
-    def hash(self, *parts: str) -> int:
-        """64 bits, signed, keyed."""
-        text = "\0".join(parts).encode(errors="surrogatepass")
-        return int.from_bytes(blake2b(text, digest_size=8, key=self.secret).digest(), "little", signed=True)
-
-    def hash_all(self, texts: Sequence[str]) -> tuple[int, ...]:
-        """Of each text what `hash` gives, in less time."""
-        key = self.secret
-        digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest() for text in texts]
-        return struct.unpack(f"<{len(digests)}q", b"".join(digests))
-
-
-class _Target:
-    """What is being folded of one counting: of everything in a stripe, or of a backfill."""
-
-    def __init__(self, increments: Increments) -> None:
-        self.increments = increments
-        self.ids: dict[int, set[str]] = defaultdict(set)
-        """By epoch, those of the events so far, as they are hashed: with their project before them."""
-        self.corrected: set[str] = set()
-        """The ids that corrections in this batch ask for. An event with one of them that comes later must be counted
-        after the correction, as it would be in a batch of its own."""
-        self.alike: dict[tuple[int, int], _Alike] = {}
-        """By the identity of a plan and the epoch."""
-
-    def is_new(self, identity: str, epoch: int) -> bool:
-        """Whether the store is to decide about the id: it would find what came before in this epoch or the last."""
-        ids = self.ids[epoch]
-        if identity in ids or identity in self.ids[epoch - 1]:
-            return False
-        ids.add(identity)
-        return True
-
-    def open_alike(self, plan: Plan, project: str, epoch: int) -> _Alike:
-        """The events of this plan and epoch."""
-        alike = self.alike.get((id(plan), epoch))
-        if alike is None:
-            alike = self.alike[id(plan), epoch] = _Alike(self, plan, Simple(project, epoch, plan.counters))
-        return alike
-
-
-class _Alike:
-    """Events that differ in nothing but their id. The ids are hashed when the batch is closed, all at once."""
-
-    __slots__ = ("_before", "_now", "ids", "plan", "simple")
-
-    def __init__(self, target: _Target, plan: Plan, simple: Simple) -> None:
-        self.plan = plan  # kept alive, so that no other can take its address
-        self.simple = simple
-        self.ids: list[str] = []
-        self._now, self._before = target.ids[simple.epoch], target.ids[simple.epoch - 1]
-
-    def add(self, event: Event) -> bool:
-        """Whether the event's id is new in this batch (see `_Target.is_new`); what came before is left to the store."""
-        if event.id is None:
-            self.simple.without_id += 1
-            return True
-        identity = f"{event.project}\0{event.id}"
-        if identity in self._now or identity in self._before:
-            return False
-        self._now.add(identity)
-        self.ids.append(identity)
-        return True
+    types: Mapping[str, TypeIndex]
+    gathering: Gathering
+    lowest: int
+    """The stripe's checkpoint: records below it are in its counters."""
+    since: int
+    landmark: int
+    """The offset of its first event."""
+    fates: Accounting
 
 
 class _Way:
@@ -148,7 +78,7 @@ class _Way:
         self.occurred_since, self.occurred_until = plan.occurred
         self.received_since = max(plan.received[0], epoch_begins)
         self.received_until = min(plan.received[1], epoch_begins + window_ms)
-        self.alike: _Alike | None = None
+        self.alike: Alike | None = None
         """For those that no experiment and no correction concerns, where nothing but their id matters."""
         self.tell_from = 0
         """Earlier ones are not told of in `Increments.last`."""
@@ -158,20 +88,6 @@ class _Way:
             self.occurred_since <= event.occurred_at < self.occurred_until
             and self.received_since <= event.received_at < self.received_until
         )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """One project's part of the batch while it is folded. Small: of thousands of projects each has few events."""
-
-    types: Mapping[str, TypeIndex]
-    target: _Target
-    lowest: int
-    """The stripe's checkpoint: records below it are in its counters."""
-    since: int
-    landmark: int
-    """The offset of its first event."""
-    fates: Accounting
 
 
 class Folder:
@@ -250,13 +166,13 @@ class _Batch:
         self._rules = folder.rules
         self._parsing = folder.rules.parsing
         self._projects = folder.catalog.projects
-        self._targets = [_Target(own) for own in increments]
+        self._gatherings = [Gathering(own, self._rules, folder.last) for own in increments]
         self._lowest = lowest
         self._receipts_from = receipts_from
         self._tallies: dict[str, _Tally] = {}
         self._ways: dict[object, _Way] = {}
         """By the identity of the feeds, the last; and by that, the hour and the epoch, all."""
-        self._backfills = {name: _Target(own) for name, own in backfills.items()}
+        self._backfills = {name: Gathering(own, self._rules, folder.last) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
     def add_all(self, records: Sequence[Record]) -> None:
@@ -306,24 +222,22 @@ class _Batch:
             tally.fates.unmatched += is_new
 
     def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
-        way, target = self._way(feeds, event, tally), tally.target
+        way, gathering = self._way(feeds, event, tally), tally.gathering
         alike, plan = way.alike, way.plan
-        if alike is not None and event.experiments is None and not target.corrected:
-            if not alike.add(event):
-                tally.fates.duplicate += 1
-            elif event.occurred_at >= way.tell_from:
-                way.tell_from = self._tell(target.increments, plan, event.occurred_at)
+        if alike is not None and event.experiments is None and gathering.join(alike, event):
+            if event.occurred_at >= way.tell_from:
+                way.tell_from = gathering.tell(plan, event.occurred_at)
             return
         for name, own in plan.backfills:
             filled = self._backfills.get(name)
             if filled is not None and own.parts and record.offset >= filled.increments.expected:
                 accounting = _accounting(filled, event)
-                accounting.duplicate += not self._grow(filled, own, event)
+                accounting.duplicate += not filled.add(own, event)
         if record.offset < tally.lowest:
             return
         if not plan.parts:
             tally.fates.unmatched += 1
-        elif not self._grow(target, plan, event, self._place(record, event, index)):
+        elif not gathering.add(plan, event, self._place(record, event, index)):
             tally.fates.duplicate += 1
 
     def _way(self, feeds: Sequence[Feed], event: Event, tally: _Tally) -> _Way:
@@ -340,7 +254,7 @@ class _Batch:
                 way = self._ways[full] = _Way(plan, epoch * window_ms, window_ms)
                 if plan.parts and plan.is_simple and self._receipts_from is None and not self._backfills:
                     # Nothing is read below the checkpoint then: all that is matched is new.
-                    way.alike = tally.target.open_alike(plan, event.project, epoch)
+                    way.alike = tally.gathering.alike(plan, event.project, epoch)
             self._ways[key] = way
         return way
 
@@ -349,11 +263,11 @@ class _Batch:
         if self._receipts_from is None or record.offset < self._receipts_from:
             return None
         epoch = event.received_at // self._rules.window_ms
-        return Place(self._targets[0].increments.position, record.offset, index, epoch)
+        return Place(self._gatherings[0].increments.position, record.offset, index, epoch)
 
     def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
         """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
-        exposures = tally.target.increments.exposures
+        exposures = tally.gathering.increments.exposures
         subject = self._rules.hash(event.project, "\0subject", event.subject) if event.subject else None
         for experiment, variant in experiments.items():
             exposure = Exposure(event.project, experiment, variant, subject)
@@ -363,84 +277,31 @@ class _Batch:
         view = self._projects.get(project)
         if view is None:
             return None
-        target = self._targets[self._rules.stripe_of(project)]
-        lowest, since = target.increments.expected, view.project.created_at
-        tally = _Tally(view.by_type, target, lowest, since, offset, Accounting())
+        gathering = self._gatherings[self._rules.stripe_of(project)]
+        lowest, since = gathering.increments.expected, view.project.created_at
+        tally = _Tally(view.by_type, gathering, lowest, since, offset, Accounting())
         self._tallies[project] = tally
         return tally
-
-    def _tell(self, increments: Increments, plan: Plan, occurred_at: int) -> int:
-        """Report the plan's newest conversion; returns from when on there is something to report again."""
-        told, earliest = self._folder.last, NEVER
-        for owner in plan.last_owners:
-            whose = increments.backfill + owner
-            before = told.get(whose, 0)
-            if occurred_at >= before + LAST_PRECISION_MS:
-                increments.last[owner] = told[whose] = before = occurred_at
-            earliest = min(earliest, before + LAST_PRECISION_MS)
-        return earliest
-
-    def _grow(self, target: _Target, plan: Plan, event: Event, place: Place | None = None) -> bool:
-        """Whether the event's id is new in this batch; what came before is left to the store."""
-        epoch = event.received_at // self._rules.window_ms
-        increments = target.increments
-        identity = f"{event.project}\0{event.id}" if event.id is not None else None
-        is_tested = event.experiments is not None and not increments.backfill
-        if is_tested or place is not None or not plan.is_simple or identity in target.corrected:
-            if identity is not None and not target.is_new(identity, epoch):
-                return False
-            hashed = self._rules.hash(identity) if identity is not None else None
-            change = with_receipts(event, plan.change(event), place)
-            increments.singles.append(self._single(increments, event, epoch, hashed, (change,)))
-        elif not target.open_alike(plan, event.project, epoch).add(event):
-            return False
-        self._tell(increments, plan, event.occurred_at)
-        return True
 
     def _correct(self, tally: _Tally, event: Event, correction: Correction, record: Record, index: int | None) -> None:
         """Each once, in each counting, where the original was counted in it."""
         for name, own in correction.backfills.items():
-            target = self._backfills.get(name)
-            if target is not None and own.has_parts and record.offset >= target.increments.expected:
-                _accounting(target, event)
-                self._take_back(target, event, own, None)
+            filled = self._backfills.get(name)
+            if filled is not None and own.has_parts and record.offset >= filled.increments.expected:
+                _accounting(filled, event)
+                filled.take_back(event, own, None)
         if record.offset < tally.lowest:
             return
         if correction.has_parts:
-            self._take_back(tally.target, event, correction, self._place(record, event, index))
+            tally.gathering.take_back(event, correction, self._place(record, event, index))
         else:
             tally.fates.unmatched += 1
-
-    def _take_back(self, target: _Target, event: Event, correction: Correction, place: Place | None) -> None:
-        hash64, project, corrects = self._rules.hash, event.project, correction.corrects
-        increments = target.increments
-        target.corrected.add(f"{project}\0{corrects}")
-        kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
-        once = hash64(project, "\0correction", corrects, *kind)
-        epoch = event.received_at // self._rules.window_ms
-        changes, original = correction.changes(event, place), hash64(project, corrects)
-        increments.singles.append(self._single(increments, event, epoch, once, changes, requires=original))
-
-    def _single(
-        self,
-        increments: Increments,
-        event: Event,
-        epoch: int,
-        identity: int | None,
-        changes: tuple[Change, ...],
-        requires: int | None = None,
-    ) -> Single:
-        hash64, project = self._rules.hash, event.project
-        session = hash64(project, "\0session", event.session_id) if event.session_id else None
-        subject = hash64(project, "\0subject", event.subject) if event.subject else None
-        assignments = tuple(event.experiments.items()) if event.experiments and not increments.backfill else ()
-        return Single(project, epoch, identity, session, subject, changes, requires, assignments)
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.
         project = error.project
         tally = self._tallies.get(project) or self._open(project, record.offset) if project else None
-        increments = (tally.target if tally is not None else self._targets[0]).increments
+        increments = (tally.gathering if tally is not None else self._gatherings[0]).increments
         if record.offset < increments.expected:
             return
         fates = tally.fates if tally is not None else increments.partition
@@ -450,23 +311,18 @@ class _Batch:
 
     def close(self) -> None:
         """Hash the ids, and add each project's tally to its own accounting and to the partition's."""
-        targets = (*self._targets, *self._backfills.values())
-        groups = [(target, alike) for target in targets for alike in target.alike.values()]
-        hashes = iter(self._rules.hash_all([identity for _, alike in groups for identity in alike.ids]))
-        for target, alike in groups:
-            alike.simple.hashes.extend(islice(hashes, len(alike.ids)))
-            if alike.simple.hashes or alike.simple.without_id:
-                target.increments.simple.append(alike.simple)
+        for gathering in (*self._gatherings, *self._backfills.values()):
+            gathering.close()
         for key, tally in self._tallies.items():
             if tally.fates.received:
-                increments = tally.target.increments
+                increments = tally.gathering.increments
                 increments.projects[key] = tally.fates
                 increments.landmarks[key] = tally.landmark
                 increments.partition.add(tally.fates)
 
 
-def _accounting(target: _Target, event: Event) -> Accounting:
+def _accounting(filled: Gathering, event: Event) -> Accounting:
     """A backfill's, whose events are of one project; one more was received."""
-    accounting = target.increments.projects.setdefault(event.project, target.increments.partition)
+    accounting = filled.increments.projects.setdefault(event.project, filled.increments.partition)
     accounting.received += 1
     return accounting

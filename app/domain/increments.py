@@ -109,7 +109,8 @@ class Exposure:
 
 @dataclass(slots=True)
 class Simple:
-    """Events that differ in nothing but their id: same project, epoch and counters; no guard, no value."""
+    """Events that differ in nothing but their id: same project, epoch and counters; no guard, no value. A store applies
+    them before all singles: the order of these events decides nothing."""
 
     project: str
     epoch: int

@@ -143,14 +143,15 @@ local function is_added(name, member)
   return remember(open_set(name), member, place_of(member))
 end
 
--- Ids are remembered in the epoch of the record, and looked up in the one before too.
+-- Ids are remembered in the epoch of the record, and looked up in the one before and the one after too: of two copies on
+-- two partitions the later one may be counted first.
 local function ids_of(epoch)
-  return open_set('d:' .. (epoch - 1)), open_set('d:' .. epoch)
+  return open_set('d:' .. (epoch - 1)), open_set('d:' .. epoch), open_set('d:' .. (epoch + 1))
 end
 
-local function is_first(previous, current, member)
+local function is_first(previous, current, following, member)
   local place = place_of(member)
-  return not holds(previous, member, place) and remember(current, member, place)
+  return not holds(previous, member, place) and not holds(following, member, place) and remember(current, member, place)
 end
 
 local grow, whole, micro = {}, {}, {}
@@ -230,13 +231,15 @@ end
 
 -- `is_first` of each hash in the text: how many are, and how many are not. Written out, since nearly all that is counted
 -- comes through here, and a call costs as much as all the rest of a turn but Redis's own part.
-local function remember_all(previous, current, hashes)
+local function remember_all(previous, current, following, hashes)
   local new, known = 0, 0
-  local has_previous, stem, added, number = previous.size > 0, current.stem, current.added, current.number
+  local has_previous, has_following = previous.size > 0, following.size > 0
+  local stem, added, number = current.stem, current.added, current.number
   for member in string.gmatch(hashes, '[^ ]+') do
     local place, width = (member + MIDDLE) * SCALE, current.width
     if place < current.halved then width = width / 2 end
     if (has_previous and call('SISMEMBER', bucket_at(previous, place), member) == 1)
+      or (has_following and call('SISMEMBER', bucket_at(following, place), member) == 1)
       or call('SADD', stem .. hex(place - place % width), member) == 0 then
       known = known + 1
     else
@@ -252,8 +255,8 @@ local function count_all()
   expose_all()
   for i = 1, #simple do
     local project, epoch, indexes, hashes, firsts = unpack(simple[i])
-    local previous, current = ids_of(epoch)
-    local new, known = remember_all(previous, current, hashes)
+    local previous, current, following = ids_of(epoch)
+    local new, known = remember_all(previous, current, following, hashes)
     firsts = firsts + new
     if firsts > 0 then
       count_events(project, firsts)
@@ -266,10 +269,10 @@ local function count_all()
   end
   for i = 1, #singles do
     local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
-    local previous, current = ids_of(epoch)
+    local previous, current, following = ids_of(epoch)
     local place = required and place_of(required)
     local is_due = not required or holds(current, required, place) or holds(previous, required, place)
-    if is_due and (not member or is_first(previous, current, member)) then
+    if is_due and (not member or is_first(previous, current, following, member)) then
       count_events(project, 1)
       local whose = {session, subject}
       for j = 1, #changes do

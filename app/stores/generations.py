@@ -26,7 +26,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from app.domain.folding import FoldingRules
+from app.domain.folding_rules import FoldingRules
 from app.domain.parsing import ParsingRules
 from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors

@@ -62,7 +62,11 @@ class _Stripe:
         return member in self.seen[f"d:{epoch}"] or member in self.seen[f"d:{epoch - 1}"]
 
     def _is_first(self, epoch: int, member: int) -> bool:
-        return member not in self.seen[f"d:{epoch - 1}"] and self._is_added(f"d:{epoch}", member)
+        return (
+            member not in self.seen[f"d:{epoch - 1}"]
+            and member not in self.seen[f"d:{epoch + 1}"]
+            and self._is_added(f"d:{epoch}", member)
+        )
 
     def _is_added(self, seen_set: str, member: int) -> bool:
         members = self.seen[seen_set]

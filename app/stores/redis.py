@@ -199,8 +199,8 @@ class RedisCounters:
     async def forget_ids_before(self, moment: int) -> int:
         """Drop the deduplication memory of records received before `moment` less two windows; returns how many sets.
 
-        An id is remembered at least one window, and looked for in the current epoch and the one before. Call it with
-        the moment up to which every partition is counted.
+        An id is remembered at least one window, and none is looked for before the last epoch but one. Call it with the
+        moment up to which every partition is counted.
         """
         newest_needed = moment // self.generation.rules.window_ms - 1
         dropped = 0

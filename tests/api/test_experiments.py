@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.catalog import build_catalog
 from app.domain.experiments import MAX_EXPERIMENTS
-from app.domain.folding import FoldingRules
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
 from app.proving import FixedCatalog

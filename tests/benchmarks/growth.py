@@ -17,7 +17,8 @@ from aiokafka.structs import ConsumerRecord
 from rich.console import Console
 
 from app.domain.catalog import build_catalog
-from app.domain.folding import Folder, FoldingRules, Record
+from app.domain.folding import Folder, Record
+from app.domain.folding_rules import FoldingRules
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules

@@ -47,6 +47,33 @@ def no_deduplication() -> None:
     put(_Stripe, "_is_first", lambda *_: True)
 
 
+def no_look_into_the_window_after() -> None:
+    from app.stores.memory import _Stripe
+
+    change_script("open_set('d:' .. (epoch + 1))", "open_set('d:none')")
+    is_first = _Stripe._is_first
+
+    def is_first_without(self: _Stripe, epoch: int, member: int) -> bool:
+        kept = self.seen.pop(f"d:{epoch + 1}", set())
+        try:
+            return is_first(self, epoch, member)
+        finally:
+            self.seen[f"d:{epoch + 1}"] = kept
+
+    put(_Stripe, "_is_first", is_first_without)
+
+
+def all_of_many() -> None:
+    """What a batch named before is counted with the others that differ in nothing but their ids, before it."""
+    from app.domain.gathering import Alike, Gathering
+
+    def join(self: Gathering, alike: Alike, event: Any) -> bool:
+        alike.ids.append(f"{event.project}\0{event.id}")
+        return True
+
+    put(Gathering, "join", join)
+
+
 def one_checkpoint_for_all_stripes() -> None:
     """Fold everything from the lowest, and apply it to each stripe at whatever it is."""
     from app.domain.folding import Folder
@@ -193,6 +220,8 @@ COUNTING: Final[Mapping[str, Callable[[], None]]] = {
     "types-first": no_look_at_types,
     "undo": no_undo,
     "deduplication": no_deduplication,
+    "both-windows": no_look_into_the_window_after,
+    "order-of-the-log": all_of_many,
     "own-checkpoints": one_checkpoint_for_all_stripes,
     "hole-check": no_hole_check,
     "lost-writes": no_look_for_lost_writes,

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = "tests/stores/test_counters_contract.py::"
 REDIS = "tests/stores/test_redis_counters.py::"
 TRACKING = "tests/test_tracking.py::"
+LAWS = "tests/test_counting_laws.py::"
 REFRESHING = "tests/test_refreshing.py::"
 PARTITIONS = "tests/streams/test_partitions.py::"
 SETTINGS = "tests/streams/test_faust_app.py::test_what_counts_stand_on_is_set"
@@ -44,9 +45,15 @@ QUICK: Mapping[str, Sequence[str]] = {
     "types-first": [REDIS + "test_a_key_of_another_type_stops_the_batch_before_anything_changes[wm]"],
     "undo": [REDIS + "test_a_key_of_another_type_stops_the_batch_before_anything_changes[s:o:cg]"],
     "deduplication": [
-        CONTRACT + "test_an_id_is_remembered_through_the_next_epoch[redis 7-epochs1-1]",
+        CONTRACT + "test_an_id_is_found_in_the_epoch_before_and_the_one_after[redis 7-()-epochs1-1]",
         TRACKING + "test_any_order_and_any_repetition_of_events_counts_the_same",
     ],
+    "both-windows": [
+        CONTRACT + "test_an_id_is_found_in_the_epoch_before_and_the_one_after[redis 7-()-epochs2-1]",
+        CONTRACT + "test_an_id_is_found_in_the_epoch_before_and_the_one_after[redis 7-(0, 1)-epochs2-1]",
+        LAWS + "test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_same",
+    ],
+    "order-of-the-log": [LAWS + "test_however_the_log_is_cut_into_batches_it_counts_the_same"],
     "own-checkpoints": [TRACKING + "test_a_stripe_that_goes_back_alone_is_counted_again_alone[5]"],
     "seek": [
         TRACKING + "test_one_fault_of_the_store_changes_no_count[5-rollback]",

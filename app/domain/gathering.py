@@ -1,0 +1,130 @@
+"""Gathering: what a batch brings to one counting, of everything in a stripe or of a backfill. Pure.
+
+A store applies `Increments.simple` first, many events at once, and then `Increments.singles`, one by one. So that this
+gives what the order of the log gives, only an event whose id nothing in the batch has named before is one of many.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from app.domain.correcting import Correction
+from app.domain.event import Event
+from app.domain.folding_rules import FoldingRules
+from app.domain.increments import Change, Increments, Simple, Single
+from app.domain.planning import Plan
+from app.domain.receipts import Place, with_receipts
+
+LAST_PRECISION_MS: Final = 1_000
+NEVER: Final = 2**62
+_ASKED_FOR: Final = -1
+"""In place of an epoch: no event had the id, a correction asks for it."""
+
+
+class Alike:
+    """Events that differ in nothing but their id."""
+
+    __slots__ = ("ids", "plan", "simple")
+
+    def __init__(self, plan: Plan, simple: Simple) -> None:
+        self.plan = plan  # kept alive, so that no other can take its address
+        self.simple = simple
+        self.ids: list[str] = []
+        """As they are hashed when the batch is closed, all at once: with their project before them."""
+
+
+class Gathering:
+    """One counting's part of a batch. `told`: owner -> what was last reported of its newest conversion."""
+
+    def __init__(self, increments: Increments, rules: FoldingRules, told: dict[str, int]) -> None:
+        self.increments = increments
+        self._rules = rules
+        self._told = told
+        self._epochs: dict[str, int] = {}
+        """Id -> the epoch in which it came last."""
+        self._alike: dict[tuple[int, int], Alike] = {}
+        """By the identity of a plan and the epoch."""
+
+    def alike(self, plan: Plan, project: str, epoch: int) -> Alike:
+        """The events of this plan and epoch; the plan is simple."""
+        alike = self._alike.get((id(plan), epoch))
+        if alike is None:
+            alike = self._alike[id(plan), epoch] = Alike(plan, Simple(project, epoch, plan.counters))
+        return alike
+
+    def join(self, alike: Alike, event: Event) -> bool:
+        """Count the event as one of many. False, and nothing done, where its id was named before in this batch."""
+        if event.id is None:
+            alike.simple.without_id += 1
+            return True
+        identity = f"{event.project}\0{event.id}"
+        if identity in self._epochs:
+            return False
+        self._epochs[identity] = alike.simple.epoch
+        alike.ids.append(identity)
+        return True
+
+    def add(self, plan: Plan, event: Event, place: Place | None = None) -> bool:
+        """Count the event. False where it cannot count: its id came in the same epoch before, and then, or even before
+        the batch, it was counted. Of any other event the store decides that."""
+        epoch = event.received_at // self._rules.window_ms
+        is_tested = event.experiments is not None and not self.increments.backfill
+        is_one_of_many = (
+            plan.is_simple
+            and place is None
+            and not is_tested
+            and self.join(self.alike(plan, event.project, epoch), event)
+        )
+        if not is_one_of_many:
+            identity = None
+            if event.id is not None:
+                text = f"{event.project}\0{event.id}"
+                if self._epochs.get(text) == epoch:
+                    return False
+                self._epochs[text] = epoch
+                identity = self._rules.hash(text)
+            change = with_receipts(event, plan.change(event), place)
+            self.increments.singles.append(self._single(event, identity, (change,)))
+        self.tell(plan, event.occurred_at)
+        return True
+
+    def take_back(self, event: Event, correction: Correction, place: Place | None) -> None:
+        """Correct what was counted, once, where the original was counted."""
+        hash64, project, corrects = self._rules.hash, event.project, correction.corrects
+        self._epochs.setdefault(f"{project}\0{corrects}", _ASKED_FOR)
+        kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
+        # No id of an event is hashed like this: each has its project before it.
+        once = hash64("\0correction", project, corrects, *kind)
+        changes, original = correction.changes(event, place), hash64(project, corrects)
+        self.increments.singles.append(self._single(event, once, changes, requires=original))
+
+    def tell(self, plan: Plan, occurred_at: int) -> int:
+        """Report the plan's newest conversion; returns from when on there is something to report again."""
+        earliest = NEVER
+        for owner in plan.last_owners:
+            whose = self.increments.backfill + owner
+            before = self._told.get(whose, 0)
+            if occurred_at >= before + LAST_PRECISION_MS:
+                self.increments.last[owner] = self._told[whose] = before = occurred_at
+            earliest = min(earliest, before + LAST_PRECISION_MS)
+        return earliest
+
+    def close(self) -> None:
+        """Hash the ids. Call it once, at the end."""
+        groups = self._alike.values()
+        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.ids]))
+        for alike in groups:
+            alike.simple.hashes.extend(islice(hashes, len(alike.ids)))
+            if alike.simple.hashes or alike.simple.without_id:
+                self.increments.simple.append(alike.simple)
+
+    def _single(
+        self, event: Event, identity: int | None, changes: tuple[Change, ...], requires: int | None = None
+    ) -> Single:
+        hash64, project = self._rules.hash, event.project
+        session = hash64(project, "\0session", event.session_id) if event.session_id else None
+        subject = hash64(project, "\0subject", event.subject) if event.subject else None
+        assignments = tuple(event.experiments.items()) if event.experiments and not self.increments.backfill else ()
+        epoch = event.received_at // self._rules.window_ms
+        return Single(project, epoch, identity, session, subject, changes, requires, assignments)
