@@ -53,10 +53,12 @@ MANY_GOALS = 100
 """A list of fewer is made sooner than it is found out whether it has to be."""
 LONGEST_REUSE_SECONDS = 0.25
 """With the time to make it, about what the page's stream may take to show a change."""
-REUSE_BY_MAKING = 3
-"""How many times as long as a list took to make it may serve a crowd: making lists takes a part of a core, not all."""
-AHEAD_BY_MAKING = 1.5
-"""How many times as long before that ends the next one is begun: it may take longer than the last."""
+REUSE_BY_MAKING = 5
+"""How many times as long as a list took to make it may serve a crowd."""
+REST_BY_MAKING = 2
+"""How many times as long until the next one is begun: making lists takes a part of a core, not all."""
+AHEAD_BY_MAKING = 2
+"""Or, where that comes first, how many times as long before it is needed: it may take longer than the last."""
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
 _ALL: tuple[str, ...] = ("*",)
@@ -89,6 +91,9 @@ class _Listed:
     seen_from: int
     holds_until: int
     """From the one moment until the other the clock changes nothing of it; epoch ms."""
+    is_moving: bool = False
+    """Another mark than the one before: the next look does not ask whether the list stands, which while events are
+    counted is a wait for Redis for nothing."""
     took: float = 0.0
     """To make it, in seconds."""
     stood_at: float = 0.0
@@ -164,7 +169,8 @@ class Reporter:
         left, last = self._serves_for(project), self._listed.get(project)
         if left < 0 or last is None or last.versions is not present:
             return None
-        if left <= AHEAD_BY_MAKING * last.took:
+        age = time.monotonic() - last.stood_at
+        if age >= REST_BY_MAKING * last.took or left <= AHEAD_BY_MAKING * last.took:
             self._looks.look_ahead(project, partial(self._list_all, project, now))
         return last.report
 
@@ -226,9 +232,10 @@ class Reporter:
         patience, begun = Patience(PATIENCE_SECONDS), time.monotonic()
         owner, versions = await patience.wait("sql", asyncio.to_thread(self._definitions.current, project, "goal"))
         last = self._listed.get(project)
-        if last is None or not await self._stands(last, versions, project, now, patience):
+        if last is None or last.is_moving or not await self._stands(last, versions, project, now, patience):
             made = await self._see(owner, versions, now, patience, is_whole=False)
-            last = replace(made, took=time.monotonic() - begun)
+            is_moving = last is not None and last.mark != made.mark
+            last = replace(made, took=time.monotonic() - begun, is_moving=is_moving)
         self._listed[project] = replace(last, stood_at=time.monotonic())
         self._listed.move_to_end(project)
         while len(self._listed) > _KEPT_PROJECTS:
