@@ -52,13 +52,12 @@ _KEPT_PROJECTS = 1_000
 MANY_GOALS = 100
 """A list of fewer is made sooner than it is found out whether it has to be."""
 LONGEST_REUSE_SECONDS = 0.25
-"""With the time to make it, about what the page's stream may take to show a change."""
+"""About what the page's stream may take to show a change; twice that while the next list is being made."""
 REUSE_BY_MAKING = 5
 """How many times as long as a list took to make it may serve a crowd."""
+LONGEST_REST_SECONDS = 0.15
 REST_BY_MAKING = 2
 """How many times as long until the next one is begun: making lists takes a part of a core, not all."""
-AHEAD_BY_MAKING = 2
-"""Or, where that comes first, how many times as long before it is needed: it may take longer than the last."""
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
 _ALL: tuple[str, ...] = ("*",)
@@ -163,23 +162,23 @@ class Reporter:
 
     async def _last(self, project: str, now: int) -> Report | None:
         """The last list, while it may serve a crowd. The next one is begun when it will be needed."""
-        if self._serves_for(project) < 0:
+        if not self._may_serve(project, self._listed.get(project)):
             return None
         present = await self._present.ask(project, partial(self._versions, project))
-        left, last = self._serves_for(project), self._listed.get(project)
-        if left < 0 or last is None or last.versions is not present:
+        last = self._listed.get(project)
+        if last is None or last.versions is not present or not self._may_serve(project, last):
             return None
-        age = time.monotonic() - last.stood_at
-        if age >= REST_BY_MAKING * last.took or left <= AHEAD_BY_MAKING * last.took:
+        if time.monotonic() - last.stood_at >= min(REST_BY_MAKING * last.took, LONGEST_REST_SECONDS):
             self._looks.look_ahead(project, partial(self._list_all, project, now))
         return last.report
 
-    def _serves_for(self, project: str) -> float:
-        """For how many seconds more the last list may serve a crowd; negative when not."""
-        last = self._listed.get(project)
+    def _may_serve(self, project: str, last: _Listed | None) -> bool:
         if last is None:
-            return -1.0
-        return last.stood_at + min(REUSE_BY_MAKING * last.took, LONGEST_REUSE_SECONDS) - time.monotonic()
+            return False
+        longest = min(REUSE_BY_MAKING * last.took, LONGEST_REUSE_SECONDS)
+        if self._looks.is_running(project):
+            longest = 2 * LONGEST_REUSE_SECONDS
+        return time.monotonic() - last.stood_at <= longest
 
     async def _look(self, project: str, now: int) -> Report:
         return await self._looks.ask(project, partial(self._list_all, project, now))

@@ -43,6 +43,10 @@ class SharedLooks(Generic[T]):
                     one.leisure.is_over = True
         return await asyncio.shield(asked.task)
 
+    def is_running(self, key: str) -> bool:
+        """Whether a look has begun and not ended."""
+        return key in self._running
+
     async def wait_for_running(self, key: str) -> None:
         """Wait for the end of a look that has begun, if one has, in haste. Raises what it raises."""
         running = self._running.get(key)
