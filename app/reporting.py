@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from app.domain import fields
 from app.domain.backfill import backfill_name
@@ -25,7 +25,6 @@ from app.domain.moments import rfc3339
 from app.domain.progress import (
     DEFAULT_THRESHOLDS,
     Thresholds,
-    counts_fields,
     holds_until,
     instant_of,
     number,
@@ -43,7 +42,7 @@ from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading, Wanted
 from app.sharing import SharedLooks
-from app.showing import Facts, Hours, KnownGoal, ShownGoals, Spark, spark_of
+from app.showing import Facts, ShownGoals, spark_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,6 @@ REST_BY_MAKING = 2
 """How many times as long until the next one is begun: making lists takes a part of a core, not all."""
 _SHOWN_CHANGES = 100
 _LINEAR = Chosen()
-_ALL: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +95,6 @@ class _Listed:
     """To make it, in seconds."""
     stood_at: float = 0.0
     """When it was made, or seen to be what would be made again; monotonic seconds."""
-
-
-class _Asked(NamedTuple):
-    """Of one goal."""
-
-    wanted: Sequence[Wanted]
-    hours: Hours | None
-    """What was not asked for since it is remembered."""
 
 
 class RecordedChanges(Protocol):
@@ -265,7 +255,10 @@ class Reporter:
         paces = await patience.wait("a store", self._paces.choose(owner.key, seasonal, now))
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
         spark = spark_of(now // HOUR_MS, owner.time_zone)
-        asked = [_ask_for(one, backfills, spark, now, is_whole=is_whole) async for one in giving_way(known)]
+        asked = [
+            one.ask(backfills[version.id], spark, now, is_whole=is_whole)
+            async for version, one in giving_way(zip(versions, known, strict=True))
+        ]
         reading = await patience.wait("redis", self._read([wanted for own in asked for wanted in own.wanted]))
         owners = iter(reading.owners if reading is not None else ())
         items, until = [], (now // HOUR_MS + 1) * HOUR_MS
@@ -337,29 +330,6 @@ class Reporter:
         except GenerationMissing:
             return None
         return None if reading.rebuilding else reading
-
-
-def _ask_for(one: KnownGoal, backfills: Mapping[str, str | None], spark: Spark, now: int, *, is_whole: bool) -> _Asked:
-    """The goal's counters, its history, and how far its backfill is if it has one. `is_whole`: every field of them."""
-    goal = one.goal
-    if goal is None:
-        return _Asked((), None)
-    backfill = backfills[goal.id]
-    inside = partial(_inside, backfill)
-    counters, history, hours = counts_fields(goal, shown_period(goal, now)), spark.whole, one.hours_at(spark, now)
-    if is_whole:
-        counters, history, hours = _ALL, _ALL, None
-    wanted = [
-        Wanted(goal.project, inside(fields.goal_owner(goal.id)), counters),
-        Wanted(goal.project, inside(fields.goal_history_owner(goal.id)), history, hours and hours.known),
-    ]
-    if backfill is not None:
-        wanted.append(Wanted(goal.project, inside(fields.STATE), _ALL))
-    return _Asked(wanted, hours)
-
-
-def _inside(backfill: str | None, owner: str) -> str:
-    return owner if backfill is None else fields.in_backfill(backfill, owner)
 
 
 def _as_known(known: Report | None, report: Report) -> Report:

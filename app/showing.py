@@ -16,15 +16,16 @@ from app.domain.goal import Goal
 from app.domain.history import DefinitionVersion, Project
 from app.domain.moments import rfc3339
 from app.domain.periods import local_date
-from app.domain.progress import Instant, Thresholds, measure_at, read_counts
+from app.domain.progress import Instant, Thresholds, counts_fields, measure_at, read_counts, shown_period
 from app.errors import InvalidDefinition
 from app.goal_items import definition_item, history_points, past_periods, progress_fields
 from app.pacing import Chosen
-from app.ports import Known, rest_of
+from app.ports import Known, Wanted, rest_of
 
 _KEPT_GOALS = 20_000
 _SPARK_HOURS = 24
 _HOURS_KEPT_MS = 10_000
+_ALL: tuple[str, ...] = ("*",)
 
 
 class Spark(NamedTuple):
@@ -60,6 +61,14 @@ class Hours(NamedTuple):
     read_at: int
 
 
+class Asked(NamedTuple):
+    """What is asked of a goal: its counters, its history, and how far its backfill is if it has one."""
+
+    wanted: Sequence[Wanted]
+    hours: Hours | None
+    """What is not asked for since it is remembered."""
+
+
 class Facts(NamedTuple):
     """All that a goal is shown from, besides its definition."""
 
@@ -87,6 +96,21 @@ class KnownGoal:
     shown: dict[str, Any] = field(default_factory=dict)
     """What the goal was shown as, from these facts. Never changed: reports share it."""
     hours: Hours | None = None
+    asked: tuple[object, Asked] | None = None
+    """What was asked last, after what it depends on."""
+
+    def ask(self, backfill: str | None, spark: Spark, now: int, *, is_whole: bool) -> Asked:
+        """`is_whole`: every field."""
+        goal = self.goal
+        if goal is None:
+            return Asked((), None)
+        if is_whole:
+            return _ask(goal, backfill, _ALL, _ALL, None)
+        period, hours = shown_period(goal, now), self.hours_at(spark, now)
+        by = (backfill, period, spark, hours)
+        if self.asked is None or self.asked[0] != by:
+            self.asked = by, _ask(goal, backfill, counts_fields(goal, period), spark.whole, hours)
+        return self.asked[1]
 
     def hours_at(self, spark: Spark, now: int) -> Hours | None:
         """What is remembered for this spark line; after ten seconds nothing: two events may have moved hours and not
@@ -152,3 +176,18 @@ def _compile(version: DefinitionVersion, project: Project) -> Goal | None:
         return goal_of(version, project.time_zone)
     except InvalidDefinition:
         return None
+
+
+def _ask(
+    goal: Goal, backfill: str | None, counters: Sequence[str], history: Sequence[str], hours: Hours | None
+) -> Asked:
+    def inside(owner: str) -> str:
+        return owner if backfill is None else fields.in_backfill(backfill, owner)
+
+    wanted = [
+        Wanted(goal.project, inside(fields.goal_owner(goal.id)), counters),
+        Wanted(goal.project, inside(fields.goal_history_owner(goal.id)), history, hours and hours.known),
+    ]
+    if backfill is not None:
+        wanted.append(Wanted(goal.project, inside(fields.STATE), _ALL))
+    return Asked(wanted, hours)

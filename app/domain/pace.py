@@ -26,10 +26,10 @@ class Pace(Protocol):
     @property
     def name(self) -> str: ...
 
-    def share(self, start: int, at: int, end: int) -> Fraction:
+    def share(self, start: int, at: int, end: int) -> tuple[int, int]:
         """The share of what [start, end) brings that is expected by `at`: 0 at the start, 1 at the end, never falling.
 
-        Epoch ms; `start < end`, `start <= at <= end`.
+        As a part of a positive number. Epoch ms; `start < end`, `start <= at <= end`.
         """
         ...
 
@@ -40,8 +40,8 @@ class LinearPace:
 
     name: str = "linear"
 
-    def share(self, start: int, at: int, end: int) -> Fraction:
-        return Fraction(at - start, end - start)
+    def share(self, start: int, at: int, end: int) -> tuple[int, int]:
+        return at - start, end - start
 
 
 LINEAR: Final = LinearPace()
@@ -56,12 +56,12 @@ class SeasonalPace:
     time_zone: str
     name: str = "seasonal"
 
-    def share(self, start: int, at: int, end: int) -> Fraction:
+    def share(self, start: int, at: int, end: int) -> tuple[int, int]:
         # One offset for the whole stretch: an hour's shift for half of a year, but the share never falls.
         offset = _offset_ms(start, self.time_zone)
         begun = self._weight_until(start + offset)
         whole = self._weight_until(end + offset) - begun
-        return (self._weight_until(at + offset) - begun) / whole
+        return ((self._weight_until(at + offset) - begun) / whole).as_integer_ratio()
 
     def _weight_until(self, wall_ms: int) -> Fraction:
         hours, rest = divmod(wall_ms, HOUR_MS)

@@ -19,9 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
-from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from app.domain import fields
 from app.domain.conversion_goal import FOREVER
@@ -29,6 +28,9 @@ from app.domain.goal import Aggregation, Direction, Goal, Status
 from app.domain.pace import LINEAR, Pace
 from app.domain.periods import period_bounds
 
+_Ratio: TypeAlias = tuple[int, int]
+"""(part, of what); the latter is positive. Integers, since lists have thousands of goals, and a fraction costs some
+twenty times as much."""
 _NOTHING: Final = Decimal(0)
 _COUNTS_FIELDS: Final = {
     Aggregation.COUNT: ("n", fields.LAST),
@@ -52,7 +54,7 @@ class Counts:
     """When the newest conversion happened."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Thresholds:
     """Least ratios of what was gained to what was expected, and the share of the time in which nothing is judged."""
 
@@ -60,9 +62,13 @@ class Thresholds:
     at_risk: Decimal = Decimal("0.75")
     grace: Decimal = Decimal("0.05")
 
+    @cached_property
+    def ratios(self) -> tuple[_Ratio, _Ratio, _Ratio]:
+        """The same as integers."""
+        return self.on_track.as_integer_ratio(), self.at_risk.as_integer_ratio(), self.grace.as_integer_ratio()
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+
+class Progress(NamedTuple):
     """A goal as it is shown. Numbers have at most six decimals; times are epoch ms."""
 
     current: Decimal
@@ -141,8 +147,8 @@ def measure_at(
     """The goal's progress at that instant."""
     starts_at, ends_at, measured_at, is_over = instant
     line = _line(goal, counts, pace.share(starts_at, measured_at, ends_at + 1))
-    elapsed, grace = measured_at - starts_at, _fraction(thresholds.grace)
-    is_early = elapsed * grace.denominator < grace.numerator * (ends_at + 1 - starts_at)
+    elapsed, (part, of) = measured_at - starts_at, thresholds.ratios[2]
+    is_early = elapsed * of < part * (ends_at + 1 - starts_at)
     status = _status(goal, line, thresholds, is_early=is_early, is_over=is_over)
     projected, after = (None, None) if is_early else _project(goal, line, elapsed)
     return Progress(
@@ -182,9 +188,10 @@ def counts_fields(goal: Goal, suffix: str = "") -> tuple[str, ...]:
 
 def read_counts(found: Mapping[str, int], suffix: str = "") -> Counts:
     """The counts in a goal's fields, of its whole time or of the period with this suffix."""
+    whole, millionths = found.get("v" + suffix, 0), found.get("u" + suffix, 0)
     return Counts(
         count=found.get("n" + suffix, 0),
-        value=fields.exact_value(found.get("v" + suffix, 0), found.get("u" + suffix, 0)),
+        value=fields.exact_value(whole, millionths) if whole or millionths else _NOTHING,
         denominator=found.get("d" + suffix, 0),
         last=found.get(fields.LAST),
     )
@@ -199,8 +206,7 @@ def number(value: Decimal) -> int | float:
 
 
 class _Line(NamedTuple):
-    """Where a goal stands on its way from start to target. Exact, and in integers, of which `unit` make 1: lists have
-    thousands of goals, and a fraction costs some twenty times as much."""
+    """Where a goal stands on its way from start to target. Exact, and in integers, of which `unit` make 1."""
 
     unit: int
     start: int
@@ -209,26 +215,24 @@ class _Line(NamedTuple):
     gone: int
     """So much of `whole` is the share of the way that is expected by the moment of measurement."""
     whole: int
-
-    @property
-    def way(self) -> int:
-        return self.target - self.start
-
-    @property
-    def gained(self) -> int:
-        return self.current - self.start
+    way: int
+    """From the start to the target."""
+    gained: int
 
 
-def _line(goal: Goal, counts: Counts, share: Fraction) -> _Line:
+def _line(goal: Goal, counts: Counts, share: _Ratio) -> _Line:
     start, target = _millionths(goal.start_value), _millionths(goal.target)
+    unit = fields.MICRO
     if goal.aggregation is Aggregation.RATE:
         # Below 0 when what was taken back was counted before the goal was there.
         sign = -1 if counts.denominator < 0 else 1
         parts = abs(counts.denominator) or 1
         current = sign * 100 * counts.count * fields.MICRO if counts.denominator else 0
-        return _Line(fields.MICRO * parts, start * parts, target * parts, current, share.numerator, share.denominator)
-    counted = int(counts.value * fields.MICRO) if goal.aggregation is Aggregation.SUM else counts.count * fields.MICRO
-    return _Line(fields.MICRO, start, target, start + counted, share.numerator, share.denominator)
+        unit, start, target = unit * parts, start * parts, target * parts
+    else:
+        is_sum = goal.aggregation is Aggregation.SUM
+        current = start + (int(counts.value * fields.MICRO) if is_sum else counts.count * fields.MICRO)
+    return _Line(unit, start, target, current, *share, target - start, current - start)
 
 
 def _expected(goal: Goal, line: _Line) -> Decimal:
@@ -262,9 +266,10 @@ def _status(goal: Goal, line: _Line, thresholds: Thresholds, *, is_early: bool, 
     if is_early:
         return Status.ON_TRACK
     have, wanted = _pace_ratio(goal, line)
-    if _is_at_least(have, thresholds.on_track, wanted):
+    on_track, at_risk, _ = thresholds.ratios
+    if _is_at_least(have, on_track, wanted):
         return Status.ON_TRACK
-    return Status.AT_RISK if _is_at_least(have, thresholds.at_risk, wanted) else Status.BEHIND
+    return Status.AT_RISK if _is_at_least(have, at_risk, wanted) else Status.BEHIND
 
 
 def _pace_ratio(goal: Goal, line: _Line) -> tuple[int, int]:
@@ -278,9 +283,9 @@ def _pace_ratio(goal: Goal, line: _Line) -> tuple[int, int]:
     return (have, wanted) if goal.direction is Direction.AT_LEAST else (-have, -wanted)
 
 
-def _is_at_least(have: int, ratio: Decimal, wanted: int) -> bool:
-    least = _fraction(ratio)
-    return have * least.denominator >= least.numerator * wanted
+def _is_at_least(have: int, ratio: _Ratio, wanted: int) -> bool:
+    part, of = ratio
+    return have * of >= part * wanted
 
 
 def _project(goal: Goal, line: _Line, elapsed: int) -> tuple[Decimal | None, int | None]:
@@ -308,11 +313,6 @@ def _period(goal: Goal, now: int) -> tuple[int, int]:
     if goal.period is None:
         raise ValueError("the goal has no period")
     return period_bounds(goal.period, min(max(now, goal.starts_at), goal.ends_at), goal.time_zone)
-
-
-@lru_cache(maxsize=4096)
-def _fraction(value: Decimal) -> Fraction:
-    return Fraction(value)
 
 
 @lru_cache(maxsize=20_000)
