@@ -51,7 +51,9 @@ _KEPT_PROJECTS = 1_000
 MANY_GOALS = 100
 """A list of fewer is made sooner than it is found out whether it has to be."""
 LONGEST_REUSE_SECONDS = 0.25
-"""About what the page's stream may take to show a change; twice that while the next list is being made."""
+"""About what the page's stream may take to show a change."""
+UNDER_WAY_REUSE = 4
+"""So many times that while the next list is being made: on a machine that has too much to do that may take long."""
 REUSE_BY_MAKING = 5
 """How many times as long as a list took to make it may serve a crowd."""
 LONGEST_REST_SECONDS = 0.15
@@ -130,8 +132,9 @@ class Reporter:
         return await self._or_stale(("goals", project), self._look(project, now))
 
     async def list_for_a_crowd(self, project: str, now: int, at_most: float) -> Report:
-        """The same for those who ask often: the last list of many goals is given again for three times as long as it
-        took to make, a quarter of a second at most. Its definitions are never older than the question.
+        """The same for those who ask often: the last list of many goals is given again for five times as long as it
+        took to make, a quarter of a second at most, and while the next one is being made, a second at most. Its
+        definitions are never older than the question.
 
         Who asks has to answer within `at_most` seconds, and gets what was known before when that takes longer, behind a
         look that is slow and one that hangs.
@@ -167,7 +170,7 @@ class Reporter:
             return False
         longest = min(REUSE_BY_MAKING * last.took, LONGEST_REUSE_SECONDS)
         if self._looks.is_running(project):
-            longest = 2 * LONGEST_REUSE_SECONDS
+            longest = UNDER_WAY_REUSE * LONGEST_REUSE_SECONDS
         return time.monotonic() - last.stood_at <= longest
 
     async def _look(self, project: str, now: int) -> Report:

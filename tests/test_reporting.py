@@ -273,7 +273,7 @@ async def test_who_is_too_late_for_the_last_list_gets_the_one_that_is_on_its_way
     on_its_way = asyncio.create_task(crowd.asked.list_goals("shop", START + DAY))
     await crowd.stores.begun.wait()
     crowd.stores.grow("whole", START)
-    crowd.clock.now += 0.49
+    crowd.clock.now += 0.99
     assert await crowd.ask() == 0, "while it is being made"
     crowd.clock.now += 0.02
     late = [asyncio.create_task(crowd.ask()) for _ in range(3)]

@@ -26,8 +26,9 @@ router = APIRouter(prefix="/api/goals", tags=["goals"], responses=PROBLEMS)
 async def list_goals(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """A bare array, oldest first. `freshAsOf` says up to when all events are counted; with `If-None-Match`, 304.
 
-    Where there are a hundred goals and more, who asks often may have the last list again, for three times as long as it
-    took to make, a quarter of a second at most. Every list knows the definitions that were there when it was asked for.
+    Where there are a hundred goals and more, who asks often may have the last list again, for a quarter of a second at
+    most, and while the next one is being made, a second at most. Every list knows the definitions that were there when
+    it was asked for.
     """
     services = services_of(request)
     report = await services.reporter.list_for_a_crowd(key.project, services.now(), LIST_SECONDS)
