@@ -55,9 +55,9 @@ class SharedLooks(Generic[T]):
             await asyncio.shield(running.task)
 
     def look_ahead(self, key: str, look: Callable[[], Awaitable[T]]) -> None:
-        """Begin a look for those who will ask, unless one is under way."""
-        if key not in self._running and key not in self._next:
-            self._begin(key, look).leisure.is_over = True
+        """Begin a look for those who will ask, unless one is under way, which makes haste then."""
+        under_way = self._running.get(key) or self._next.get(key) or self._begin(key, look)
+        under_way.leisure.is_over = True
 
     def _begin(self, key: str, look: Callable[[], Awaitable[T]]) -> _Look[T]:
         own, context, before = Leisure(), copy_context(), self._running.get(key)

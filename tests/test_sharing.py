@@ -90,6 +90,30 @@ async def test_that_a_store_is_away_is_waited_for_once() -> None:
     assert len(asked) == 2
 
 
+async def test_looking_ahead_begins_nothing_beside_a_look_but_makes_it_hasten() -> None:
+    looks = SharedLooks[int]()
+    gate, begun = asyncio.Event(), list[Leisure | None]()
+
+    async def look() -> int:
+        begun.append(leisure.get())
+        await gate.wait()
+        return 1
+
+    async def ask_at_leisure() -> int:
+        leisure.set(Leisure())
+        return await looks.ask("p", look)
+
+    asking = asyncio.create_task(ask_at_leisure())
+    await settle()
+    assert looks.is_running("p")
+    looks.look_ahead("p", look)
+    await settle()
+    gate.set()
+    assert await asking == 1
+    assert [one is not None and one.is_over for one in begun] == [True]
+    assert not looks.is_running("p")
+
+
 async def test_who_waits_for_what_is_running_begins_nothing_and_makes_it_hasten() -> None:
     looks = SharedLooks[int]()
     await looks.wait_for_running("p")
