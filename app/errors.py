@@ -131,7 +131,7 @@ class GenerationMissing(StoreUnavailable):
 
 
 class OtherScheme(StoreUnavailable):
-    """The generation's keys are laid out as another version does it: this one neither reads nor writes them."""
+    """The generation was counted as another version does it: this one neither reads nor writes its keys."""
 
     def __init__(self, generation: int, scheme: int, ours: int) -> None:
         super().__init__(

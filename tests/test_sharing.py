@@ -90,48 +90,57 @@ async def test_that_a_store_is_away_is_waited_for_once() -> None:
     assert len(asked) == 2
 
 
-async def test_looking_ahead_begins_nothing_beside_a_look_but_makes_it_hasten() -> None:
-    looks = SharedLooks[int]()
-    gate, begun = asyncio.Event(), list[Leisure | None]()
+class Begun:
+    """One key's looks. They wait at a gate; who asks at leisure stands for work that nobody waits for."""
 
-    async def look() -> int:
-        begun.append(leisure.get())
-        await gate.wait()
+    def __init__(self, failing: bool = False) -> None:
+        self.looks = SharedLooks[int]()
+        self.gate = asyncio.Event()
+        self._failing = failing
+        self._of: list[Leisure | None] = []
+
+    async def look(self) -> int:
+        self._of.append(leisure.get())
+        await self.gate.wait()
+        if self._failing:
+            raise StoreUnavailable("redis", "no answer")
         return 1
 
-    async def ask_at_leisure() -> int:
+    async def ask_at_leisure(self) -> int:
         leisure.set(Leisure())
-        return await looks.ask("p", look)
+        return await self.looks.ask("p", self.look)
 
-    asking = asyncio.create_task(ask_at_leisure())
+    @property
+    def in_haste(self) -> list[bool]:
+        """Of each look that has begun."""
+        return [one is None or one.is_over for one in self._of]
+
+
+async def test_looking_ahead_begins_nothing_beside_a_look_but_makes_it_hasten() -> None:
+    begun = Begun()
+    asking = asyncio.create_task(begun.ask_at_leisure())
     await settle()
-    assert looks.is_running("p")
-    looks.look_ahead("p", look)
+    assert (begun.looks.is_running("p"), begun.in_haste) == (True, [False])
+    begun.looks.look_ahead("p", begun.look)
     await settle()
-    gate.set()
+    begun.gate.set()
     assert await asking == 1
-    assert [one is not None and one.is_over for one in begun] == [True]
-    assert not looks.is_running("p")
+    assert (begun.looks.is_running("p"), begun.in_haste) == (False, [True])
 
 
 async def test_who_waits_for_what_is_running_begins_nothing_and_makes_it_hasten() -> None:
-    looks = SharedLooks[int]()
-    await looks.wait_for_running("p")
-    gate, asked = asyncio.Event(), list[Leisure | None]()
-
-    async def hang() -> int:
-        asked.append(leisure.get())
-        await gate.wait()
-        raise StoreUnavailable("redis", "no answer")
-
-    looks.look_ahead("p", hang)
+    begun = Begun(failing=True)
+    await begun.looks.wait_for_running("p")
+    asking = asyncio.create_task(begun.ask_at_leisure())
     await settle()
-    waiting = asyncio.create_task(looks.wait_for_running("p"))
+    assert begun.in_haste == [False]
+    waiting = asyncio.create_task(begun.looks.wait_for_running("p"))
     await settle()
-    gate.set()
-    with pytest.raises(StoreUnavailable):
-        await waiting
-    assert [one is not None and one.is_over for one in asked] == [True]
+    begun.gate.set()
+    for task in (asking, waiting):
+        with pytest.raises(StoreUnavailable):
+            await task
+    assert begun.in_haste == [True]
 
 
 async def test_who_is_cancelled_stops_nobody() -> None:
@@ -147,30 +156,16 @@ async def test_who_is_cancelled_stops_nobody() -> None:
 
 
 async def test_a_look_begun_at_leisure_makes_haste_once_somebody_waits_for_it() -> None:
-    looks = SharedLooks[int]()
-    gate, begun = asyncio.Event(), list[Leisure | None]()
-
-    async def look() -> int:
-        begun.append(leisure.get())
-        await gate.wait()
-        return 1
-
-    async def ask_at_leisure() -> int:
-        leisure.set(Leisure())
-        return await looks.ask("p", look)
-
-    def in_haste() -> list[bool]:
-        return [one is None or one.is_over for one in begun]
-
-    asking = [asyncio.create_task(ask_at_leisure())]
+    begun = Begun()
+    asking = [asyncio.create_task(begun.ask_at_leisure())]
     await settle()
-    assert in_haste() == [False]
-    asking.append(asyncio.create_task(ask_at_leisure()))
+    assert begun.in_haste == [False]
+    asking.append(asyncio.create_task(begun.ask_at_leisure()))
     await settle()
-    assert in_haste() == [False], "who has time waits in line"
-    asking.append(asyncio.create_task(looks.ask("p", look)))
+    assert begun.in_haste == [False], "who has time waits in line"
+    asking.append(asyncio.create_task(begun.looks.ask("p", begun.look)))
     await settle()
-    assert in_haste() == [True]
-    gate.set()
+    assert begun.in_haste == [True]
+    begun.gate.set()
     await asyncio.gather(*asking)
-    assert in_haste() == [True, True]
+    assert begun.in_haste == [True, True]

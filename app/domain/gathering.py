@@ -25,13 +25,13 @@ _ASKED_FOR: Final = -1
 class Alike:
     """Events that differ in nothing but their id."""
 
-    __slots__ = ("ids", "plan", "simple")
+    __slots__ = ("identities", "plan", "simple")
 
     def __init__(self, plan: Plan, simple: Simple) -> None:
         self.plan = plan  # kept alive, so that no other can take its address
         self.simple = simple
-        self.ids: list[str] = []
-        """As they are hashed when the batch is closed, all at once: with their project before them."""
+        self.identities: list[str] = []
+        """Hashed when the batch is closed, all at once."""
 
 
 class Gathering:
@@ -42,7 +42,7 @@ class Gathering:
         self._rules = rules
         self._told = told
         self._epochs: dict[str, int] = {}
-        """Id -> the epoch in which it came last."""
+        """Identity (an id, with its project before it) -> the epoch in which it came last."""
         self._alike: dict[tuple[int, int], Alike] = {}
         """By the identity of a plan and the epoch."""
 
@@ -62,7 +62,7 @@ class Gathering:
         if identity in self._epochs:
             return False
         self._epochs[identity] = alike.simple.epoch
-        alike.ids.append(identity)
+        alike.identities.append(identity)
         return True
 
     def add(self, plan: Plan, event: Event, place: Place | None = None) -> bool:
@@ -77,27 +77,27 @@ class Gathering:
             and self.join(self.alike(plan, event.project, epoch), event)
         )
         if not is_one_of_many:
-            identity = None
+            hashed = None
             if event.id is not None:
-                text = f"{event.project}\0{event.id}"
-                if self._epochs.get(text) == epoch:
+                identity = f"{event.project}\0{event.id}"
+                if self._epochs.get(identity) == epoch:
                     return False
-                self._epochs[text] = epoch
-                identity = self._rules.hash(text)
+                self._epochs[identity] = epoch
+                hashed = self._rules.hash(identity)
             change = with_receipts(event, plan.change(event), place)
-            self.increments.singles.append(self._single(event, identity, (change,)))
+            self.increments.singles.append(self._single(event, hashed, (change,)))
         self.tell(plan, event.occurred_at)
         return True
 
     def take_back(self, event: Event, correction: Correction, place: Place | None) -> None:
         """Correct what was counted, once, where the original was counted."""
-        hash64, project, corrects = self._rules.hash, event.project, correction.corrects
-        self._epochs.setdefault(f"{project}\0{corrects}", _ASKED_FOR)
+        hash64, identity = self._rules.hash, f"{event.project}\0{correction.corrects}"
+        self._epochs.setdefault(identity, _ASKED_FOR)
         kind = ("restate", event.id or bytes(event.restated).decode()) if event.restated is not None else ("retract",)
         # No id of an event is hashed like this: each has its project before it.
-        once = hash64("\0correction", project, corrects, *kind)
-        changes, original = correction.changes(event, place), hash64(project, corrects)
-        self.increments.singles.append(self._single(event, once, changes, requires=original))
+        once = hash64("\0correction", identity, *kind)
+        changes = correction.changes(event, place)
+        self.increments.singles.append(self._single(event, once, changes, requires=hash64(identity)))
 
     def tell(self, plan: Plan, occurred_at: int) -> int:
         """Report the plan's newest conversion; returns from when on there is something to report again."""
@@ -111,20 +111,20 @@ class Gathering:
         return earliest
 
     def close(self) -> None:
-        """Hash the ids. Call it once, at the end."""
+        """Hash the identities. Call it once, at the end."""
         groups = self._alike.values()
-        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.ids]))
+        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.identities]))
         for alike in groups:
-            alike.simple.hashes.extend(islice(hashes, len(alike.ids)))
+            alike.simple.hashes.extend(islice(hashes, len(alike.identities)))
             if alike.simple.hashes or alike.simple.without_id:
                 self.increments.simple.append(alike.simple)
 
     def _single(
-        self, event: Event, identity: int | None, changes: tuple[Change, ...], requires: int | None = None
+        self, event: Event, hashed: int | None, changes: tuple[Change, ...], requires: int | None = None
     ) -> Single:
         hash64, project = self._rules.hash, event.project
         session = hash64(project, "\0session", event.session_id) if event.session_id else None
         subject = hash64(project, "\0subject", event.subject) if event.subject else None
         assignments = tuple(event.experiments.items()) if event.experiments and not self.increments.backfill else ()
         epoch = event.received_at // self._rules.window_ms
-        return Single(project, epoch, identity, session, subject, changes, requires, assignments)
+        return Single(project, epoch, hashed, session, subject, changes, requires, assignments)

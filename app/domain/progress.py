@@ -147,7 +147,7 @@ def measure_at(
     """The goal's progress at that instant."""
     starts_at, ends_at, measured_at, is_over = instant
     line = _line(goal, counts, pace.share(starts_at, measured_at, ends_at + 1))
-    elapsed, (part, of) = measured_at - starts_at, thresholds.ratios[2]
+    elapsed, (_, _, (part, of)) = measured_at - starts_at, thresholds.ratios
     is_early = elapsed * of < part * (ends_at + 1 - starts_at)
     status = _status(goal, line, thresholds, is_early=is_early, is_over=is_over)
     projected, after = (None, None) if is_early else _project(goal, line, elapsed)

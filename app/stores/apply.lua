@@ -271,6 +271,7 @@ local function count_all()
     local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
     local previous, current, following = ids_of(epoch)
     local place = required and place_of(required)
+    -- What a correction asks for lies before it, so never in the epoch after.
     local is_due = not required or holds(current, required, place) or holds(previous, required, place)
     if is_due and (not member or is_first(previous, current, following, member)) then
       count_events(project, 1)

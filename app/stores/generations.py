@@ -31,8 +31,9 @@ from app.domain.parsing import ParsingRules
 from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors
 
-SCHEME = 2
-"""The version of the key scheme; another one is refused, and replaced by a rebuild."""
+SCHEME = 3
+"""The version of the keys, of what is hashed into them, and of the rules by which ids count once; another one is
+refused, and replaced by a rebuild: what was counted by two of them could not be reproduced."""
 ACTIVE = "sk:active"
 _COUNTER = "sk:generations"
 _OWNER = re.compile(rb"^(?:\{sk:(\d+):|sk:generation:(\d+)$)")

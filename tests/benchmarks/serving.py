@@ -146,10 +146,9 @@ def _running(home: Path, parts: harness.Parts, database: str) -> Iterator[Deploy
 
 async def begin_counting(redis: str) -> None:
     """As if that had been before the backlog came: lists of a counting that never was complete show no numbers."""
-    client = connect(redis, name="bench")
-    generations = Generations(client)
-    await generations.ensure_active(new_rules(ParsingRules(), window_ms=7 * 24 * HOUR_MS, stripes=1), now=1)
-    await client.aclose()
+    async with connect(redis, name="bench") as client:
+        rules = new_rules(ParsingRules(), window_ms=7 * 24 * HOUR_MS, stripes=1)
+        await Generations(client).ensure_active(rules, now=1)
 
 
 def counted(parts: harness.Parts) -> int:

@@ -68,7 +68,7 @@ def all_of_many() -> None:
     from app.domain.gathering import Alike, Gathering
 
     def join(self: Gathering, alike: Alike, event: Any) -> bool:
-        alike.ids.append(f"{event.project}\0{event.id}")
+        alike.identities.append(f"{event.project}\0{event.id}")
         return True
 
     put(Gathering, "join", join)
