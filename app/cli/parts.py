@@ -32,7 +32,7 @@ def worker(
     async def check(parts: Parts) -> list[str]:
         await asyncio.to_thread(parts.require_schema)
         await _require_kept_counters(parts)
-        await _require_our_scheme(parts)
+        await require_our_scheme(parts)
         if create_topics:
             await asyncio.to_thread(create_missing, parts.topics, parts.settings)
             return []
@@ -59,7 +59,7 @@ def api(
 
     async def check(parts: Parts) -> None:
         await asyncio.to_thread(parts.require_schema)
-        await _require_our_scheme(parts)
+        await require_our_scheme(parts)
 
     with_parts(check)
     _become("api")
@@ -102,8 +102,8 @@ async def _require_kept_counters(parts: Parts) -> None:
         )
 
 
-async def _require_our_scheme(parts: Parts) -> None:
-    """Raises OtherScheme when what is shown was counted by a version that lays out its keys in another way."""
+async def require_our_scheme(parts: Parts) -> None:
+    """Raises OtherScheme when what is shown was counted as another version does it."""
     from app.errors import EmbeddedUnavailable, OtherScheme, StoreUnavailable
 
     try:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from app.cli.credentials import key_of
+from app.cli.parts import require_our_scheme
 from app.cli.printing import counted, print_line, tell
 from app.cli.supervisor import OurProcess, Part, Supervisor
 from app.cli.topics import create_missing
 from app.embedded.running import DirectoryLock, Running, write_privately, write_record
-from app.errors import EmbeddedUnavailable, ScorekeeperError, StoreUnavailable
+from app.errors import EmbeddedUnavailable, OtherScheme, ScorekeeperError, StoreUnavailable
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -92,6 +93,7 @@ class House:
         self._start_servers()
         async with Parts(self._settings, "up") as parts:
             await asyncio.to_thread(self._migrate, parts)
+            await self._require_our_scheme(parts)
             self._write_record()
             await self._create_topics(parts)
             self._start_ours()
@@ -147,6 +149,19 @@ class House:
             tell("bringing the database's schema to this version's")
             parts.database.migrate()
         parts.require_schema()
+
+    async def _require_our_scheme(self, parts: Parts) -> None:
+        try:
+            await require_our_scheme(parts)
+        except OtherScheme as error:
+            if "SCOREKEEPER_REDIS" not in self._addresses:
+                raise
+            home = self._settings.data_dir
+            raise EmbeddedUnavailable(
+                f"the counters in {home / 'redis'} are another version's (key scheme {error.scheme}): start them with "
+                "that version, take another --data-dir, or delete that folder, and what the log still holds is counted "
+                "again"
+            ) from error
 
     async def _create_topics(self, parts: Parts) -> None:
         if "SCOREKEEPER_KAFKA" not in self._addresses:

@@ -19,8 +19,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import redis
 
+from app.embedded.redis import start_redis
 from app.embedded.shop import Shop
+from app.stores.generations import ACTIVE, spec_key
 from tests.end_to_end.processes import COMMAND, PATIENCE_SECONDS, eventually, patiently
 
 READY_SECONDS = 180.0
@@ -193,6 +196,36 @@ def test_a_port_in_use_is_named(tmp_path: Path, house: House) -> None:
     assert said.startswith(f"scorekeeper: port {port} is in use")
     assert "--port" in said
     assert not (tmp_path / "other" / "up.lock").exists()
+
+
+def write_of_another_version(url: str) -> None:
+    """A generation that is shown, with another key scheme."""
+    with redis.Redis.from_url(url) as client:
+        client.hset(spec_key(1), "scheme", 99)
+        client.set(ACTIVE, 1)
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["embedded", "named"])
+def test_counters_of_another_version_are_refused_with_a_remedy(
+    tmp_path: Path, redis_url: str, *, is_named: bool
+) -> None:
+    data, remedy = tmp_path / "data", "run `scorekeeper rebuild` of this version" if is_named else "another --data-dir"
+    environment = {**os.environ, "SCOREKEEPER_DATA_DIR": str(data), "SCOREKEEPER_PORT": "0"}
+    if is_named:
+        environment["SCOREKEEPER_REDIS"] = redis_url
+        write_of_another_version(redis_url)
+    else:
+        server = start_redis(data)
+        write_of_another_version(server.url)
+        server.stop()
+    command = [*COMMAND, "up"]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=PATIENCE_SECONDS
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "key scheme 99" in ended.stderr
+    assert remedy in ended.stderr
+    assert "starting the API" not in ended.stderr
 
 
 def test_servers_that_the_settings_name_are_used(
