@@ -99,6 +99,8 @@ class Worker:
         """Report for ever; an unreachable Redis is logged and tried again."""
         while not self.app.should_stop:
             try:
+                # Also where no partition was assigned yet, and with it no store asked for.
+                await self.tracker.counting()
                 await self._expect_positions()
                 await self._look_for_lost_writes()
                 await self.reports.report(self.store)

@@ -42,6 +42,20 @@ def test_kills_at_any_moment_change_no_count(make_site: MakeSite) -> None:
     assert site.differences() == []
 
 
+def test_a_worker_without_partitions_stands_by(make_site: MakeSite) -> None:
+    site = make_site(seed=16, partitions=1)
+    first = site.start_worker()
+    site.wait_until_joined(first)
+    second = site.start_worker()
+    eventually(lambda: len(site.revisions()) == 2, 90, "the report of the worker without partitions")
+    site.publish(300)
+    first.kill()
+    site.publish(300)
+    site.wait_until_counted()
+    assert second.exit_code() is None
+    assert site.differences() == []
+
+
 def test_a_frozen_worker_that_wakes_up_is_fenced(make_site: MakeSite) -> None:
     site = make_site(seed=13, SCOREKEEPER_POLL_RECORDS="25")
     # With a batch in its hands that it has folded and not applied, for another to count meanwhile.
