@@ -72,6 +72,11 @@ class Backfills:
         own = self._of.get(position)
         return own.joined if own is not None else {}
 
+    def known(self, position: Position) -> dict[str, int]:
+        """Those that joined, and those that are behind."""
+        own = self._of.get(position)
+        return {**own.joined, **own.behind} if own is not None else {}
+
     def behind(self) -> Mapping[Position, Mapping[str, int]]:
         return {position: own.behind for position, own in self._of.items() if own.behind}
 

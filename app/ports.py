@@ -104,7 +104,8 @@ class CatalogKeeper(Protocol):
 
     async def reach(self, received_at: int) -> None:
         """Return when `current` knows all that acts on records received at or before this moment, or when that cannot
-        be known in reasonable time (SQL is away): counting goes on with the last catalog."""
+        be known in reasonable time (SQL is away): counting goes on with the last catalog. Raises StoreUnavailable when
+        there is none yet."""
         ...
 
 

@@ -69,7 +69,7 @@ class CatalogRefresher:
     async def _refresh_beyond(self, received_at: int) -> None:
         """As `refresh`, but partitions that wait together ask once."""
         async with self._lock:
-            if not self._is_known(received_at):
+            if self._current is EMPTY or not self._is_known(received_at):
                 await self._ask()
 
     async def _ask(self) -> None:
@@ -107,6 +107,9 @@ class CatalogRefresher:
     async def reach(self, received_at: int) -> None:
         if received_at >= self._known_at:
             self._pressed_at = time.monotonic()
+        if self._current is EMPTY:
+            # By no definitions at all every event would be rejected, for good.
+            await self._refresh_beyond(received_at)
         if self._is_known(received_at):
             return
         while not self._has_just_failed():

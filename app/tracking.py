@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import Final, Protocol, TypeVar
 
 from app.backfilling import Backfills, fold_backfills, is_worth_a_call
@@ -141,7 +141,14 @@ class Tracker:
         while found is None:
             self._counting = None
             found = await self._find_checkpoints(positions)
-        self._checkpoints = {position: list(own) for position, own in zip(positions, found, strict=True)}
+        before, self._checkpoints = self._checkpoints, dict(zip(positions, map(list, found), strict=True))
+        # Where the counters went back, or are others that are not as far, they are not complete up to there.
+        self._watermarks = {
+            position: at
+            for position, at in self._watermarks.items()
+            if position in before and position in self._checkpoints
+            if all(map(ge, self._checkpoints[position], before[position]))
+        }
         self.backfills.forget()
         self._folder = None
         return {position: min(own) for position, own in self._checkpoints.items()}
@@ -222,18 +229,17 @@ class Tracker:
         checkpoints = self._checkpoints[position]
         counting = await self.counting()
         await self._meet_backfills(counting, position, min(checkpoints))
-        choose = max if to >= min(checkpoints) else min
+        is_cut = to < min(checkpoints)
+        choose = min if is_cut else max
         jumps = [
             Increments(position, stripe, expected, choose(expected, to), self.watermark(position))
             for stripe, expected in enumerate(checkpoints)
         ]
-        if to >= min(checkpoints):
-            for name, expected in self.backfills.joined(position).items():
-                stripe = self._stripe_of(counting, name)
-                jump = Increments(position, stripe, expected, max(expected, to), self.watermark(position))
-                jumps.append(replace(jump, backfill=name))
-        else:
-            self.backfills.forget(position)
+        # Over a gap those that are behind go by themselves, when they are filled.
+        moved = self.backfills.known(position) if is_cut else self.backfills.joined(position)
+        for name, expected in moved.items():
+            jump = replace(jumps[self._stripe_of(counting, name)], expected=expected, next_offset=choose(expected, to))
+            jumps.append(replace(jump, backfill=name))
         await self._apply(counting.store, checkpoints, jumps)
         return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]
 
@@ -257,7 +263,7 @@ class Tracker:
         counting = await self.counting()
         position = batch.position
         newest = max((record.timestamp for record in batch.records), default=0)
-        await self._catalog.reach(newest)
+        await self._persist(lambda: self._catalog.reach(newest))
         present = self._catalog.current.backfills
         behind = self.backfills.behind().get(position, {})
         due = {name: at for name, at in behind.items() if name in present and batch.start <= at < batch.next_offset}
@@ -292,6 +298,7 @@ class Tracker:
         if not all(answer.applied for answer in answers[: len(checkpoints)]):
             # The store may have lost writes: those of a backfill that had nothing to apply here too.
             self.backfills.forget(position)
+            self._watermarks.pop(position, None)
             # And so it may what was told of newest conversions.
             self._folder = None
         return answers[: len(checkpoints)]
@@ -304,7 +311,7 @@ class Tracker:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
         counting = await self.counting()
         newest = max(map(_timestamp, batch.records), default=0)
-        await self._catalog.reach(newest)
+        await self._persist(lambda: self._catalog.reach(newest))
         watermark = max(newest, self.watermark(batch.position))
         self._hook("fold")
         await self._meet_backfills(counting, batch.position, min(checkpoints))

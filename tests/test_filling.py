@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,8 +18,9 @@ from app.errors import StoreUnavailable
 from app.filling import Filler
 from app.proving import verify
 from app.stores.memory import MemoryCounters
+from app.tracking import Tracker
 from tests.backfill_site import DEFINITIONS, KINDS, SINCE, Site, goals, log_of
-from tests.builders import RULES, catalog
+from tests.builders import RULES, LogRecord, catalog
 
 
 class CrashError(BaseException):
@@ -236,3 +238,51 @@ async def test_turning_backfill_off_shows_what_was_counted_without_it() -> None:
         for one in goals(backfill=False, acts_from=0)
     ]
     assert catalog(*DEFINITIONS, *ended, *off).backfills == {}
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_where_the_log_was_cut_off_a_backfill_goes_back_too(joined: bool) -> None:
+    site = Site(log_of(1))
+    tracker, filler = site.worker()
+    await site.read(tracker, 0.7)
+    site.define()
+    if joined:
+        await filler.fill()
+    else:
+        await _fill_a_part(site, tracker, filler)
+    ends = {position: tracker.checkpoint(position) or 0 for position in site.log}
+    for position, end in ends.items():
+        to = end // 2
+        site.log[position][to:] = [_renamed(record) for record in site.log[position][to:]]
+        await tracker.skip(position, to)
+        for checkpoint in await _checkpoints_of_backfills(site, position):
+            assert checkpoint <= to
+    await site.read(tracker)
+    await filler.fill()
+    if joined:
+        site.assert_filled_exactly()
+
+
+async def _fill_a_part(site: Site, tracker: Tracker, filler: Filler) -> None:
+    async def stop_near_the_end() -> None:
+        if any(
+            at * 10 > (tracker.checkpoint(position) or 0) * 7
+            for position, own in tracker.backfills.behind().items()
+            for at in own.values()
+        ):
+            raise CrashError
+
+    site.source.on_batch = stop_near_the_end
+    await _dies(filler.fill())
+    site.source.on_batch = None
+
+
+async def _checkpoints_of_backfills(site: Site, position: Position) -> list[int]:
+    opened = await site.store.open_backfills(dict.fromkeys(site.catalog.current.backfills, 0), [position])
+    return [checkpoint for (checkpoint,) in opened.values()]
+
+
+def _renamed(record: LogRecord) -> LogRecord:
+    """Another event: of the same, the second would be a copy."""
+    assert record.value is not None
+    return replace(record, value=re.sub(rb'"([er])(\d+)"', rb'"other-\1\2"', record.value))

@@ -115,3 +115,15 @@ async def test_partitions_that_wait_together_ask_once() -> None:
     assert source.asked == 1
     await refresher.reach(NOW)
     assert source.asked == 1
+
+
+async def test_without_any_catalog_nothing_can_be_counted() -> None:
+    source = Source([history(starting_at(0))])
+    source.is_away = True
+    refresher = CatalogRefresher(source)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await refresher.reach(NOW)
+    source.is_away = False
+    await refresher.reach(NOW)
+    assert refresher.current.revision == 1

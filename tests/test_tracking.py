@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.catalog import EMPTY, Catalog
 from app.domain.gathering import LAST_PRECISION_MS
 from app.domain.increments import Increments, Position
+from app.errors import StoreUnavailable
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
@@ -323,3 +325,66 @@ async def test_counting_again_after_a_loss_does_not_replace_the_positions_of_a_r
     assert outcome.recount
     assert tracker.checkpoint(other) == 0
     assert tracker.checkpoint(POSITION) is None
+
+
+# -- what a tracker knows of its own counting
+
+
+async def test_how_far_it_is_complete_goes_back_with_the_counters() -> None:
+    world = World(log_of(2, 200))
+    tracker = world.tracker()
+    await tracker.assign(list(world.log))
+    before = copy.deepcopy(world.counters)
+    await world.read(tracker)
+    assert all(tracker.watermark(position) for position in world.log)
+    await tracker.assign_again()
+    assert all(tracker.watermark(position) for position in world.log)
+    world.store.inner = before
+    await tracker.assign_again()
+    assert not any(tracker.watermark(position) for position in world.log)
+
+
+async def test_how_far_it_is_complete_is_of_the_counters_that_it_counts_into() -> None:
+    world = World(log_of(2, 200))
+    tracker = world.tracker()
+    await world.read(tracker)
+    tracker.forget()
+    await tracker.assign_again()
+    assert not any(tracker.watermark(position) for position in world.log)
+
+
+async def test_a_batch_that_finds_the_counters_gone_back_makes_nothing_complete() -> None:
+    counters, tracker = await _tracking()
+    log = records([event(str(n)) for n in range(9)])
+    empty = copy.deepcopy(counters)
+    await tracker.track(batch(log[:6]))
+    assert tracker.watermark(POSITION)
+    counters.__dict__.update(empty.__dict__)
+    assert (await tracker.track(batch(log[6:]))).seek_to == 0
+    assert not tracker.watermark(POSITION)
+
+
+class _LateCatalog(FixedCatalog):
+    """The database does not answer a few times, and there is no catalog from before."""
+
+    def __init__(self, known: Catalog, failures: int) -> None:
+        super().__init__(EMPTY)
+        self._known, self._failures = known, failures
+
+    async def reach(self, received_at: int) -> None:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise StoreUnavailable("sql", "away")
+        self.current = self._known
+
+
+async def test_without_any_definitions_nothing_is_rejected_but_waited() -> None:
+    counters, letters = MemoryCounters(), Letters()
+
+    async def open_counting() -> Counting:
+        return Counting(counters, RULES)
+
+    tracker = Tracker(open_counting, _LateCatalog(catalog(), 3), letters, retry_wait_seconds=0.001)
+    await tracker.assign([POSITION])
+    outcome = await tracker.track(batch(records([event() for _ in range(3)])))
+    assert (outcome.counted, letters.sent) == (3, [])
