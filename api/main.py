@@ -53,16 +53,11 @@ def create_app(services: Services) -> FastAPI:
 
     app.state.end_soon = end_soon
     problems.install(app)
-    dashboard.mount(app)  # before the goals: /api/goals/stream is no goal
-    app.include_router(recent.router)
-    app.include_router(goals.router)
-    app.include_router(conversion_goals.router)
-    app.include_router(trying.router)
-    app.include_router(events.router)
-    app.include_router(experiments.router)
-    app.include_router(alerts.router)
-    app.include_router(operations.router)
-    app.include_router(pipeline.router)
+    dashboard.mount_streams(app)
+    # Each address is tried in turn: what is asked for most comes first.
+    for part in (goals, events, recent, conversion_goals, trying, experiments, alerts, operations, pipeline):
+        app.include_router(part.router)
+    dashboard.mount_pages(app)
     if services.cors_origins:
         cors.install(app, services.cors_origins)
     app.add_middleware(

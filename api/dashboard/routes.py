@@ -25,9 +25,8 @@ router = APIRouter()
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-def mount(app: FastAPI) -> None:
-    """Serve the page's assets and what is not there, and give the app its hub."""
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+def mount_streams(app: FastAPI) -> None:
+    """Serve the streams of goals, and give the app its hub. Before the goals: `/api/goals/stream` is no goal."""
     services = app.state.services
 
     async def read(project: str) -> Any:
@@ -35,10 +34,16 @@ def mount(app: FastAPI) -> None:
 
     app.state.hub = Hub(read)
     app.state.guard = KeyGuard()
+    app.include_router(router)
+
+
+def mount_pages(app: FastAPI) -> None:
+    """Serve the page, its assets, and what is not there."""
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for status in (404, 405):
         app.add_exception_handler(status, answer_unknown_address)
     views = (pages, goal_pages.pages, conversion_goal_pages.pages, explain_page.pages, alert_pages.pages)
-    for part in (router, *views, signing_in.pages, signing_in.router, reference.router):
+    for part in (*views, signing_in.pages, signing_in.router, reference.router):
         app.include_router(part)
 
 
