@@ -48,10 +48,8 @@ def folds(console: Console, *, quick: bool) -> dict[str, list[tuple[int, float]]
     shapes: dict[str, list[tuple[int, dict[str, int]]]] = {
         "definitions (in 20 projects)": [(n, {"projects": 20, "per_project": n // 20}) for n in (200, 2_000, 20_000)],
         "projects (of 2 definitions)": [(n, {"projects": n, "per_project": 2}) for n in (1, 100, 10_000)],
-        "goals (on 1,000 definitions)": [
-            (10, {"projects": 100, "per_project": 10, "every": 100}),
-            (1_000, {"projects": 100, "per_project": 10}),
-            (50_000, {"projects": 100, "per_project": 500}),
+        "goals (beside 50,000 definitions)": [
+            (50_000 // every, {"projects": 100, "per_project": 500, "every": every}) for every in (500, 50, 1)
         ],
     }
     found: dict[str, list[tuple[int, float]]] = {}
@@ -96,7 +94,7 @@ def history(projects: int, per_project: int, every: int) -> DefinitionHistory:
                 "conversion_goal", f"c{project}_{number}", f"p{project}", 1, 0, FOREVER, 1, body
             )
             versions.append(version)
-            if number % every == 0 and (every == 1 or (project * per_project + number) % every == 0):
+            if (project * per_project + number) % every == 0:
                 goal = {"metric": f"m{number}", "target": 10, "deadline": "2036-12-31", "startsAt": "2020-01-01"}
                 versions.append(replace(version, kind="goal", id=f"g{project}_{number}", body=goal))
     owners = [Project(f"p{number}", f"p{number}", "UTC", 0) for number in range(projects)]
