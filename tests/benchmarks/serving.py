@@ -137,7 +137,7 @@ def _running(home: Path, parts: harness.Parts, database: str) -> Iterator[Deploy
     worker = harness.start_worker(parts, database)
     try:
         deployment.start_api()
-        eventually(lambda: counted(parts) > 0, 60, "counting")
+        eventually(lambda: shows_numbers(parts), 60, "counting")
         yield deployment
     finally:
         worker.stop()
@@ -145,10 +145,17 @@ def _running(home: Path, parts: harness.Parts, database: str) -> Iterator[Deploy
 
 
 async def begin_counting(redis: str) -> None:
-    """As if that had been before the backlog came: lists of a counting that never was complete show no numbers."""
+    """As if that had been before the backlog came."""
     async with connect(redis, name="bench") as client:
         rules = new_rules(ParsingRules(), window_ms=7 * 24 * HOUR_MS, stripes=1)
         await Generations(client).ensure_active(rules, now=1)
+
+
+def shows_numbers(parts: harness.Parts) -> bool:
+    """Whether each partition is known to be counted up to some moment: until then lists hold nothing but definitions."""
+    with harness.connect(parts.redis) as client:
+        reports = [json.loads(text) for text in client.hgetall("{sk:1:0}:fresh").values()]
+    return bool(reports) and all(complete_up_to for complete_up_to, _, _ in reports)
 
 
 def counted(parts: harness.Parts) -> int:
