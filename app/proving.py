@@ -7,7 +7,7 @@ exactly that much is counted again, in memory, by the tracker that counts live.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -20,7 +20,20 @@ from app.domain.increments import Position
 from app.domain.parsing import parse_message
 from app.errors import InvalidEvent
 from app.ports import CounterStore
-from app.recounting import Comparison, Counters, Difference, LogSource, NoDeadLetters, Progress, compare, recount
+from app.recounting import (
+    Comparison,
+    Counters,
+    Difference,
+    LogCutAt,
+    LogSource,
+    Marks,
+    NoDeadLetters,
+    Progress,
+    Spans,
+    StoreUpTo,
+    compare,
+    recount,
+)
 from app.tracking import Batch, Counting, Tracker
 
 MAX_IDS = 20
@@ -29,9 +42,9 @@ MAX_IDS = 20
 class Snapshot(Protocol):
     """Counters of each stripe, or of a backfill, as they were at one moment: owner -> field -> number."""
 
-    async def snapshot(self) -> Sequence[Mapping[str, Mapping[str, int]]]: ...
+    async def snapshot(self) -> Sequence[Counters]: ...
 
-    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Mapping[str, Mapping[str, int]]: ...
+    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Counters: ...
 
 
 class ReadableCounters(CounterStore, Protocol):
@@ -80,13 +93,13 @@ class Verdict:
         return not self.differences and not self.unprovable
 
 
-def checkpoints_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> Mapping[str, Sequence[int]]:
+def checkpoints_of(stripes: Sequence[Counters]) -> Mapping[str, Sequence[int]]:
     """Position name -> its checkpoint in each stripe."""
     names = {name for stripe in stripes for name in stripe.get("cp", {})}
     return {name: [stripe.get("cp", {}).get(name, 0) for stripe in stripes] for name in names}
 
 
-def counters_of(stripes: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+def counters_of(stripes: Sequence[Counters]) -> dict[str, dict[str, int]]:
     """Only what goals, conversion goals and experiments show: owner -> field -> number."""
     merged: dict[str, dict[str, int]] = {}
     for stripe in stripes:
@@ -100,44 +113,72 @@ async def verify(
     snapshot: Snapshot,
     make_memory: Callable[[], ReadableCounters],
     rules: FoldingRules,
-    catalog: Catalog,
+    read_catalog: Callable[[], Awaitable[Catalog]],
     log: LogSource,
-    ends: Mapping[Position, tuple[int, int]],
+    read_ends: Callable[[], Awaitable[Spans]],
     *,
     only_goal: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Verdict:
-    """Recount and compare. `ends`: per position of the topics as they are now, the first offset and the end.
+    """Recount and compare. May run beside live counting.
 
-    May run beside live counting. Raises StoreUnavailable.
+    `read_catalog` gives the definitions as they are when it is called, and settled (see DefinitionHistory); `read_ends`
+    the first offset and the end of each position of the topics as they are then. Raises StoreUnavailable.
     """
-    stripes = await snapshot.snapshot()
-    reached = checkpoints_of(stripes)
-    unprovable = _unprovable(reached, ends)
-    spans = _counted_spans(reached, ends)
+    held = await _look(snapshot, rules, read_catalog, read_ends)
+    marks = _marks(held.stripes, held.ends)
+    spans = _counted_spans(marks, held.ends)
     memory = make_memory()
-    for owner, known in counters_of(stripes).items():
+    for owner, known in counters_of(held.stripes).items():
         # Which ones came before the limit was reached is decided by the order in which partitions were counted.
         if owner.startswith("y:") and known.get(fields.REFUSED):
             memory.keep_to(known, owner[2:])
 
     async def open_counting() -> Counting:
-        return Counting(memory, rules)
+        return Counting(StoreUpTo(memory, marks), rules)
 
     async def tell(progress: Progress) -> None:
         on_progress(progress)
 
-    whole = replace(catalog, backfills={})
-    messages = await recount(Tracker(open_counting, FixedCatalog(whole), NoDeadLetters()), log, spans, tell)
-    backfilled, unfinished = await _recount_backfills(snapshot, memory, rules, catalog, log, ends)
-    have: Counters = {**counters_of(stripes), **backfilled}
+    whole = FixedCatalog(replace(held.catalog, backfills={}))
+    tracker = Tracker(open_counting, whole, NoDeadLetters())
+    messages = await recount(tracker, LogCutAt(log, marks), spans, tell)
+    backfilled, unfinished = await _recount_backfills(held, memory, rules, log)
+    have: Counters = {**counters_of(held.stripes), **backfilled}
     should: Counters = memory.owners()
     if only_goal is not None:
         have, should = _of_goal(have, only_goal), _of_goal(should, only_goal)
         unfinished = [goal for goal in unfinished if goal == only_goal]
     comparison = compare(have, should)
-    explained = await _name_events(comparison, catalog, rules, log, spans)
-    return Verdict(messages, comparison.compared, explained, unprovable, unfinished)
+    explained = await _name_events(comparison, held.catalog, rules, log, spans)
+    return Verdict(messages, comparison.compared, explained, _unprovable(held), unfinished)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the store held, and what decided that."""
+
+    stripes: Sequence[Counters]
+    backfills: Mapping[str, Counters]
+    """By name."""
+    catalog: Catalog
+    ends: Spans
+
+
+async def _look(
+    snapshot: Snapshot,
+    rules: FoldingRules,
+    read_catalog: Callable[[], Awaitable[Catalog]],
+    read_ends: Callable[[], Awaitable[Spans]],
+) -> _Held:
+    """The counters first: what had been counted by then lies below the ends that the log has after it, and was decided
+    by definitions that are there after it. Those that come still later act on none of it."""
+    stripes = await snapshot.snapshot()
+    backfills = {
+        name: await snapshot.backfill_snapshot(name, backfill.goal, rules.stripe_of(backfill.project))
+        for name, backfill in (await read_catalog()).backfills.items()
+    }
+    return _Held(stripes, backfills, await read_catalog(), await read_ends())
 
 
 def _of_goal(counters: Counters, goal: str) -> Counters:
@@ -146,32 +187,27 @@ def _of_goal(counters: Counters, goal: str) -> Counters:
 
 
 async def _recount_backfills(
-    snapshot: Snapshot,
-    memory: ReadableCounters,
-    rules: FoldingRules,
-    catalog: Catalog,
-    log: LogSource,
-    ends: Mapping[Position, tuple[int, int]],
-) -> tuple[dict[str, dict[str, int]], list[str]]:
+    held: _Held, memory: ReadableCounters, rules: FoldingRules, log: LogSource
+) -> tuple[dict[str, Mapping[str, int]], list[str]]:
     """Count each filled backfill into memory up to its own checkpoints.
 
     Returns what the store holds of them, and the goals of those that are not filled yet.
     """
-    have: dict[str, dict[str, int]] = {}
+    have: dict[str, Mapping[str, int]] = {}
     unfinished: list[str] = []
     marks: dict[Position, dict[str, int]] = defaultdict(dict)
-    for name, backfill in catalog.backfills.items():
-        own = await snapshot.backfill_snapshot(name, backfill.goal, rules.stripe_of(backfill.project))
-        if not own[fields.STATE].get(fields.FILLED):
+    for name, backfill in held.catalog.backfills.items():
+        own = held.backfills.get(name)
+        if own is None or not own[fields.STATE].get(fields.FILLED):
             unfinished.append(backfill.goal)
             continue
         for owner in (fields.goal_owner(backfill.goal), fields.goal_history_owner(backfill.goal)):
             have[fields.in_backfill(name, owner)] = {field: number for field, number in own[owner].items() if number}
-        for position in ends:
+        for position in held.ends:
             marks[position][name] = own["cp"].get(position.name, 0)
-    folder = Folder(catalog, rules)
+    folder = Folder(held.catalog, rules)
     for position, checkpoints in marks.items():
-        await _fill_memory(folder, memory, log, position, ends[position][0], checkpoints)
+        await _fill_memory(folder, memory, log, position, held.ends[position][0], checkpoints)
     return have, unfinished
 
 
@@ -195,30 +231,34 @@ async def _fill_memory(
         at.update(due)
 
 
-def _counted_spans(
-    reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]
-) -> dict[Position, tuple[int, int]]:
-    """What the log still holds of what every stripe has counted: first offset, end."""
-    spans = {}
-    for position, (first, end) in ends.items():
-        marks = reached.get(position.name)
-        if marks is not None and first < min(marks):
-            spans[position] = (first, min(*marks, end))
-    return spans
+def _marks(stripes: Sequence[Counters], ends: Spans) -> Marks:
+    """Of the positions that any stripe has counted something of."""
+    reached = checkpoints_of(stripes)
+    return {position: reached[position.name] for position in ends if position.name in reached}
 
 
-def _unprovable(reached: Mapping[str, Sequence[int]], ends: Mapping[Position, tuple[int, int]]) -> list[str]:
-    present = {position.name: first for position, (first, _) in ends.items()}
+def _counted_spans(marks: Marks, ends: Spans) -> Spans:
+    """What the log still holds of what was counted: first offset, end."""
+    return {
+        position: (ends[position][0], min(max(own), ends[position][1]))
+        for position, own in marks.items()
+        if ends[position][0] < max(own)
+    }
+
+
+def _unprovable(held: _Held) -> list[str]:
+    present = {position.name: span for position, span in held.ends.items()}
     told = []
-    for name, marks in sorted(reached.items()):
+    for name, marks in sorted(checkpoints_of(held.stripes).items()):
         if name not in present:
             if max(marks):
                 told.append(f"{name}: {max(marks)} messages were counted from a topic that is gone")
             continue
-        if present[name] > 0:
-            told.append(f"{name}: offsets below {present[name]} were counted and are not in the log any more")
-        if min(marks) != max(marks):
-            told.append(f"{name}: the stripes are at different offsets; try again when the lag is gone")
+        first, end = present[name]
+        if first > 0:
+            told.append(f"{name}: offsets below {first} were counted and are not in the log any more")
+        if max(marks) > end:
+            told.append(f"{name}: offsets below {max(marks)} were counted, and the log ends at {end}: it was cut there")
     return told
 
 
@@ -227,7 +267,7 @@ async def _name_events(
     catalog: Catalog,
     rules: FoldingRules,
     log: LogSource,
-    spans: Mapping[Position, tuple[int, int]],
+    spans: Spans,
 ) -> list[Explained]:
     """Read once more for the ids behind each difference. Nothing is read when there is none."""
     explained = [Explained(difference) for difference in comparison.differences]

@@ -5,16 +5,26 @@ Uses the tracker that counts live, with the same catalog and history, so that th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import compress, pairwise
+from operator import attrgetter
+from typing import Protocol, TypeAlias
 
 from app.domain.folding import DeadLetter
-from app.domain.increments import Position
+from app.domain.increments import Applied, Increments, Position
+from app.ports import CounterStore
 from app.tracking import Batch, Tracker
 
 Counters = Mapping[str, Mapping[str, int]]
 """owner -> field -> number"""
+
+Spans: TypeAlias = Mapping[Position, tuple[int, int]]
+"""Per position: the first offset, and the end."""
+
+Marks: TypeAlias = Mapping[Position, Sequence[int]]
+"""Per position the offset at which each stripe stands."""
 
 APPROXIMATE = frozenset({"last", "refused"})
 """Fields that say when or whether, not how many: not compared."""
@@ -65,7 +75,7 @@ class Comparison:
 async def recount(
     tracker: Tracker,
     log: LogSource,
-    spans: Mapping[Position, tuple[int, int]],
+    spans: Spans,
     on_progress: Callable[[Progress], Awaitable[None]] | None = None,
 ) -> int:
     """Track every position's span (first offset, end), from the tracker's checkpoint on; returns the messages read.
@@ -101,3 +111,56 @@ def compare(counted: Counters, recounted: Counters) -> Comparison:
             if have.get(name, 0) != should.get(name, 0):
                 result.differences.append(Difference(owner, name, have.get(name, 0), should.get(name, 0)))
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUpTo:
+    """Implements what recounting asks of a CounterStore. Each stripe of `inner` stops at its own mark, as those do that
+    were looked at one after the other while they were counted. The log has to be cut there, see LogCutAt."""
+
+    inner: CounterStore
+    marks: Marks
+
+    @property
+    def stripes(self) -> int:
+        return self.inner.stripes
+
+    async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
+        return await self.inner.checkpoints(positions)
+
+    async def apply(self, batch: Sequence[Increments]) -> Sequence[Applied]:
+        are_due = [part.next_offset <= self.marks[part.position][part.stripe] for part in batch]
+        applied = iter(await self.inner.apply(list(compress(batch, are_due))))
+        return [
+            next(applied) if is_due else Applied(True, part.next_offset)
+            for part, is_due in zip(batch, are_due, strict=True)
+        ]
+
+    async def open_backfills(
+        self, stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        return await self.inner.open_backfills(stripes, positions)
+
+    async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
+        return await self.inner.note_backfill(name, stripe, state)
+
+
+@dataclass(frozen=True, slots=True)
+class LogCutAt:
+    """Implements LogSource: `inner` in batches of which none spans a mark."""
+
+    inner: LogSource
+    marks: Marks
+
+    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+        async for batch in self.inner.read(position, start, end):
+            for part in cut(batch, self.marks[position]):
+                yield part
+
+
+def cut(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:
+    """The same in batches that begin at these offsets, as far as they lie within."""
+    within = sorted({offset for offset in offsets if batch.start < offset < batch.next_offset})
+    for start, end in pairwise([batch.start, *within, batch.next_offset]):
+        first, beyond = (bisect_left(batch.records, offset, key=attrgetter("offset")) for offset in (start, end))
+        yield Batch(batch.position, start, end, batch.records[first:beyond])

@@ -10,7 +10,7 @@ import pytest
 from app.domain.catalog import Catalog
 from app.domain.fields import exact_value
 from app.proving import FixedCatalog, verify
-from app.recounting import Counters
+from app.recounting import Counters, Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
 from tests.builders import NOW, POSITION, RULES, LogRecord, batches, catalog, conversion_goal, event, goal
@@ -141,6 +141,12 @@ class _Kept:
     async def read(self, position: Any, start: int, end: int) -> Any:
         yield Batch(position, start, end, self._log[start:end])
 
+    async def catalog(self) -> Catalog:
+        return DEFINITIONS
+
+    async def ends(self) -> Spans:
+        return {POSITION: (0, len(self._log))}
+
 
 async def test_verify_tells_a_correction_that_is_not_in_the_counters_and_its_id() -> None:
     values = [bought(), bought("e2", NOW), retract()]
@@ -148,7 +154,7 @@ async def test_verify_tells_a_correction_that_is_not_in_the_counters_and_its_id(
 
     async def proved(store: MemoryCounters) -> Any:
         kept = _Kept(store, log)
-        return await verify(kept, MemoryCounters, RULES, DEFINITIONS, kept, {POSITION: (0, len(log))})
+        return await verify(kept, MemoryCounters, RULES, kept.catalog, kept, kept.ends)
 
     assert (await proved(await counted(*values))).equal
     verdict = await proved(await counted(*values[:2]))

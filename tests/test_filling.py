@@ -13,10 +13,12 @@ import pytest
 
 from app import backfilling, filling
 from app.domain import fields
+from app.domain.catalog import Catalog
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
 from app.filling import Filler
 from app.proving import verify
+from app.recounting import Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Tracker
 from tests.backfill_site import DEFINITIONS, KINDS, SINCE, Site, goals, log_of
@@ -208,9 +210,13 @@ class _Snapshot:
 
 
 async def _verify(site: Site, snapshot: _Snapshot):  # type: ignore[no-untyped-def]  # what verify returns
-    ends = {position: (0, len(own)) for position, own in site.log.items()}
-    memory = lambda: MemoryCounters()  # noqa: E731  # a new one each time
-    return await verify(snapshot, memory, RULES, site.catalog.current, site.source, ends)
+    async def read_catalog() -> Catalog:
+        return site.catalog.current
+
+    async def read_ends() -> Spans:
+        return {position: (0, len(own)) for position, own in site.log.items()}
+
+    return await verify(snapshot, MemoryCounters, RULES, read_catalog, site.source, read_ends)
 
 
 async def test_a_whole_recount_gives_what_filling_gave() -> None:

@@ -42,24 +42,31 @@ def verify(
 
 async def _verify(parts: Parts, goal: str | None) -> Verdict:
     from app.bootstrap.collecting import freeze_what_is_loaded
-    from app.domain.catalog import build_catalog
+    from app.domain.catalog import Catalog
     from app.proving import verify as prove
+    from app.refreshing import CatalogRefresher
     from app.stores.memory import MemoryCounters
 
     await schema_ready(parts)
-    history = await asyncio.to_thread(parts.definitions.history)
     if goal is not None:
+        history = await asyncio.to_thread(parts.definitions.history)
         require_known("goal", goal, {version.id for version in history.versions if version.kind == GOAL})
     counters = await parts.counters()
-    catalog = build_catalog(history)
+    catalog = CatalogRefresher(parts.definitions)
+    await catalog.refresh()
     freeze_what_is_loaded()
+
+    async def read_catalog() -> Catalog:
+        await catalog.refresh()
+        return catalog.current
+
     return await prove(
         counters,
         lambda: MemoryCounters(counters.stripes),
         counters.generation.rules,
-        catalog,
+        read_catalog,
         parts.log,
-        await parts.spans(),
+        parts.spans,
         only_goal=goal,
         on_progress=_Shown("counted again"),
     )

@@ -269,6 +269,26 @@ def _cannot_save(plain: redis.Redis) -> Callable[[], object]:
     return lambda: plain.config_set("min-replicas-to-write", 0)
 
 
+async def test_a_snapshot_has_the_owners_that_were_made_while_it_was_taken(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await new_redis_store(client)
+    look, made = RedisCounters._owner_names, ["g:second", "g:first"]
+
+    async def look_while_it_is_counted(self: RedisCounters, prefix: str) -> set[str]:
+        names = await look(self, prefix)
+        if made:
+            ((expected,),) = await store.checkpoints([POSITION])
+            await apply(store, increments(simple(expected, counters=((made.pop(), "n"),)), expected=expected))
+        return names
+
+    monkeypatch.setattr(RedisCounters, "_owner_names", look_while_it_is_counted)
+    taken = await store.snapshot()
+    monkeypatch.undo()
+    assert {"g:first", "g:second"} <= taken[0].keys()
+    assert taken == await store.snapshot()
+
+
 @pytest.mark.parametrize("refuse", [_full, _read_only, _cannot_save])
 async def test_a_redis_that_refuses_to_write_is_read_by_status_and_verify(
     client: Client, redis_url: str, refuse: Callable[[redis.Redis], Callable[[], object]]

@@ -1,0 +1,85 @@
+"""`verify` beside live counting: what is counted and defined while it looks is no difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.proving import Verdict, verify
+from app.recounting import Spans, cut
+from app.stores.memory import MemoryCounters
+from tests.backfill_site import DEFINITIONS, SINCE, goals
+from tests.backfill_site import log_of as backfill_log_of
+from tests.builders import batch, catalog, conversion_goal, records
+from tests.faults.in_memory import log_of, traffic_catalog
+from tests.live_site import LiveSite
+
+
+async def verified(site: LiveSite) -> Verdict:
+    return await verify(
+        site, lambda: MemoryCounters(site.rules.stripes), site.rules, site.read_catalog, site, site.read_spans
+    )
+
+
+@pytest.mark.parametrize("stripes", [1, 3])
+async def test_what_is_counted_while_it_looks_is_no_difference(stripes: int) -> None:
+    site = LiveSite(log_of(5, 1_500), traffic_catalog(), stripes=stripes)
+    await site.go_on(200)
+    for _ in range(3):
+        before = dict(site.ends)
+        verdict = await verified(site)
+        assert site.ends != before
+        assert (verdict.differences, verdict.unprovable) == ([], [])
+        assert verdict.compared > 100
+    site.store._stripes[-1].counters["g:nobody"]["n"] += 1
+    assert [one.difference.owner for one in (await verified(site)).differences] == ["g:nobody"]
+
+
+@pytest.mark.parametrize("first", range(70, 100, 3))
+async def test_what_is_defined_while_it_looks_is_no_difference(first: int) -> None:
+    """Goals with `backfill`, which are filled meanwhile, and later on a conversion goal that feeds them."""
+    whole = goals(backfill=False, acts_from=0)
+    filled = goals(backfill=True, acts_from=SINCE)
+    later = SINCE + 800_000
+    also = replace(conversion_goal("also"), effective_from=later, created_at=later)
+    site = LiveSite(backfill_log_of(6), catalog(*DEFINITIONS, *whole), step=2)
+    site.later = [
+        (SINCE, catalog(*DEFINITIONS, *whole, *filled)),
+        (later, catalog(*DEFINITIONS, *whole, *filled, also)),
+    ]
+    await site.go_on(first)
+    verdicts = [await verified(site) for _ in range(5)]
+    assert not site.later
+    assert [verdict.differences for verdict in verdicts] == [[]] * 5
+    assert [bool(verdict.unfinished) for verdict in verdicts][-1] is False
+
+
+async def test_a_log_that_ends_below_what_was_counted_proves_nothing_above() -> None:
+    site = LiveSite(log_of(5, 300), traffic_catalog())
+    await site.go_on(50)
+    position = next(iter(site.log))
+    counted = site.ends[position]
+
+    async def read_ends() -> Spans:
+        return {each: (0, counted - 20 if each == position else end) for each, end in site.ends.items()}
+
+    site.step = 0
+    verdict = await verify(site, MemoryCounters, site.rules, site.read_catalog, site, read_ends)
+    assert verdict.messages == sum(site.ends.values()) - 20
+    assert verdict.unprovable == [
+        f"{position.name}: offsets below {counted} were counted, and the log ends at {counted - 20}: it was cut there"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "parts"),
+    [([], [(3, 9)]), ([3, 9, 12, 0], [(3, 9)]), ([7, 5, 5], [(3, 5), (5, 7), (7, 9)]), ([4], [(3, 4), (4, 9)])],
+)
+def test_a_batch_is_cut_where_a_stripe_stands(offsets: list[int], parts: list[tuple[int, int]]) -> None:
+    """At offset 4 lies no record."""
+    some = [record for record in records([b"x"] * 6, 3) if record.offset != 4]
+    found = list(cut(batch(some), offsets))
+    assert [(part.start, part.next_offset) for part in found] == parts
+    assert [record for part in found for record in part.records] == some
+    assert all(part.start <= record.offset < part.next_offset for part in found for record in part.records)
