@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.increments import Position
-from app.errors import GenerationMissing
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
-from app.proving import Snapshot, counters_of
-from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, compare, recount
+from app.proving import Snapshot, checkpoints_of, counters_of
+from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, Spans, compare, recount
 from app.tracking import Counting, Tracker
 
+NEAR = 2_000
+"""A round that read at most so many messages took a moment, in which little came: it is the last one. So is one that
+read more than half of what the round before it read: what comes meanwhile does not become less any more."""
 NOTE_MS = 1_000
 """How often the generation is told that somebody counts into it."""
-
-Spans = Mapping[Position, tuple[int, int]]
-"""Per position of the topics as they are now: the log's first offset, and its end."""
 
 
 class NewCounters(CounterStore, Snapshot, Protocol):
@@ -43,9 +42,9 @@ class Rebuild:
     now: Callable[[], int]
 
     async def count(self, on_progress: Callable[[Progress], None]) -> int:
-        """Return when all is counted that the log held when it was last asked; the messages read.
+        """Return when what is left is little, or would not become less; the messages read. Says how fresh that is.
 
-        Raises StoreUnavailable.
+        Live counting goes on from there when the generation is shown. Raises StoreUnavailable.
         """
         tracker = Tracker(self._open_counting, self.catalog, NoDeadLetters())
         noted = 0
@@ -57,23 +56,35 @@ class Rebuild:
                 noted = self.now()
                 await self.note_counting(noted)
 
-        messages, is_more = 0, True
-        while is_more:
+        messages = read = 0
+        while True:
+            before = read
             asked_at, spans = self.now(), await self.spans()
             read = await recount(tracker, self.log, spans, tell)
-            messages, is_more = messages + read, read > 0
-        await self._fill_backfills(tracker, spans)
+            messages += read
+            await self._fill_backfills(tracker, spans)
+            if read <= NEAR or 2 * read > before > 0:
+                break
         await self.store.expect_positions(list(spans))
         await self.store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
         return messages
 
-    async def compare_with(self, shown: Snapshot | None) -> Comparison:
-        """With the generation that is shown, as far as that has counted; without one every counter differs."""
-        try:
-            live = counters_of(await shown.snapshot()) if shown is not None else {}
-        except GenerationMissing:
-            live = {}
-        return compare(live, counters_of(await self.store.snapshot()))
+    async def compare_with(self, shown: Snapshot) -> Comparison | None:
+        """With another generation that is counted meanwhile: counts on up to where that one stands, and compares there.
+
+        None when there is no such place: that one is behind at some position, or its stripes are apart, or the log does
+        not reach so far. Raises StoreUnavailable.
+        """
+        stripes, spans = await shown.snapshot(), await self.spans()
+        reached = checkpoints_of(stripes)
+        places = {position: set(reached.get(position.name, [0])) for position in spans}
+        until = {position: (spans[position][0], min(max(own), spans[position][1])) for position, own in places.items()}
+        await recount(Tracker(self._open_counting, self.catalog, NoDeadLetters()), self.log, until)
+        ours = await self.store.snapshot()
+        own = checkpoints_of(ours)
+        if any(places[position] != set(own.get(position.name, [0])) for position in spans):
+            return None
+        return compare(counters_of(stripes), counters_of(ours))
 
     async def _open_counting(self) -> Counting:
         return self.counting

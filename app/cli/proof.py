@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,8 +137,16 @@ def rebuild(
     if as_json:
         print_json(found)
         return
-    print_line(f"generation {found['generation']}: {found['messages']} messages, {found['differences']} differences")
+    print_line(f"generation {found['generation']}: {found['messages']} messages, {_told_of_comparison(found)}")
     print_line("it is shown now" if found["shown"] else "it is not shown; `scorekeeper generations switch` shows it")
+
+
+def _told_of_comparison(found: Mapping[str, Any]) -> str:
+    if found["differences"] is None:
+        return (
+            "not compared: nothing that is shown stands at the same offsets; `scorekeeper verify` proves what is shown"
+        )
+    return f"{found['differences']} differences to what was shown"
 
 
 async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
@@ -149,15 +158,15 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
     shown = None
     with suppress(GenerationMissing, OtherScheme):
         shown = await parts.counters()
-    comparison = await rebuild.compare_with(shown)
+    comparison = await rebuild.compare_with(shown) if shown is not None else None
     await parts.generations.finish(generation)
     if switch:
         await parts.generations.switch(generation)
     return {
         "generation": generation,
         "messages": messages,
-        "compared": comparison.compared,
-        "differences": len(comparison.differences),
+        "compared": comparison.compared if comparison is not None else 0,
+        "differences": len(comparison.differences) if comparison is not None else None,
         "shown": switch,
     }
 

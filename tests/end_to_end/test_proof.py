@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from kafka import KafkaProducer
 
 from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 
@@ -164,6 +167,55 @@ def test_a_rebuild_gives_the_same_numbers_and_can_be_switched_back(scorekeeper: 
     eventually(lambda: figures(scorekeeper) == pytest.approx(shop.figures()), what="counting in the old generation")
     scorekeeper.run("generations", "drop", "2")
     assert [row["generation"] for row in json.loads(scorekeeper.run("generations", "--json"))] == [1]
+
+
+def subject_of(line: bytes) -> bytes | None:
+    """The key by which a visitor's events stay in their order."""
+    visitor = json.loads(line).get("visitorId")
+    return None if visitor is None else visitor.encode()
+
+
+@contextmanager
+def published_without_end(scorekeeper: Deployment, kafka: str, shop: Shop) -> Iterator[None]:
+    """Some hundred messages a second, until the block ends."""
+    is_over = threading.Event()
+
+    def publish() -> None:
+        producer = KafkaProducer(bootstrap_servers=kafka, linger_ms=0)
+        while not is_over.wait(0.02):
+            for line in shop.lines(10):
+                producer.send(scorekeeper.topic, line, key=subject_of(line))
+            producer.flush()
+        producer.close()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@pytest.mark.kafka
+def test_proof_and_rebuild_beside_traffic_that_does_not_end(scorekeeper: Deployment, kafka_bootstrap: str) -> None:
+    shop = Shop(9)
+    scorekeeper.publish(shop.lines(2_500))
+    with published_without_end(scorekeeper, kafka_bootstrap, shop):
+        for number in (1, 2):
+            verdict = json.loads(scorekeeper.run("verify", "--json", check=False))
+            assert (verdict["differences"], verdict["unprovable"]) == ([], [])
+            scorekeeper.post("/api/conversion-goals", {"name": f"More {number}", "eventType": "purchase"})
+        before = scorekeeper.get("/api/goals")[0]["freshAsOf"]
+        rebuilt = json.loads(scorekeeper.run("rebuild", "--json"))
+        goals = scorekeeper.get("/api/goals")
+        assert rebuilt["shown"]
+        assert rebuilt["differences"] in (0, None)
+        assert all(goal["freshAsOf"] >= before and "incompleteSince" not in goal for goal in goals)
+        assert json.loads(scorekeeper.run("verify", "--json"))["equal"]
+    scorekeeper.wait()
+    assert figures(scorekeeper) == pytest.approx(shop.figures())
+    assert json.loads(scorekeeper.run("verify", "--json"))["equal"]
 
 
 @pytest.mark.kafka

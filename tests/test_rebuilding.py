@@ -1,0 +1,101 @@
+"""A rebuild beside live counting: it ends, it compares at one place, and live counting goes on where it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from app import rebuilding
+from app.domain.increments import Position
+from app.rebuilding import Rebuild
+from app.recounting import Counters
+from app.stores.memory import MemoryCounters
+from app.tracking import Counting
+from tests.builders import NOW, RULES
+from tests.faults.in_memory import log_of, traffic_catalog
+from tests.live_site import LiveSite
+
+
+class NewGeneration(MemoryCounters):
+    """Implements NewCounters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected: Sequence[Position] = ()
+        self.fresh: Mapping[Position, tuple[int, int]] = {}
+
+    async def expect_positions(self, positions: Sequence[Position]) -> None:
+        self.expected = positions
+
+    async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
+        del now
+        self.fresh = fresh
+
+    async def snapshot(self) -> Sequence[Counters]:
+        (stripe,) = self._stripes
+        return [{**self.owners(), "cp": dict(stripe.checkpoints)}]
+
+    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Counters:
+        raise AssertionError((name, goal, stripe))
+
+
+def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
+    async def note_counting(now: int) -> None:
+        assert now == NOW
+
+    counting = Counting(store, RULES)
+    return Rebuild(store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
+
+
+async def live_site(*, stripes: int = 1) -> LiveSite:
+    site = LiveSite(log_of(9, 3_000), traffic_catalog(), stripes=stripes)
+    await site.go_on(100)
+    return site
+
+
+@pytest.mark.parametrize("step", [1, 6, 12], ids=["slower", "nearly as fast", "faster"])
+async def test_it_ends_although_more_is_published_while_it_reads_and_live_counting_goes_on_there(
+    step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each of three partitions `step` messages a batch of 25."""
+    monkeypatch.setattr(rebuilding, "NEAR", 10)
+    site, store = await live_site(), NewGeneration()
+    site.step, site.goes_on_while_it_is_read = step, True
+    messages = await rebuild_of(site, store).count(lambda _: None)
+    assert all(site.ends[position] < len(own) for position, own in site.log.items())
+    reached = {
+        position: own for position, (own,) in zip(site.log, await store.checkpoints(list(site.log)), strict=True)
+    }
+    assert sum(reached.values()) == messages >= 300
+    assert store.fresh == {position: (NOW, end) for position, end in reached.items()}
+    assert set(store.expected) == set(site.log)
+
+    follower = LiveSite(site.log, traffic_catalog(), counted=(store, reached))
+    await follower.go_on(3_000)
+    await site.go_on(3_000)
+    assert follower.store.owners() == site.store.owners()
+
+
+async def test_it_compares_where_the_shown_generation_stands() -> None:
+    site, store = await live_site(), NewGeneration()
+    rebuild = rebuild_of(site, store)
+    await rebuild.count(lambda _: None)
+    for _ in range(3):
+        found = await rebuild.compare_with(site)
+        assert found is not None
+        assert (found.compared > 100, found.differences) == (True, [])
+    site.store._stripes[0].counters["g:nobody"]["n"] += 1
+    found = await rebuild.compare_with(site)
+    assert found is not None
+    assert [one.owner for one in found.differences] == ["g:nobody"]
+
+
+async def test_what_stands_elsewhere_is_not_compared() -> None:
+    site, store = await live_site(), NewGeneration()
+    rebuild = rebuild_of(site, store)
+    await rebuild.count(lambda _: None)
+    behind = LiveSite(site.log, traffic_catalog(), step=0)
+    assert await rebuild.compare_with(behind) is None
+    apart = await live_site(stripes=3)
+    assert await rebuild_of(apart, NewGeneration()).compare_with(apart) is None
