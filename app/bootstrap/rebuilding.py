@@ -7,7 +7,7 @@ import time
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
 from app.domain.increments import Position
-from app.errors import GenerationMissing
+from app.errors import GenerationMissing, OtherScheme
 from app.rebuilding import Rebuild
 from app.refreshing import CatalogRefresher
 from app.stores.redis import RedisCounters
@@ -42,10 +42,12 @@ async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
 
 async def _counted_live(parts: Parts) -> dict[Position, int]:
     """Up to where the generation that is shown has counted, and left receipts. What it counts from now on is not known
-    when the new one takes its place, so that the new one leaves receipts of that too: of one conversion the same."""
+    when the new one takes its place, so that the new one leaves receipts of that too: of one conversion the same.
+
+    How far another version's has come cannot be read: the new one leaves receipts of everything then."""
     positions = list(await parts.spans())
     try:
         found = await (await parts.counters()).checkpoints(positions)
-    except GenerationMissing:
+    except (GenerationMissing, OtherScheme):
         return {}
     return {position: min(own) for position, own in zip(positions, found, strict=True)}

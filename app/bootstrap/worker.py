@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -19,7 +20,7 @@ from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
-from app.errors import InvalidSettings
+from app.errors import InvalidSettings, OtherScheme
 from app.hooks import Hook, no_hook
 from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
@@ -84,10 +85,13 @@ class WorkerParts:
         return RedisOutbox(self._parts.redis, store.generation) if self.receipts is not None else None
 
     async def outboxes(self) -> list[RedisOutbox]:
-        """Of every generation: one that is not shown any more may have some left, and so may one that will be."""
-        generations = self._parts.generations
-        found = [await generations.get(number) for number in await generations.numbers()]
-        return [RedisOutbox(self._parts.redis, generation) for generation in found]
+        """Of every generation of this version: one that is not shown any more may have some left, and so may one that
+        will be. What one of another version has left is sent by workers of that."""
+        found = []
+        for number in await self._parts.generations.numbers():
+            with suppress(OtherScheme):
+                found.append(RedisOutbox(self._parts.redis, await self._parts.generations.get(number)))
+        return found
 
     async def shown_generation(self) -> int | None:
         """The number of the active generation; None when Redis was emptied."""

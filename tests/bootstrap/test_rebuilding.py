@@ -1,0 +1,64 @@
+"""How a rebuild begins, whatever the counters that are shown are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bootstrap.parts import Parts, folding_rules
+from app.bootstrap.rebuilding import make_rebuild
+from app.bootstrap.worker import WorkerParts
+from app.domain.increments import Position
+from app.stores.generations import spec_key
+from config.settings import Settings
+from tests.stores.counting import POSITION, apply, increments, simple
+
+
+@pytest.fixture
+async def parts(
+    redis_url: str, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Parts]:
+    """With receipts, and a topic of one partition."""
+
+    async def spans(_: Parts) -> Mapping[Position, tuple[int, int]]:
+        return {POSITION: (0, 9)}
+
+    monkeypatch.setattr(Parts, "spans", spans)
+    given: dict[str, Any] = {"redis": redis_url, "database": sqlite_url, "data_dir": tmp_path}
+    async with Parts(Settings(kafka="nowhere:1", receipt_topic="receipts", **given), "test") as made:
+        made.database.migrate()
+        yield made
+
+
+async def test_receipts_go_on_from_where_the_shown_counting_is(parts: Parts) -> None:
+    await parts.generations.ensure_active(folding_rules(parts.settings), 1)
+    await apply(await parts.counters(), increments(simple(1, 2)))
+    _, rebuild = await make_rebuild(parts)
+    assert rebuild.counting.receipts_from == {POSITION: 2}
+
+
+async def test_counters_of_another_version_are_rebuilt_with_receipts_of_everything(parts: Parts) -> None:
+    shown = await parts.generations.ensure_active(folding_rules(parts.settings), 1)
+    await parts.redis.hset(spec_key(shown.number), "scheme", 2)
+    number, rebuild = await make_rebuild(parts)
+    assert number == shown.number + 1
+    assert rebuild.counting.outbox is not None
+    assert rebuild.counting.receipts_from == {}
+
+
+async def test_left_receipts_are_looked_for_beside_a_generation_of_another_version(parts: Parts) -> None:
+    rules = folding_rules(parts.settings)
+    other = await parts.generations.ensure_active(rules, 1)
+    ours = await parts.generations.create(rules, 2)
+    await parts.redis.hset(spec_key(other.number), "scheme", 2)
+    left = increments(simple(1))
+    worker = WorkerParts(parts.settings)
+    try:
+        (outbox,) = await worker.outboxes()
+        await parts.redis.sadd(ours.prefix(0) + "outs", left.position.name)
+        assert list(await outbox.positions_with_receipts()) == [left.position.name]
+    finally:
+        await worker.close()
