@@ -23,6 +23,7 @@ from app.errors import (
     InvalidEvent,
     NotFound,
     StoreUnavailable,
+    Unconfirmed,
 )
 
 log = logging.getLogger("api")
@@ -62,10 +63,15 @@ CODES = {
     "still_working": (409, "The first request with this Idempotency-Key is not answered yet; ask again in a moment"),
     "too_deep": (422, "The body is nested too deeply"),
     "too_many_failures": (429, "Too many wrong API keys came from your address"),
+    "unconfirmed": (503, "Some of the events may be stored, or all; send the same request again"),
     "unfinished": (409, "A generation that is not counted up to the log's end yet"),
 }
 """Codes that tell more than the status's own: code -> (status, meaning). Each has its anchor too."""
 RETRY_SECONDS = 1
+_UNCONFIRMED = (
+    "It is not known whether all of the events are stored; some may be. Send the same request again: an event's id "
+    "counts once, and with the same Idempotency-Key events without an id have the same ones again."
+)
 
 
 class Problem(Exception):
@@ -131,6 +137,8 @@ def to_problem(error: Exception, request_id: str = "") -> Problem:
         return Problem(409, str(error))
     if isinstance(error, StoreUnavailable):
         log.warning("503: %s", error, extra={"fields": {"requestId": request_id, "store": error.store}})
+        if isinstance(error, Unconfirmed):
+            return Problem(503, _UNCONFIRMED, code="unconfirmed")
         return Problem(503, "A part that this request needs does not answer; try again in a moment.")
     if isinstance(error, HTTPException):
         _, title = TITLES.get(error.status_code, ("error", str(error.detail)))

@@ -37,7 +37,8 @@ class Keys(Protocol):
 
 
 class Publisher(Protocol):
-    """Sends messages to the topic of events. Raises StoreUnavailable; then nothing or anything may have been sent."""
+    """Sends messages to the topic of events, each to its key's partition. Raises StoreUnavailable: nothing was sent; or
+    Unconfirmed: any part of it may be there."""
 
     async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         """(key, value, headers) each; returns when the brokers have all of them."""

@@ -9,6 +9,7 @@ ScorekeeperError
 ├── Conflict                HTTP 409; read again and decide
 │   └── ChangedMeanwhile    HTTP 412; it is not any more what the change was made from
 ├── StoreUnavailable        do not acknowledge and try again; HTTP 503
+│   ├── Unconfirmed         a part of it may be there: do all of it again, what has an id counts once
 │   ├── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
 │   └── OtherScheme         the counters were laid out by another version: do not start; rebuild beside them
 └── EmbeddedUnavailable     the embedded part cannot run here: say what to install or to set
@@ -118,6 +119,10 @@ class StoreUnavailable(ScorekeeperError):
         super().__init__(f"{store} is unavailable: {cause}")
         self.store = store
         self.cause = cause
+
+
+class Unconfirmed(StoreUnavailable):
+    """It is not known how much of what was to be written is there: all of it, a part, or nothing."""
 
 
 class GenerationMissing(StoreUnavailable):

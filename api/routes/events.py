@@ -24,8 +24,9 @@ async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)])
     """One event, an array, or a batch `{"events": […]}`; native, CloudEvents or Segment; at most 100. A CloudEvent in
     binary mode has its attributes in headers (`ce-specversion`, `ce-type`, …) and its data, of any JSON type, as body.
 
-    Answers `{received, duplicates, errors}` when Kafka has all of them, or 503 and Kafka has none. Repeating is
-    harmless: an event's id counts once, and with an `Idempotency-Key` events without an id get one that stays.
+    Answers `{received, duplicates, errors}` when Kafka has all of them. After a 503, or no answer, Kafka may have none,
+    some or all of them: send the same request again. That is harmless for events with an id, which counts once, and
+    with an `Idempotency-Key`, by which events without an id get one that stays; what has neither may count twice.
     """
 
     async def act() -> Response:

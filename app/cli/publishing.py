@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.cli.asking import with_parts
 from app.cli.offline import STDIN, read_lines
 from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
-from app.errors import GenerationMissing
+from app.domain.formats import cloud_event
+from app.errors import GenerationMissing, InvalidEvent
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -37,6 +38,9 @@ class _Line(msgspec.Struct, rename="camel", gc=False):
     retracts: msgspec.Raw = msgspec.Raw(b"")
     restates: msgspec.Raw = msgspec.Raw(b"")
     id: msgspec.Raw = msgspec.Raw(b"")
+    event_id: msgspec.Raw = msgspec.Raw(b"")
+    message_id: msgspec.Raw = msgspec.Raw(b"")
+    specversion: msgspec.Raw = msgspec.Raw(b"")
     project_key: msgspec.Raw = msgspec.Raw(b"")
     project_id: msgspec.Raw = msgspec.Raw(b"")
     project: msgspec.Raw = msgspec.Raw(b"")
@@ -44,6 +48,7 @@ class _Line(msgspec.Struct, rename="camel", gc=False):
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
 _decode_any: Final = msgspec.json.Decoder().decode
+_decode_document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def publish(
@@ -97,11 +102,23 @@ def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
         # JSON, but no object: what it is worth is the worker's to say.
         _decode_any(line)
         event = _Line()
-    subject = _text(event.user_id) or _text(event.visitor_id) or _text(event.anonymous_id)
-    key = subject or _text(event.retracts) or _text(event.restates) or _text(event.id)
+    key = _key(event, line)
     names_project = _text(event.project_key) or _text(event.project_id) or _text(event.project)
     headers = (("project", project.encode()),) if project and not names_project else ()
     return Message(key, line, headers, tag)
+
+
+def _key(event: _Line, line: bytes) -> bytes | None:
+    """As `POST /api/events` keys the event."""
+    ident = _text(event.id) or _text(event.event_id) or _text(event.message_id)
+    if event.specversion:
+        try:
+            native, identity = cloud_event(_decode_document(line))
+        except InvalidEvent:
+            return ident
+        event, ident = msgspec.convert(native, _Line), identity.encode()
+    subject = _text(event.user_id) or _text(event.visitor_id) or _text(event.anonymous_id)
+    return subject or _text(event.retracts) or _text(event.restates) or ident
 
 
 def _require_text(line: bytes) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from app.errors import StoreUnavailable
+from app.errors import StoreUnavailable, Unconfirmed
+
+Message: TypeAlias = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
+"""(key, value, headers)"""
 
 _MAX_BYTES = 4 * 1024 * 1024
 _choose = DefaultPartitioner()
 
 
 class EventSender:
-    """One producer a process, connected when it is first needed. Raises StoreUnavailable within `timeout_seconds`.
+    """One producer a process, connected when it is first needed. Raises StoreUnavailable within `timeout_seconds`:
+    nothing was sent; or Unconfirmed: it is not known which partitions have their messages.
 
-    What is published together goes to Kafka as one record batch of one partition, which a broker stores whole or not
-    at all. When it is not known whether the broker has it, nothing more is tried: it may be there, or nothing of it.
+    Of what is published together, the messages of a partition are one record batch, which its broker stores whole or
+    not at all.
     """
 
     def __init__(
@@ -37,26 +42,35 @@ class EventSender:
             "client_id": "scorekeeper-api",
             **(security or {}),
         }
-        self._topic = topic
+        self.topic = topic
         self._timeout_seconds = timeout_seconds
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
 
-    async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
-        """(key, value, headers) each; returns when the brokers have all. The first key chooses the partition."""
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Returns when the brokers have all. Each goes where its key belongs, as every Kafka client would send it, so
+        that a correction follows its original; those without a key go together."""
+        sending = False
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 producer = await self._connected()
-                batch = producer.create_batch()
-                for key, value, headers in messages:
-                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                        raise StoreUnavailable("kafka", "the events are too large for one record batch")
-                partitions = sorted(await producer.partitions_for(self._topic))
-                chosen = _choose(messages[0][0], partitions, partitions)
-                stored = await producer.send_batch(batch, self._topic, partition=chosen)
-                await stored
+                partitions = sorted(await producer.partitions_for(self.topic))
+                batches = [
+                    (partition, _batch_of(producer, together))
+                    for partition, together in _by_partition(messages, partitions).items()
+                ]
+                sending = True
+                sent = (self._send(producer, partition, batch) for partition, batch in batches)
+                # All are waited for: one partition's failure does not decide about the others.
+                for result in await asyncio.gather(*sent, return_exceptions=True):
+                    if result is not None:
+                        raise result
         except (KafkaError, OSError, TimeoutError) as error:
-            raise StoreUnavailable("kafka", f"{type(error).__name__}: {error}") from error
+            kind = Unconfirmed if sending else StoreUnavailable
+            raise kind("kafka", f"{type(error).__name__}: {error}") from error
+
+    async def _send(self, producer: AIOKafkaProducer, partition: int, batch: Any) -> None:
+        await (await producer.send_batch(batch, self.topic, partition=partition))
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._lock:
@@ -75,3 +89,20 @@ class EventSender:
         if self._producer is not None:
             await self._producer.stop()
             self._producer = None
+
+
+def _by_partition(messages: Sequence[Message], partitions: list[int]) -> dict[int, list[Message]]:
+    found: defaultdict[int, list[Message]] = defaultdict(list)
+    anywhere = _choose(None, partitions, partitions)
+    for message in messages:
+        key = message[0]
+        found[anywhere if key is None else _choose(key, partitions, partitions)].append(message)
+    return found
+
+
+def _batch_of(producer: AIOKafkaProducer, messages: Sequence[Message]) -> Any:
+    batch = producer.create_batch()
+    for key, value, headers in messages:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            raise StoreUnavailable("kafka", "the events are too large for one record batch")
+    return batch

@@ -22,7 +22,7 @@ from app import patience, reporting
 from app.alerting import Alerting, Alerts
 from app.defining import Defining
 from app.domain.event import Event
-from app.errors import StoreUnavailable
+from app.errors import StoreUnavailable, Unconfirmed
 from app.experiments import Experiments
 from app.ports import Which
 from app.recording import StatusRecorder
@@ -110,6 +110,7 @@ class World:
     recent: list[Event] = field(default_factory=list)
     now: int = 1_800_000_000_000
     kafka_is_away: bool = False
+    kafka_is_silent: bool = False
     workers: dict[str, int] = field(default_factory=lambda: {"w": 2**40})
     allowed: int = 1_000_000
     project_keys: dict[str, str] = field(default_factory=dict)
@@ -160,6 +161,8 @@ class _Publisher:
     async def publish(self, messages: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         if self._world.kafka_is_away:
             raise StoreUnavailable("kafka", "away")
+        if self._world.kafka_is_silent:
+            raise Unconfirmed("kafka", "no answer")
         self._world.published.extend((key, value) for key, value, _ in messages)
 
 

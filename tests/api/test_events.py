@@ -67,6 +67,14 @@ async def test_when_kafka_is_away_the_answer_says_when_to_try_again(world: World
     assert "kafka" not in answer.text.lower()
 
 
+async def test_where_a_part_may_be_stored_the_answer_says_so_and_what_to_do(world: World) -> None:
+    world.kafka_is_silent = True
+    answer = await world.call("POST", "/api/events", json=EVENT)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unconfirmed")
+    assert "same request again" in answer.json()["detail"]
+    assert answer.headers["retry-after"]
+
+
 async def test_validation_sends_nothing(world: World) -> None:
     answer = await world.call("POST", "/api/events/validate", json=[EVENT, {}])
     assert answer.json()["valid"] == 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import msgspec
 import pytest
 
+from api.event_bodies import Piece, judge
 from app.cli.publishing import message_of
+from app.domain.parsing import ParsingRules
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,12 @@ from app.cli.publishing import message_of
         (b'{"retracts": "e", "id": "i"}', b"e"),
         (b'{"restates": "e", "id": "i"}', b"e"),
         (b'{"retracts": "e", "visitorId": "v"}', b"v"),
+        (b'{"eventId": "e"}', b"e"),
+        (b'{"type": "track", "event": "x", "messageId": "m"}', b"m"),
+        (b'{"specversion": "1.0", "type": "x", "source": "/s", "id": "i"}', b"/s i"),
+        (b'{"specversion": "1.0", "type": "x", "source": "/s", "id": "i", "userid": "u", "data": {}}', b"u"),
+        (b'{"specversion": "1.0", "type": "x", "source": "/s", "id": "i", "data": {"anonymousId": "a"}}', b"a"),
+        (b'{"specversion": "0.3", "type": "x", "id": "i"}', b"i"),
         (b'{"userId": "J\\u00f6rg"}', "Jörg".encode()),
         ('{"userId": "Jörg"}'.encode(), "Jörg".encode()),
         (b'{"type": "x"}', None),
@@ -29,6 +40,23 @@ from app.cli.publishing import message_of
 )
 def test_a_message_is_keyed_by_its_subject(line: bytes, key: bytes | None) -> None:
     assert message_of(line, None).key == key
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "x", "eventId": "e"},
+        {"type": "x", "id": "e", "anonymousId": "a"},
+        {"type": "$retract", "eventType": "x", "retracts": "e", "id": "r"},
+        {"type": "track", "event": "x", "messageId": "m"},
+        {"specversion": "1.0", "type": "x", "source": "/s", "id": "i"},
+        {"specversion": "1.0", "type": "x", "source": "/s", "id": "i", "data": {"userId": "u"}},
+    ],
+)
+def test_an_event_has_the_key_that_it_has_over_http(event: dict[str, Any]) -> None:
+    line = json.dumps(event).encode()
+    ((key, _, _),) = judge([Piece("", line)], "shop", 0, ParsingRules()).messages
+    assert message_of(line, "shop").key == key
 
 
 @pytest.mark.parametrize("line", [b'{"a":  1.50, "a": 1e2}', b'{"x":"\xc3\xa4"}', b"null"])
