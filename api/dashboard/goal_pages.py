@@ -124,13 +124,24 @@ async def _form(
         form=form,
         faults=faults.by_field,
         editing=editing,
-        conversion_goals=present,
+        conversion_goals=[*present, *_deleted(form, present)],
         metrics=sorted({str(one["metric"]) for one in present}),
         aggregations=goal_form.AGGREGATIONS,
         periods=goal_form.PERIODS,
         time_zone=project.time_zone,
         may_write=key.may("write"),
     )
+
+
+def _deleted(form: Form, present: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those that the form has chosen and that are gone. Ticked still: a goal of these alone would be one of all
+    conversion goals of its metric otherwise."""
+    known = {one["id"] for one in present}
+    return [
+        {"id": ident, "name": "a deleted conversion goal", "metric": ident}
+        for ident in form.texts("conversionGoalIds")
+        if ident not in known
+    ]
 
 
 async def _conversion_goals(services: Services, project: str) -> list[dict[str, Any]]:

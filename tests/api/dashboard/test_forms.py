@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import unescape
 
 import pytest
@@ -64,6 +65,20 @@ async def test_a_goal_is_created_edited_overridden_and_deleted_without_a_script(
     assert (await world.call("GET", "/api/goals")).json()[0]["statusSource"] == "auto"
     assert (await world.client.post(f"{place}/delete", data={"": ""}, headers=OURS)).status_code == 303
     assert (await world.call("GET", "/api/goals")).json() == []
+
+
+async def test_a_goal_of_a_deleted_conversion_goal_does_not_become_one_of_all_of_its_metric(world: World) -> None:
+    await sign_in(world)
+    wanted = {"metric": "orders", "target": 10, "deadline": "2030-01-01", "conversionGoalIds": ["cg_gone"]}
+    goal = (await world.call("POST", "/api/goals", json=wanted)).json()
+    place = f"/goals/{goal['id']}/edit"
+    text = (await world.client.get(place)).text
+    assert "a deleted conversion goal" in text
+    ticked = re.findall(r'name="conversionGoalIds" value="([^"]*)" checked', text)
+    sent = {**wanted, "description": "changed", "conversionGoalIds": ticked}
+    assert (await world.client.post(place, data=sent, headers=OURS)).status_code == 303
+    (left,) = (await world.call("GET", "/api/goals")).json()
+    assert (left["description"], left["conversionGoalIds"]) == ("changed", ["cg_gone"])
 
 
 async def test_a_wrong_goal_is_shown_again_as_it_was_filled_in_with_what_is_wrong(world: World) -> None:
