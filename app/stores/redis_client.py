@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from app.errors import InvalidSettings, StoreUnavailable
+from app.stores.redis_sentinel import FORM, connect_to_master
 
 Client: TypeAlias = Any
 """A Redis or RedisCluster of redis.asyncio: the two share the commands used here, not a base class."""
 
 
 def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
-    """A client for `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://host:port/service`.
+    """A client for `redis://`, `unix://`, `redis+cluster://`, `redis+sentinel://`, and with TLS `rediss…`.
 
     Nothing is sent before the first command. `name` labels the connection (CLIENT LIST). Raises InvalidSettings.
     """
@@ -37,18 +36,20 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
     }
     retry = Retry(NoBackoff(), 0)
     once = Retry(NoBackoff(), 1)
-    scheme = urlsplit(url).scheme
-    if scheme in {"redis", "rediss", "unix"}:
-        return Redis.from_url(url, retry=retry, health_check_interval=0, **options)
-    if scheme in {"redis+cluster", "rediss+cluster"}:
-        return RedisCluster.from_url(url.replace("+cluster", "", 1), retry=once, **options)
-    if scheme == "redis+sentinel":
-        parts = urlsplit(url)
-        sentinel: Any = cast(Any, Sentinel)(
-            [(parts.hostname or "127.0.0.1", parts.port or 26379)], sentinel_kwargs={}, **options
-        )
-        return sentinel.master_for(parts.path.strip("/") or "mymaster", retry=retry)
-    message = f"SCOREKEEPER_REDIS: {scheme!r} is not a scheme we know; use redis://host:port/0"
+    scheme = url.partition("://")[0]
+    try:
+        if scheme in {"redis", "rediss", "unix"}:
+            return Redis.from_url(url, retry=retry, health_check_interval=0, **options)
+        if scheme in {"redis+cluster", "rediss+cluster"}:
+            return RedisCluster.from_url(url.replace("+cluster", "", 1), retry=once, **options)
+        if scheme in {"redis+sentinel", "rediss+sentinel"}:
+            return connect_to_master(url, retry, options)
+    except ValueError:
+        # What is wrong with it may be a part of a password, which the driver's words would repeat.
+        form = FORM if "sentinel" in scheme else "redis://[user:password@]host:port[/database]"
+        message = f"SCOREKEEPER_REDIS is no address: write {form}, and what is special in a password percent-encoded"
+        raise InvalidSettings(message) from None
+    message = "SCOREKEEPER_REDIS begins with no scheme that we know; use redis://host:port/0"
     raise InvalidSettings(message)
 
 
