@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.middleware import HEADERS
 from api.problems import Problem, body_of
+from app.bootstrap import require_certificate
 from config.settings import Settings
 
 DRAIN_SECONDS = 3
@@ -110,7 +111,10 @@ class _Server(uvicorn.Server):
 
 
 def make_server(app: Any, settings: Settings, on_exit: Callable[[], None]) -> uvicorn.Server:
-    """The server, not started. `on_exit` is called, from a signal handler, when it is asked to end."""
+    """The server, not started. `on_exit` is called, from a signal handler, when it is asked to end.
+
+    Raises InvalidSettings."""
+    require_certificate(settings)
     proxies = [one.strip() for one in settings.trusted_proxies.split(",") if one.strip()]
     config = uvicorn.Config(
         app,

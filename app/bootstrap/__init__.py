@@ -1,6 +1,7 @@
 """The one place where things are wired: settings in, working parts out. No rule lives here.
 
 addresses.py   where each server is: a setting, or what `scorekeeper up` runs in the data directory
+certificates.py  files for TLS that settings name
 parts.py       the parts of any process, each made when it is first asked for
 worker.py      what a worker is made of
 tracing.py     spans, for those who ask for them
@@ -8,6 +9,7 @@ pipeline.py    the state of it all, as operators see it; accounting.py: what bec
 """
 
 from app.bootstrap.addresses import database_url, kafka_address, load_settings, redis_url
+from app.bootstrap.certificates import require_certificate
 from app.bootstrap.parts import Parts, folding_rules, parsing_rules
 from app.bootstrap.pipeline import PipelineReader, pipeline_status, read_spans
 from app.bootstrap.tracing import make_tracer
@@ -26,5 +28,6 @@ __all__ = [
     "pipeline_status",
     "read_spans",
     "redis_url",
+    "require_certificate",
     "worker_parts",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.bootstrap.certificates import require_authorities
 from app.embedded.running import Running, find_record
 from app.errors import EmbeddedUnavailable, InvalidSettings
 from app.streams.options import KafkaOptions
@@ -38,7 +39,8 @@ def database_url(settings: Settings) -> str:
 
 
 def kafka_options(settings: Settings, client_id: str) -> KafkaOptions:
-    """How to reach Kafka and read from it. Raises EmbeddedUnavailable."""
+    """How to reach Kafka and read from it. Raises EmbeddedUnavailable, InvalidSettings."""
+    require_authorities(settings)
     password = settings.kafka_sasl_password
     return KafkaOptions(
         bootstrap=kafka_address(settings),

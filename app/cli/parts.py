@@ -49,13 +49,13 @@ def api(
     port: Annotated[int | None, typer.Option("--port", help="The port to listen on.")] = None,
 ) -> None:
     """Serve the HTTP API and the dashboard, until it is asked to end."""
-    from app.bootstrap import load_settings
+    from app.bootstrap import load_settings, require_certificate
 
     if host is not None:
         os.environ["SCOREKEEPER_HOST"] = host
     if port is not None:
         os.environ["SCOREKEEPER_PORT"] = str(port)
-    load_settings()
+    require_certificate(load_settings())
 
     async def check(parts: Parts) -> None:
         await asyncio.to_thread(parts.require_schema)

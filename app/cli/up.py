@@ -76,6 +76,7 @@ class House:
         self._workers = workers
         self._demo = demo
         self._ready_file = ready_file
+        self._is_announced = False
         self._supervisor = Supervisor(tell)
         self._addresses: dict[str, str] = {}
         self._assigned_at: float | None = None
@@ -107,8 +108,9 @@ class House:
         if self._supervisor.is_busy:
             tell("ending")
         self._supervisor.stop()
-        if self._ready_file is not None:
-            self._ready_file.unlink(missing_ok=True)
+        # Until then the file may be another one's, who still runs.
+        if self._is_announced:
+            self._remove_ready_file()
 
     # -- starting
 
@@ -119,13 +121,17 @@ class House:
                 log.replace(log.with_suffix(".log.1"))
 
     def _start_servers(self) -> None:
+        from app.bootstrap import require_certificate
         from app.embedded.broker import start_broker
         from app.embedded.ports import free_port, require_free
         from app.embedded.redis import start_redis
 
         settings, home = self._settings, self._settings.data_dir
         port = settings.port or free_port()
-        require_free(port, "--port or SCOREKEEPER_PORT", settings.host)
+        require_free(port, settings.host)
+        require_certificate(settings)
+        # Of one that was killed: whoever waits for the file would read of processes that are gone.
+        self._remove_ready_file()
         found: dict[str, object] = {"port": port}
         if settings.kafka is None:
             tell("starting the embedded broker")
@@ -206,7 +212,7 @@ class House:
 
     async def _missing(self, parts: Parts) -> str:
         """What is not there yet, in words; empty when all is."""
-        if not await asyncio.to_thread(answers_ready, self._settings.host, self._settings.port):
+        if not await asyncio.to_thread(answers_ready, url_of(self._settings)):
             return "the API does not answer yet"
         try:
             workers = await parts.signals.workers()
@@ -244,8 +250,7 @@ class House:
     def _announce(self, project: str, key: str, seconds: float) -> None:
         self._running = self._describe(project, key)
         self._write_record()
-        if self._ready_file is not None:
-            write_privately(self._ready_file, json.dumps(asdict(self._running)))
+        self._write_ready_file()
         url = self._running.url
         print_line(f"ready {url}")
         tell(f"started in {seconds:.1f} s; everything is in {self._settings.data_dir}; Ctrl-C ends it")
@@ -282,8 +287,16 @@ class House:
             await self._create_topics(parts)
         self._running = self._describe(self._running.projectKey, self._running.apiKey)
         self._write_record()
+        self._write_ready_file()
+
+    def _write_ready_file(self) -> None:
+        self._is_announced = True
         if self._ready_file is not None:
             write_privately(self._ready_file, json.dumps(asdict(self._running)))
+
+    def _remove_ready_file(self) -> None:
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
 
     def _write_record(self) -> None:
         running = getattr(self, "_running", None) or self._describe("", "")
@@ -294,9 +307,8 @@ class House:
 
         settings = self._settings
         api = self._supervisor.pids("the API")
-        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  # compared, not bound
         return Running(
-            url=f"http://{host}:{settings.port}",
+            url=url_of(settings),
             kafka=settings.kafka or "",
             redis=settings.redis.get_secret_value() if settings.redis else "",
             database=database_url(settings),
@@ -307,11 +319,26 @@ class House:
         )
 
 
-def answers_ready(host: str, port: int) -> bool:
+def url_of(settings: Settings) -> str:
+    """Where the API is for this machine, whichever of its addresses it listens on."""
+    scheme = "http" if settings.tls_certificate is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # compared, not bound
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def answers_ready(url: str) -> bool:
     """Whether the API says that it is ready. Blocking, at most two seconds."""
     import http.client
+    import ssl
+    from urllib.parse import urlsplit
 
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
     connection = http.client.HTTPConnection(host, port, timeout=2)
+    if parts.scheme == "https":
+        # Whether the certificate is the right one, for a name that this machine need not have, is for clients to say.
+        trusting = ssl._create_unverified_context()  # noqa: S323  # it is our own child
+        connection = http.client.HTTPSConnection(host, port, timeout=2, context=trusting)
     try:
         connection.request("GET", "/health/ready")
         return connection.getresponse().status == 200

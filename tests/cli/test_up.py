@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import time
@@ -21,10 +22,13 @@ import psutil
 import pytest
 import redis
 
+from app.cli.up import url_of
 from app.embedded.redis import start_redis
 from app.embedded.shop import Shop
 from app.stores.generations import ACTIVE, spec_key
+from config.settings import Settings
 from tests.end_to_end.processes import COMMAND, PATIENCE_SECONDS, eventually, patiently
+from tests.servers.secured import Authority
 
 READY_SECONDS = 180.0
 
@@ -192,10 +196,12 @@ def test_a_port_in_use_is_named(tmp_path: Path, house: House) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        said = house.run("up", "--data-dir", str(tmp_path / "other"), "--port", port, code=1)
+        mine = ("--data-dir", str(tmp_path / "other"), "--ready-file", str(house.ready_file))
+        said = house.run("up", *mine, "--port", port, code=1)
     assert said.startswith(f"scorekeeper: port {port} is in use")
     assert "--port" in said
     assert not (tmp_path / "other" / "up.lock").exists()
+    assert house.read() == house.ready, "the ready file is the first one's"
 
 
 def write_of_another_version(url: str) -> None:
@@ -218,7 +224,9 @@ def test_counters_of_another_version_are_refused_with_a_remedy(
         server = start_redis(data)
         write_of_another_version(server.url)
         server.stop()
-    command = [*COMMAND, "up"]
+    ready_file = tmp_path / "ready.json"
+    ready_file.write_text("of one that was killed")
+    command = [*COMMAND, "up", "--ready-file", str(ready_file)]
     ended = subprocess.run(
         command, capture_output=True, text=True, env=environment, check=False, timeout=PATIENCE_SECONDS
     )
@@ -226,6 +234,7 @@ def test_counters_of_another_version_are_refused_with_a_remedy(
     assert "key scheme 99" in ended.stderr
     assert remedy in ended.stderr
     assert "starting the API" not in ended.stderr
+    assert not ready_file.exists()
 
 
 def test_servers_that_the_settings_name_are_used(
@@ -252,6 +261,32 @@ def test_beside_workers_of_others_it_does_not_wait_for_their_partitions(house: H
     servers = {f"SCOREKEEPER_{name.upper()}": house.ready[name] for name in ("kafka", "redis", "database")}
     with running(tmp_path, **servers) as beside:
         assert beside.ready["kafka"] == house.ready["kafka"]
+
+
+def test_with_a_certificate_it_is_ready_over_https(house: House, tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path / "tls")
+    settings = {f"SCOREKEEPER_{name.upper()}": house.ready[name] for name in ("kafka", "redis", "database")}
+    settings["SCOREKEEPER_TLS_CERTIFICATE"] = str(authority.certificate_file)
+    settings["SCOREKEEPER_TLS_KEY"] = str(authority.key_file)
+    with running(tmp_path, **settings) as secured:
+        url = secured.ready["url"]
+        assert url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=authority.ca_file)
+        assert httpx.get(f"{url}/health/ready", verify=trusting, timeout=PATIENCE_SECONDS).is_success
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000"),
+        ({"host": "::"}, "http://[::1]:8000"),
+        ({"host": "::1", "port": 80}, "http://[::1]:80"),
+        ({"tls_certificate": "cert.pem", "tls_key": "key.pem"}, "https://127.0.0.1:8000"),
+    ],
+)
+def test_the_url_is_one_that_this_machine_can_open(settings: dict[str, Any], url: str) -> None:
+    assert url_of(Settings(**settings)) == url
 
 
 def test_killed_it_takes_its_children_with_it_and_the_next_run_goes_on_with_the_demo(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from app.embedded.broker import start_broker
 from app.embedded.ports import is_listening, require_free
 from app.embedded.process import ChildProcess
 from app.embedded.redis import start_redis
-from app.errors import EmbeddedUnavailable
+from app.errors import EmbeddedUnavailable, InvalidSettings
 from app.streams.topics import Topics
 from tests.servers.ports import free_port
 
@@ -55,7 +56,41 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedUnavailable, match=rf"port {port} is in use: .* SCOREKEEPER_PORT"):
-            require_free(port, "SCOREKEEPER_PORT")
+            require_free(port, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("203.0.113.1", "SCOREKEEPER_HOST: '203.0.113.1' is no address of this machine"),
+        ("no such host", "SCOREKEEPER_HOST: 'no such host' is no address"),
+    ],
+)
+def test_an_address_that_nobody_can_listen_on_is_not_called_a_taken_port(host: str, said: str) -> None:
+    with pytest.raises(InvalidSettings, match=said):
+        require_free(free_port(), host)
+
+
+def test_a_port_that_this_user_may_not_have_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_socket: socket.socket, _address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Tests run as anybody, also as root.
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(InvalidSettings, match=r"may not listen on port 80: .* SCOREKEEPER_PORT"):
+        require_free(80, "127.0.0.1")
+
+
+def test_an_address_of_ipv6_is_tried_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, object]] = []
+
+    def note(probe: socket.socket, address: tuple[object, ...]) -> None:
+        tried.append((probe.family, address[:2]))
+
+    # Not every machine has one.
+    monkeypatch.setattr(socket.socket, "bind", note)
+    require_free(8000, "::1")
+    assert tried == [(socket.AF_INET6, ("::1", 8000))]
 
 
 def test_a_child_that_ends_at_once_says_why(tmp_path: Path) -> None:
