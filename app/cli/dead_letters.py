@@ -46,8 +46,9 @@ def list_letters(
 
 
 @dead_letters.command("show")
-def show_letter(ident: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """One of them, whole."""
+def show_letter(ident: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = True) -> None:
+    """One of them, whole, as JSON."""
+    del as_json  # There is no other form.
 
     async def ask(parts: Parts) -> Letter | None:
         from app.ports import Which
@@ -66,6 +67,7 @@ def replay_letters(
     reason: WithReason = None,
     project: OfProject = None,
     since: Since = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send them to their topic again. Harmless to repeat: an event that counted once does not count again."""
 
@@ -75,7 +77,11 @@ def replay_letters(
         which = Which(reason, _only(project), since, None if ident is None else frozenset({ident}))
         return await parts.letters.replay(which)
 
-    print_line(f"replayed {with_parts(send)}")
+    replayed = with_parts(send)
+    if as_json:
+        print_json({"replayed": replayed})
+    else:
+        print_line(f"replayed {replayed}")
 
 
 def _only(project: str | None) -> frozenset[str] | None:

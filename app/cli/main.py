@@ -125,8 +125,6 @@ def run() -> int:
         return _say(f"{error}; is it running, and is {variable} right?" if variable else error, 1)
     except ScorekeeperError as error:
         return _say(error, 1)
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:  # noqa: BLE001  # the last resort: a person gets a sentence, the file gets the rest
         return _say_defect(error)
     return 0

@@ -196,14 +196,21 @@ def list_generations(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @generations.command("switch")
-def switch_generation(number: Annotated[int, typer.Argument(help="The generation to show.")]) -> None:
+def switch_generation(
+    number: Annotated[int, typer.Argument(help="The generation to show.")], as_json: AsJson = False
+) -> None:
     """Show another generation, from now on."""
     with_parts(lambda parts: parts.generations.switch(number))
-    print_line(f"generation {number} is shown")
+    if as_json:
+        print_json({"generation": number, "shown": True})
+    else:
+        print_line(f"generation {number} is shown")
 
 
 @generations.command("drop")
-def drop_generation(number: Annotated[int, typer.Argument(help="The generation to delete.")]) -> None:
+def drop_generation(
+    number: Annotated[int, typer.Argument(help="The generation to delete.")], as_json: AsJson = False
+) -> None:
     """Delete a generation that is not shown."""
 
     async def drop(parts: Parts) -> None:
@@ -221,7 +228,10 @@ def drop_generation(number: Annotated[int, typer.Argument(help="The generation t
         await parts.generations.drop(number)
 
     with_parts(drop)
-    print_line(f"generation {number} is deleted")
+    if as_json:
+        print_json({"generation": number, "deleted": True})
+    else:
+        print_line(f"generation {number} is deleted")
 
 
 async def _receipts_left(parts: Parts, number: int) -> str:

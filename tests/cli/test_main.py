@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from app.cli.main import app
 from app.errors import GenerationMissing
-from tests.cli.conftest import Scorekeeper
+from tests.cli.conftest import Ended, Scorekeeper
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,31 @@ from tests.cli.conftest import Scorekeeper
 )
 def test_wrong_use_is_exit_code_2(scorekeeper: Scorekeeper, arguments: tuple[str, ...]) -> None:
     assert scorekeeper(*arguments).code == 2
+
+
+def commands(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Every command with its words."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, *names, name)
+    if not getattr(command, "commands", None) or command.invoke_without_command:
+        yield " ".join(names), command
+
+
+def test_every_command_that_prints_data_prints_json() -> None:
+    without = {
+        words
+        for words, command in commands(get_command(app))
+        if "--json" not in [name for parameter in command.params for name in parameter.opts]
+    }
+    assert without - {""} == {"up", "worker", "api"}
+
+
+def test_ctrl_c_ends_a_command_without_a_word(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object = None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.cli.settings.load", interrupt)
+    assert scorekeeper("settings") == Ended(130, "", "")
 
 
 def test_an_unknown_variable_stops_every_command(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:

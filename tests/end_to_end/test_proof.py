@@ -163,9 +163,11 @@ def test_a_rebuild_gives_the_same_numbers_and_can_be_switched_back(scorekeeper: 
     assert figures(scorekeeper) == pytest.approx(shop.figures())
     assert json.loads(scorekeeper.run("verify", "--json"))["equal"]
 
-    scorekeeper.run("generations", "switch", "1")
+    switched = json.loads(scorekeeper.run("generations", "switch", "1", "--json"))
+    assert switched == {"generation": 1, "shown": True}
     eventually(lambda: figures(scorekeeper) == pytest.approx(shop.figures()), what="counting in the old generation")
-    scorekeeper.run("generations", "drop", "2")
+    dropped = json.loads(scorekeeper.run("generations", "drop", "2", "--json"))
+    assert dropped == {"generation": 2, "deleted": True}
     assert [row["generation"] for row in json.loads(scorekeeper.run("generations", "--json"))] == [1]
 
 
@@ -227,11 +229,13 @@ def test_dead_letters_are_named_and_replayed_without_counting_twice(scorekeeper:
     assert sorted(letter["reason"] for letter in letters) == ["invalid_timestamp", "unknown_project"]
     unknown = next(letter for letter in letters if letter["reason"] == "unknown_project")
     assert json.loads(unknown["value"]) == event
+    assert json.loads(scorekeeper.run("dead-letters", "show", unknown["id"], "--json")) == unknown
 
     scorekeeper.create_project("later")
     scorekeeper.post("/api/conversion-goals", {"name": "Purchase", "eventType": "purchase", "valueProperty": "amount"})
     for _ in range(2):
-        assert "replayed 1" in scorekeeper.run("dead-letters", "replay", "--reason", "unknown_project")
+        replayed = scorekeeper.run("dead-letters", "replay", "--reason", "unknown_project", "--json")
+        assert json.loads(replayed) == {"replayed": 1}
         scorekeeper.wait()
     (counted,) = scorekeeper.get("/api/conversion-goals")
     assert (counted["conversions"], counted["value"]) == (1, 5)
