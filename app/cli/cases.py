@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from app.cli.offline import compile_trial, judge, problems_of, read_lines
-from app.cli.printing import AsJson, fail, print_line
+from app.cli.printing import AsJson, fail, print_json_text, print_line
 from app.errors import InvalidDefinition
 
 Answer = Literal["invalid"] | bool | None
@@ -68,7 +68,7 @@ def check_cases(
             verdict = check(line, number)
             passed, failed = passed + verdict.passed, failed + (not verdict.passed)
             if as_json_lines:
-                print_line(msgspec.json.encode(verdict.as_json()).decode())
+                print_json_text(msgspec.json.encode(verdict.as_json()).decode())
             elif not verdict.passed:
                 print_line(f"FAILED {verdict.name}: {_complaint(verdict)}")
     except OSError as error:

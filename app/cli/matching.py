@@ -12,7 +12,7 @@ import typer
 
 from app.cli.explaining import as_json, first_failure
 from app.cli.offline import Trial, compile_trial, parse_events, problems_of, read_lines
-from app.cli.printing import AsJson, fail, tell
+from app.cli.printing import AsJson, fail, print_json_text, print_line, tell
 from app.errors import InvalidDefinition, InvalidEvent
 
 
@@ -50,6 +50,8 @@ def _read_definition(file: Path) -> Trial:
         fail(f"{file} cannot be read ({error.strerror}); name the file of a definition", 2)
     except msgspec.DecodeError as error:
         fail(f"{file} is not JSON: {error}", 2)
+    except RecursionError:
+        fail(f"{file} is nested too deeply to be a definition", 2)
     except InvalidDefinition as error:
         fail(f"{file} is no valid definition: {problems_of(error)}", 2)
 
@@ -68,10 +70,10 @@ def _judge(trial: Trial, number: int, line: bytes, *, explain: bool, as_json_lin
             "matches": matched,
             "clauses": [as_json(clause) for clause in explanations[0].clauses] if explanations else [],
         }
-        print(json.dumps(shown, ensure_ascii=False, default=str))
+        print_json_text(json.dumps(shown, ensure_ascii=False, default=str))
     elif matched:
         sys.stdout.write(line.decode() + "\n")
     elif explain:
         why = first_failure(trial.explain(found[0])) if found else "no event of the batch can be counted"
-        print(f"line {number}: no match: {why}")
+        print_line(f"line {number}: no match: {why}")
     return matched

@@ -6,7 +6,6 @@ name, bar and value; on a wide one also the gap to the pace and where it leads.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.printing import plain
 from app.domain.figures import exact, reached, rounded
 
 BAR_WIDTH = 24
@@ -131,11 +131,6 @@ def summary(pipeline: Mapping[str, Any]) -> Text:
     if pipeline["losses"]:
         text.append(f" · {sum(loss['number'] for loss in pipeline['losses']):,} messages lost", style="bold red")
     return text
-
-
-def plain(text: str) -> str:
-    """The text without what would move a terminal's cursor, colour it, or turn its direction."""
-    return "".join("·" if unicodedata.category(one) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else one for one in text)
 
 
 def name_of(goal: Mapping[str, Any]) -> str:

@@ -57,6 +57,7 @@ def test_no_match_is_exit_code_1(scorekeeper: Scorekeeper, definition: Path) -> 
     ("text", "said"),
     [
         ("{", "is not JSON"),
+        ('{"conditions": ' + "[" * 100_000 + "]" * 100_000 + "}", "is nested too deeply"),
         ('{"name":"x","eventType":"y","conditions":{"a":{"$gtee":1}}}', "$gtee"),
         ('{"name":"x","eventTyp":"y"}', "Did you mean 'eventType'?"),
     ],
