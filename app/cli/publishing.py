@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,8 +15,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli.arriving import UnreadableInput, arriving, open_input
 from app.cli.asking import with_parts
-from app.cli.offline import STDIN, read_lines
+from app.cli.offline import STDIN
 from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
 from app.domain.formats import cloud_event
 from app.errors import GenerationMissing, InvalidEvent
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from app.domain.increments import Position
     from app.streams.publishing import Message, Publisher
 
-FLUSH_SECONDS: Final = 0.1
+FLUSH_SECONDS: Final = 0.25
+"""How long what was read may wait for more while more comes."""
+LAST_SECONDS: Final = 2.0
+SHORTEST_WAIT_SECONDS: Final = 0.002
 POLL_SECONDS: Final = 0.05
 MAX_TOLD: Final = 20
 
@@ -60,30 +66,38 @@ def publish(
 ) -> None:
     """Publish events to Kafka, their bytes unchanged, keyed by subject so that a visitor's events keep their order.
 
-    A line that is not JSON is named on stderr with its number, and the rest go on.
+    A line that is not JSON is named on stderr with its number, and the rest go on. What comes through a pipe is sent as
+    it comes.
     """
     sending = _Sending(project, rate)
+    is_interrupted = False
 
     async def send(parts: Parts) -> None:
         publisher = parts.publisher()
         await publisher.start()
         try:
-            await sending.run(publisher, file)
+            with _progress(file) as show:
+                await sending.run(publisher, source, show)
         finally:
             await publisher.stop()
 
     try:
-        with_parts(send)
-    except OSError as error:
-        fail(f"{file} cannot be read ({error.strerror}); name a file of events, one a line", 2)
+        with open_input(file) as source:
+            with_parts(send)
+    except UnreadableInput as error:
+        fail(f"{file} cannot be read ({error}); name a file of events, one a line", 2)
+    except KeyboardInterrupt:
+        is_interrupted = True
     if as_json:
         print_json({"published": sending.published, "leftOut": sending.left_out})
     else:
         print_line(f"published {sending.published}")
     if sending.left_out:
         tell(f"{counted(sending.left_out, 'line')} left out")
-        if strict:
-            raise typer.Exit(1)
+    if is_interrupted:
+        raise typer.Exit(130)
+    if strict and sending.left_out:
+        raise typer.Exit(1)
 
 
 def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
@@ -146,11 +160,25 @@ class _Sending:
         self.published = 0
         self.left_out = 0
 
-    async def run(self, publisher: Publisher, file: Path) -> None:
+    async def run(self, publisher: Publisher, source: FileIO, show: Callable[[int], None]) -> None:
+        """Until the input ends. Cancelled, it sends what it has read, if that is soon done."""
+        try:
+            await self._send_all(publisher, source, show)
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    await publisher.flush()
+            raise
+        finally:
+            self.published = publisher.published
+            for number in sorted(publisher.refused):
+                self._leave_out(number, "is larger than the topic takes")
+
+    async def _send_all(self, publisher: Publisher, source: FileIO, show: Callable[[int], None]) -> None:
         begun = flushed = time.monotonic()
         sent = 0
-        try:
-            for number, line in self._lines(file):
+        async for lines in arriving(source):
+            for number, line in lines:
                 try:
                     message = message_of(line, self._project, number)
                 except (msgspec.MsgspecError, RecursionError) as error:
@@ -159,18 +187,14 @@ class _Sending:
                 await publisher.add(message)
                 sent += 1
                 if self._rate:
-                    if time.monotonic() - flushed > FLUSH_SECONDS:
-                        await publisher.flush()
-                        flushed = time.monotonic()
-                    ahead = begun + sent / self._rate - time.monotonic()
-                    if ahead > 0.002:
-                        await publisher.flush()
-                        await asyncio.sleep(ahead)
-            await publisher.flush()
-        finally:
-            self.published = publisher.published
-        for number in sorted(publisher.refused):
-            self._leave_out(number, "is larger than the topic takes")
+                    show(number)
+                    await _keep_pace(publisher, begun + sent / self._rate)
+            if lines:
+                show(lines[-1][0])
+            if not lines or time.monotonic() - flushed > FLUSH_SECONDS:
+                await publisher.flush()
+                flushed = time.monotonic()
+        await publisher.flush()
 
     def _leave_out(self, number: int, why: str) -> None:
         self.left_out += 1
@@ -179,19 +203,26 @@ class _Sending:
         elif self.left_out == MAX_TOLD + 1:
             tell("more lines like these are only counted")
 
-    def _lines(self, file: Path) -> Iterator[tuple[int, bytes]]:
-        """The lines, with a progress bar when somebody watches."""
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            yield from read_lines(file)
-            return
-        columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
-            bar = progress.add_task("publishing", total=_count_lines(file))
-            for number, line in read_lines(file):
-                if number % 500 == 0:
-                    progress.update(bar, completed=number)
-                yield number, line
+
+async def _keep_pace(publisher: Publisher, due: float) -> None:
+    """Wait until then, with nothing unsent."""
+    ahead = due - time.monotonic()
+    if ahead > SHORTEST_WAIT_SECONDS:
+        await publisher.flush()
+        await asyncio.sleep(ahead)
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[int], None]]:
+    """Is told the number of the last line; a bar when somebody watches."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("publishing", total=_count_lines(file))
+        yield lambda number: progress.update(bar, completed=number)
 
 
 def _count_lines(file: Path) -> int | None:

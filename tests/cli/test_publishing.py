@@ -1,16 +1,26 @@
-"""`scorekeeper publish`: how a line becomes a message."""
+"""`scorekeeper publish`: how a line becomes a message, and when it is sent."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from api.event_bodies import Piece, judge
+from app.cli.arriving import arriving, open_input
 from app.cli.publishing import message_of
 from app.domain.parsing import ParsingRules
+from app.streams.topics import Topics
+from tests.cli.conftest import Scorekeeper
+from tests.end_to_end.processes import COMMAND, PATIENCE_SECONDS, eventually
 
 
 @pytest.mark.parametrize(
@@ -85,3 +95,76 @@ def test_the_project_is_a_header_where_the_event_names_none(
     line: bytes, project: str | None, headers: list[tuple[str, bytes]]
 ) -> None:
     assert list(message_of(line, project).headers) == headers
+
+
+async def arrived(source: FileIO) -> list[list[tuple[int, bytes]]]:
+    return [lines async for lines in arriving(source)]
+
+
+async def test_lines_of_a_file_are_numbered_as_editors_number_them(tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    file.write_bytes(b"a\r\n\n  \n" + b"b" * 3_000_000 + b"\nc")
+    with open_input(file) as source:
+        found = [line for lines in await arrived(source) for line in lines]
+    assert found == [(1, b"a"), (4, b"b" * 3_000_000), (5, b"c")]
+
+
+async def test_lines_of_a_pipe_come_when_they_are_written_and_then_nothing() -> None:
+    reading, writing = os.pipe()
+    with FileIO(reading) as source, FileIO(writing, "w") as pipe:
+        lines = arriving(source)
+        pipe.write(b"a\nb")
+        assert await anext(lines) == [(1, b"a")]
+        assert await anext(lines) == []
+        pipe.write(b"b\nc\n")
+        assert await anext(lines) == [(2, b"bb"), (3, b"c")]
+        pipe.write(b"d")
+        pipe.close()
+        assert [line async for more in lines for line in more] == [(4, b"d")]
+
+
+@pytest.mark.parametrize("name", ["absent", "folder"])
+def test_a_file_that_cannot_be_read_is_wrong_use(scorekeeper: Scorekeeper, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    ended = scorekeeper("publish", name)
+    assert ended.code == 2
+    assert ended.err.startswith(f"scorekeeper: {name} cannot be read (")
+
+
+def test_what_cannot_be_read_beside_the_events_is_not_called_the_events(
+    scorekeeper: Scorekeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "events").write_text('{"type": "x"}')
+    monkeypatch.setenv("SCOREKEEPER_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("SCOREKEEPER_KAFKA_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("SCOREKEEPER_KAFKA_SSL_CAFILE", "absent.pem")
+    ended = scorekeeper("publish", "events")
+    assert ended.code == 2
+    assert ended.err.startswith("scorekeeper: SCOREKEEPER_KAFKA_SSL_CAFILE: absent.pem cannot be read (")
+
+
+@pytest.mark.kafka
+def test_a_line_is_sent_though_the_input_stays_open_and_ctrl_c_tells_how_many(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(1)
+    at = Topics(kafka_bootstrap)
+    positions = list(at.describe([topic])[0].positions())
+    environment = {**os.environ, "SCOREKEEPER_KAFKA": kafka_bootstrap, "SCOREKEEPER_TOPIC": topic}
+    with subprocess.Popen(
+        [*COMMAND, "publish", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as publishing:
+        assert publishing.stdin is not None
+        publishing.stdin.write(b'{"type": "x"}\n{"type": "y"}\n')
+        publishing.stdin.flush()
+        eventually(lambda: [end for _, end in at.ends(positions).values()] == [2], PATIENCE_SECONDS, "two events")
+        publishing.send_signal(signal.SIGINT)
+        # Its input is open still.
+        assert publishing.wait(PATIENCE_SECONDS) == 130
+        assert publishing.stdout is not None
+        assert publishing.stderr is not None
+        assert (publishing.stdout.read(), publishing.stderr.read()) == (b"published 2\n", b"")
