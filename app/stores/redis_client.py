@@ -44,9 +44,9 @@ def connect(url: str, *, name: str, timeout_seconds: float = 5.0) -> Client:
             return RedisCluster.from_url(url.replace("+cluster", "", 1), retry=once, **options)
         if scheme in {"redis+sentinel", "rediss+sentinel"}:
             return connect_to_master(url, retry, options)
-    except ValueError:
-        # What is wrong with it may be a part of a password, which the driver's words would repeat.
-        form = FORM if "sentinel" in scheme else "redis://[user:password@]host:port[/database]"
+    except (ValueError, TypeError, RedisClusterException):
+        # No number, no such parameter, no host. The driver's words might repeat a part of a password.
+        form = FORM if "sentinel" in scheme else f"{scheme}://[user:password@]host:port[/database]"
         message = f"SCOREKEEPER_REDIS is no address: write {form}, and what is special in a password percent-encoded"
         raise InvalidSettings(message) from None
     message = "SCOREKEEPER_REDIS begins with no scheme that we know; use redis://host:port/0"

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 FORM: Final = "redis+sentinel://[user:password@]host:port[,host:port]/service[/database]"
 _PORT: Final = 26379
@@ -71,7 +71,15 @@ def connect_to_master(url: str, retry: Retry, options: Mapping[str, Any]) -> Any
 
 
 class _Pool(SentinelConnectionPool):
-    """Closes the connections to the sentinels too, which redis-py leaves open."""
+    """Closes the connections to the sentinels too, which redis-py leaves open, and is brief about what is missing."""
+
+    async def get_master_address(self) -> tuple[str, int]:
+        try:
+            address: tuple[str, int] = await cast(Any, super()).get_master_address()
+        except MasterNotFoundError:
+            # The driver's text is all that there is to know of its connections.
+            raise MasterNotFoundError(f"no sentinel answers with a master for {self.service_name!r}") from None
+        return address
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         await super().disconnect(inuse_connections)

@@ -9,8 +9,8 @@ import pytest
 
 from app.embedded.ports import is_listening
 from app.embedded.process import ChildProcess
-from app.errors import InvalidSettings
-from app.stores.redis_client import connect
+from app.errors import InvalidSettings, StoreUnavailable
+from app.stores.redis_client import as_store_errors, connect
 from app.stores.redis_sentinel import SentinelAddress, read_address
 from tests.servers.ports import free_port
 from tests.servers.redises import READY_SECONDS, RedisServer, redis_binary
@@ -22,7 +22,9 @@ from tests.servers.redises import READY_SECONDS, RedisServer, redis_binary
         ("redis://h:port", "redis://[user:password@]host:port"),
         ("redis://[::1", "redis://[user:password@]host:port"),
         ("redis://user:my/secret@h", "percent-encoded"),
-        ("rediss+cluster://h:port", "redis://[user:password@]host:port"),
+        ("rediss+cluster://h:port", "rediss+cluster://[user:password@]host:port"),
+        ("redis+cluster://", "redis+cluster://[user:password@]host:port"),
+        ("redis+cluster://h?secret=1", "redis+cluster://[user:password@]host:port"),
         ("redis+sentinel://a:26379,b:port/svc", "host:port[,host:port]/service"),
         ("redis+sentinel:///svc", "host:port[,host:port]/service"),
         ("redis+sentinel://a,/svc", "host:port[,host:port]/service"),
@@ -93,5 +95,15 @@ async def test_the_master_is_found_by_the_sentinel_that_answers(servers: tuple[R
     try:
         about = await client.info("server")
         assert about["tcp_port"] == master.port
+    finally:
+        await client.aclose()
+
+
+async def test_a_master_that_no_sentinel_knows_is_told_in_a_sentence() -> None:
+    client = connect(f"redis+sentinel://127.0.0.1:{free_port()}/svc", name="test", timeout_seconds=60)
+    try:
+        with pytest.raises(StoreUnavailable) as caught, as_store_errors():
+            await client.ping()
+        assert caught.value.cause == "MasterNotFoundError: no sentinel answers with a master for 'svc'"
     finally:
         await client.aclose()
