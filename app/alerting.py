@@ -20,15 +20,16 @@ from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, i
 from app.domain.definition_fields import without_nulls
 from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
 from app.domain.moments import rfc3339
-from app.errors import ChangedMeanwhile, InvalidDefinition, ScorekeeperError
+from app.errors import ChangedMeanwhile, InvalidDefinition
 from app.ids import id_for, new_id
 from app.metrics import ALERT_ATTEMPTS
-from app.patience import REST, ask_sql, keep_doing
+from app.patience import REST, Turns, ask_sql, keep_doing
 from app.reporting import Reporter
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+_COMPLAINT = "no alert is looked at"
 SEND_SECONDS = 1.0
 AT_ONCE = 20
 FIRST_PAUSE_MS = 10_000
@@ -141,23 +142,20 @@ class Alerting:
         self._now = now
         self._first_pause_ms = first_pause_ms
         self._keep_trying_ms = keep_trying_ms
+        self._turns = Turns(_COMPLAINT)
 
     async def look(self) -> int:
         """Look once at every project with alerts; how many deliveries were written. Raises ScorekeeperError, after all
         that can be looked at."""
-        made = 0
-        failure: ScorekeeperError | None = None
-        seen: dict[str, Seen] = {}
+        by_project: dict[str, list[StoredAlert]] = {}
         for alert in await asyncio.to_thread(self._store.all):
-            try:
-                if alert.project not in seen:
-                    seen[alert.project] = await self._see(alert.project)
-                made += await self._look(alert, seen[alert.project])
-            except ScorekeeperError as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return made
+            by_project.setdefault(alert.project, []).append(alert)
+
+        async def look_at(project: str) -> int:
+            seen = await self._see(project)
+            return sum([await self._look(alert, seen) for alert in by_project[project]])
+
+        return await self._turns.give(by_project, look_at)
 
     async def _see(self, project: str) -> Seen:
         report = await self._reporter.list_goals(project, self._now())
@@ -201,7 +199,7 @@ class Alerting:
         ALERT_ATTEMPTS.labels("delivered" if not outcome.error else "given_up" if pause is None else "failed").inc()
 
     async def keep_looking(self) -> None:
-        await keep_doing("no alert is looked at", LOOK_SECONDS, self.look, rest=REST)
+        await keep_doing(_COMPLAINT, LOOK_SECONDS, self.look, rest=REST)
 
     async def keep_sending(self) -> None:
         await keep_doing("no alert is sent", SEND_SECONDS, self.send)

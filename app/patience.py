@@ -96,6 +96,36 @@ async def _give_way() -> None:
             break
 
 
+class Turns:
+    """Work for one project after another, again and again: what fails for one keeps no other from its turn."""
+
+    def __init__(self, complaint: str) -> None:
+        self._complaint = complaint
+        self._defective: set[str] = set()
+
+    async def give(self, projects: Iterable[str], act: Callable[[str], Awaitable[int]]) -> int:
+        """What `act` gave for all of them together. Raises ScorekeeperError, after all had their turn.
+
+        A defect is logged instead, once until it is over: a pause would be one for the others too.
+        """
+        given = 0
+        failure: ScorekeeperError | None = None
+        for project in projects:
+            try:
+                given += await act(project)
+            except ScorekeeperError as error:
+                failure = error
+            except Exception as error:
+                if project not in self._defective:
+                    log.warning("%s of the project %s: %s", self._complaint, project, error, exc_info=error)
+                self._defective.add(project)
+            else:
+                self._defective.discard(project)
+        if failure is not None:
+            raise failure
+        return given
+
+
 async def keep_doing(
     complaint: str, seconds: float, act: Callable[[], Awaitable[object]], *, rest: float = 0.0
 ) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.domain.status_changes import StatusChange, next_change, observe
-from app.patience import REST, giving_way, keep_doing
+from app.patience import REST, Turns, giving_way, keep_doing
 from app.reporting import Reporter
 
 LOOK_SECONDS = 1.0
+_COMPLAINT = "no status change is recorded"
 
 
 class StatusChanges(Protocol):
@@ -33,13 +34,11 @@ class StatusRecorder:
         self._changes = changes
         self._reporter = reporter
         self._now = now
+        self._turns = Turns(_COMPLAINT)
 
     async def record(self) -> int:
-        """Look once; returns how many records were made. Raises StoreUnavailable."""
-        made = 0
-        for project in await asyncio.to_thread(self._changes.watched):
-            made += await self._record(project)
-        return made
+        """Look once; returns how many records were made. Raises ScorekeeperError, after all that can be looked at."""
+        return await self._turns.give(await asyncio.to_thread(self._changes.watched), self._record)
 
     async def _record(self, project: str) -> int:
         last = await asyncio.to_thread(self._changes.last, project)
@@ -58,4 +57,4 @@ class StatusRecorder:
 
     async def keep_recording(self) -> None:
         """Look for ever."""
-        await keep_doing("no status change is recorded", LOOK_SECONDS, self.record, rest=REST)
+        await keep_doing(_COMPLAINT, LOOK_SECONDS, self.record, rest=REST)

@@ -10,7 +10,7 @@ import pytest
 
 from app import patience
 from app.errors import StoreUnavailable
-from app.patience import Leisure, Patience, giving_way, keep_doing, leisure
+from app.patience import Leisure, Patience, Turns, giving_way, keep_doing, leisure
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("sql", "away"), KeyError("a defect")])
@@ -27,6 +27,29 @@ async def test_what_is_kept_doing_goes_on_after_a_failure(failure: Exception) ->
         await asyncio.wait_for(done.wait(), 60)
     finally:
         doing.cancel()
+
+
+async def test_what_fails_for_one_keeps_no_other_from_its_turn(caplog: pytest.LogCaptureFixture) -> None:
+    failures: dict[str, Exception] = {"away": StoreUnavailable("sql", "away"), "defective": ValueError("a defect")}
+    turns, had = Turns("nothing is done"), list[str]()
+
+    async def act(project: str) -> int:
+        had.append(project)
+        if project in failures:
+            raise failures[project]
+        return 1
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await turns.give(["away", "defective", "good"], act)
+    assert had == ["away", "defective", "good"] * 3
+    assert [record.getMessage() for record in caplog.records] == ["nothing is done of the project defective: a defect"]
+    defect = failures.pop("defective")
+    failures.pop("away")
+    assert await turns.give(["away", "defective", "good"], act) == 3
+    failures["defective"] = defect
+    assert await turns.give(["away", "defective", "good"], act) == 2
+    assert len(caplog.records) == 2, "it was over in between"
 
 
 async def test_what_takes_long_is_rested_from() -> None:

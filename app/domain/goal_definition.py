@@ -17,7 +17,8 @@ import msgspec
 from app.domain.conversion_goal import FOREVER
 from app.domain.definition_fields import Fields
 from app.domain.goal import Aggregation, Direction, Goal, PaceKind, Period, Status
-from app.domain.periods import day_bounds
+from app.domain.moments import rfc3339
+from app.domain.periods import day_bounds, period_bounds
 
 FIELDS: Final = (
     "metric",
@@ -45,6 +46,10 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MOMENT_REMEDY: Final = "Give a date (2026-12-31) or an RFC 3339 date-time with its offset (2026-12-31T23:59:59Z)."
+_OUT_OF_REACH: Final = (
+    "it, or the period that it lies in, reaches beyond the years 1 to 9999.",
+    "Give one of the years 2 to 9998.",
+)
 _decode_moment: Final = msgspec.json.Decoder(datetime).decode
 
 _Bounds = tuple[int, int]
@@ -98,6 +103,7 @@ def compile_goal(
     )
     if ends_at is not None:
         _check_span(fields, goal)
+    _check_shown(fields, goal)
     _check_together(fields, goal)
     fields.finish()
     return goal
@@ -111,6 +117,20 @@ def _check_span(fields: Fields, goal: Goal) -> None:
     else:
         remedy = "Give a later one, or say in startsAt since when conversions count."
         fields.problem("deadline", "it lies before the goal's creation, which is its start.", remedy)
+
+
+def _check_shown(fields: Fields, goal: Goal) -> None:
+    """Whoever lists the goal shows both moments, and the periods that these lie in: they must be dates that can be
+    written."""
+    # A seasonal pace asks what time it is in the time zone when the goal starts.
+    period = goal.period or (Period.DAY if goal.pace is PaceKind.SEASONAL else None)
+    for name, moment in (("deadline", goal.ends_at), ("startsAt", goal.starts_at)):
+        try:
+            rfc3339(moment)
+            if period is not None:
+                period_bounds(period, moment, goal.time_zone)
+        except OverflowError:
+            fields.problem(name, *_OUT_OF_REACH)
 
 
 def _check_together(fields: Fields, goal: Goal) -> None:
@@ -144,7 +164,11 @@ def _moment(fields: Fields, name: str, read: Callable[[str], int | None], *, req
     text = fields.text(name, required=required)
     if not text:
         return None
-    moment = read(text)
+    try:
+        moment = read(text)
+    except OverflowError:
+        fields.problem(name, *_OUT_OF_REACH)
+        return None
     if moment is None:
         fields.problem(name, "it is no date that exists.", _MOMENT_REMEDY)
     return moment
@@ -161,12 +185,14 @@ def _start(text: str, time_zone: str) -> int | None:
 
 
 def _day_bounds(text: str, time_zone: str) -> _Bounds | None:
+    """None for what is no date; raises OverflowError for one whose day has no end, or no start, that can be written."""
     if not _DATE.fullmatch(text):
         return None
     try:
-        return day_bounds(date.fromisoformat(text), time_zone)
-    except (ValueError, OverflowError):
+        day = date.fromisoformat(text)
+    except ValueError:
         return None
+    return day_bounds(day, time_zone)
 
 
 def _date_time(text: str) -> int | None:

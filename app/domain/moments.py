@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import overload
+from typing import Final, overload
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @overload
@@ -12,7 +15,10 @@ def rfc3339(at: int) -> str: ...
 @overload
 def rfc3339(at: int | None) -> str | None: ...
 def rfc3339(at: int | None) -> str | None:
-    """Epoch milliseconds as RFC 3339 in UTC with milliseconds; None stays None."""
+    """Epoch milliseconds as RFC 3339 in UTC with milliseconds; None stays None.
+
+    Raises OverflowError outside the years 1 to 9999.
+    """
     if at is None:
         return None
     return _text(at)
@@ -21,4 +27,4 @@ def rfc3339(at: int | None) -> str | None:
 @lru_cache(maxsize=20_000)
 def _text(at: int) -> str:
     # A list of goals has eight a goal, and most are the same ones again.
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + at * _MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from app.domain.goal import Period
 
 _DAY: Final = timedelta(days=1)
+_LONGEST_MONTH: Final = timedelta(days=31)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _QUARTER_HOUR_MS: Final = 900_000
@@ -34,7 +35,7 @@ def local_date(at_ms: int, time_zone: str) -> str:
 
 
 def day_bounds(day: date, time_zone: str) -> tuple[int, int]:
-    """Start and end (exclusive) of a calendar day in the time zone."""
+    """Start and end (exclusive) of a calendar day in the time zone. Raises OverflowError like `period_bounds`."""
     return _midnight(day, time_zone), _midnight(day + _DAY, time_zone)
 
 
@@ -75,9 +76,9 @@ def _week(day: date) -> tuple[date, date]:
 
 
 def _months(day: date, length: int) -> tuple[date, date]:
-    first = (day.month - 1) // length * length
-    after = first + length
-    return date(day.year, first + 1, 1), date(day.year + after // 12, after % 12 + 1, 1)
+    first = date(day.year, (day.month - 1) // length * length + 1, 1)
+    # A few days into the month after them.
+    return first, (first + length * _LONGEST_MONTH).replace(day=1)
 
 
 _CALENDAR: Final[Mapping[Period, Callable[[date], tuple[date, date]]]] = {

@@ -22,11 +22,13 @@ from app import patience, reporting
 from app.alerting import Alerting, Alerts
 from app.defining import Defining
 from app.domain.event import Event
+from app.domain.history import DefinitionVersion, Project
 from app.errors import StoreUnavailable, Unconfirmed
 from app.experiments import Experiments
 from app.ports import Which
 from app.recording import StatusRecorder
 from app.reporting import Reporter
+from app.showing import KnownGoal, ShownGoals
 from app.stores.database import Database
 from app.stores.generations import GenerationState
 from app.stores.memory import MemoryCounters
@@ -130,6 +132,18 @@ class World:
     async def call(self, method: str, path: str, project: str = "shop", **options: Any) -> httpx.Response:
         headers = {"x-api-key": self.project_keys[project], **options.pop("headers", {})}
         return await self.client.request(method, path, headers=headers, **options)
+
+
+def make_defective(monkeypatch: pytest.MonkeyPatch, project: str) -> None:
+    """Its goals cannot be shown, for a reason that nobody thought of."""
+    show = ShownGoals.known
+
+    def fail(goals: ShownGoals, version: DefinitionVersion, owner: Project) -> KnownGoal:
+        if owner.key == project:
+            raise ValueError("a defect")
+        return show(goals, version, owner)
+
+    monkeypatch.setattr(ShownGoals, "known", fail)
 
 
 class _Signals:

@@ -18,7 +18,7 @@ from app.metrics import API
 from app.stores.alert_rows import MOST
 from app.stores.sql_answers import SqlAnswers
 from app.webhook import Webhook, signature
-from tests.api.conftest import World, surrounded
+from tests.api.conftest import World, make_defective, surrounded
 from tests.api.test_goals import GOAL, count, create
 from tests.docs.pages import ROOT, blocks
 from tests.servers.receiver import Receiver, receiving
@@ -47,9 +47,12 @@ async def open_world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def alert(world: World, url: str = "https://hooks.example.com/x", **more: Any) -> dict[str, Any]:
+async def alert(
+    world: World, url: str = "https://hooks.example.com/x", project: str = "shop", **more: Any
+) -> dict[str, Any]:
     body = {"name": "Tell", "url": url, "when": "status_change", "holdMinutes": 0, **more}
-    made = await world.call("POST", "/api/alerts", json={name: one for name, one in body.items() if one is not None})
+    given = {name: one for name, one in body.items() if one is not None}
+    made = await world.call("POST", "/api/alerts", project, json=given)
     assert made.status_code == 201, made.text
     found: dict[str, Any] = made.json()
     return found
@@ -298,6 +301,19 @@ async def test_what_a_paused_alert_misses_is_never_told(world: World) -> None:
     await world.call("PATCH", f"/api/alerts/{made['id']}", json={"status": None})
     assert await world.alerting.look() == 0
     await world.call("PATCH", "/api/goals", json={"id": goal["id"], "status": "behind"})
+    assert await world.alerting.look() == 1
+
+
+async def test_a_project_that_cannot_be_shown_keeps_no_other_from_being_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = await create(world)
+    await create(world, project="other")
+    for project in ("other", "shop", "other"):
+        await alert(world, project=project)
+    await world.alerting.look()
+    make_defective(monkeypatch, "other")
+    await count(world, goal["id"], 600)
     assert await world.alerting.look() == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -53,6 +54,28 @@ async def test_a_goal_has_the_fields_of_the_contract_as_they_were_given(world: W
 
 async def test_the_list_is_a_bare_array(world: World) -> None:
     assert (await world.call("GET", "/api/goals")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "moments"),
+    [
+        ("deadline", {"deadline": "9999-12-31T23:59:59-05:00"}),
+        ("startsAt", {"startsAt": "0001-01-01T00:00:00+23:59"}),
+        ("deadline", {"startsAt": "9999-12-30T00:00:00Z", "deadline": "9999-12-31T22:00:00Z", "period": "day"}),
+    ],
+)
+async def test_a_moment_that_no_list_can_show_is_refused_and_breaks_none(
+    world: World, field: str, moments: dict[str, str]
+) -> None:
+    good = await create(world)
+    refused = await world.call("POST", "/api/goals", json={**GOAL, **moments})
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == [f"/{field}"]
+    await asyncio.to_thread(world.definitions.create, "shop", "goal", "stored_before", {**GOAL, **moments}, "key")
+    listed = {goal["id"]: goal for goal in (await world.call("GET", "/api/goals")).json()}
+    assert listed.keys() == {good["id"], "stored_before"}
+    assert listed["stored_before"]["problem"] == "cannot be compiled"
+    assert (await world.call("GET", "/api/goals/stored_before")).json()["problem"] == "cannot be compiled"
 
 
 async def test_current_is_what_the_counters_say(world: World) -> None:

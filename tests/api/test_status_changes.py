@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.api.conftest import World
+import pytest
+
+from tests.api.conftest import World, make_defective
 from tests.api.test_goals import count, create
 
 
@@ -46,6 +48,17 @@ async def test_the_newest_change_is_the_last(world: World) -> None:
         ("on_track", "at_risk", "overridden"),
         ("at_risk", "on_track", "override_ended"),
     ]
+
+
+async def test_a_project_that_cannot_be_shown_keeps_no_other_from_being_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    goals = {project: await create(world, project=project) for project in ("other", "shop")}
+    await world.recorder.record()
+    make_defective(monkeypatch, "other")
+    await count(world, goals["shop"]["id"], 600)
+    assert [await world.recorder.record() for _ in range(3)] == [1, 0, 0]
+    assert ["a defect" in record.getMessage() for record in caplog.records] == [True], "said once"
 
 
 async def test_two_recorders_at_once_record_a_change_once(world: World) -> None:

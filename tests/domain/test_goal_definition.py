@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.conversion_goal import FOREVER
-from app.domain.goal import Aggregation, Direction, Goal, Period, Status
+from app.domain.goal import Aggregation, Direction, Goal, PaceKind, Period, Status
 from app.domain.goal_definition import FIELDS, compile_goal
+from app.domain.moments import rfc3339
+from app.domain.pace import HOURS_OF_WEEK, LINEAR, SeasonalPace
+from app.domain.progress import Counts, measure
 from app.errors import InvalidDefinition
+from app.goal_items import progress_fields
 
 LEAST: dict[str, object] = {"metric": "signups", "target": 1000, "deadline": "2026-12-31"}
 
@@ -142,7 +148,13 @@ def test_a_limit_of_nothing_is_a_target() -> None:
         ({"deadline": "2026-02-30"}, "/deadline", "no date that exists"),
         ({"deadline": "31.12.2026"}, "/deadline", "no date that exists. Give a date (2026-12-31)"),
         ({"deadline": "2026-12-31T23:59:59"}, "/deadline", "with its offset"),
-        ({"deadline": "9999-12-31"}, "/deadline", "no date that exists"),
+        ({"deadline": "9999-12-31"}, "/deadline", "beyond the years 1 to 9999. Give one of the years 2 to 9998."),
+        ({"deadline": "9999-12-31T23:59:59-05:00"}, "/deadline", "beyond the years"),
+        ({"deadline": "9999-12-31T22:00:00Z", "period": "day"}, "/deadline", "beyond the years"),
+        ({"deadline": "9999-12-01T00:00:00Z", "period": "month"}, "/deadline", "beyond the years"),
+        ({"deadline": "9999-12-31T22:00:00Z", "pace": "seasonal"}, "/deadline", "beyond the years"),
+        ({"deadline": "0000-12-31"}, "/deadline", "no date that exists"),
+        ({"startsAt": "0001-01-01T00:00:00+23:59"}, "/startsAt", "beyond the years"),
         ({"deadline": "٢٠٢٦-12-31"}, "/deadline", "no date that exists"),
         ({"deadline": 1798761599000}, "/deadline", "a number, not a string"),
         ({"deadline": "2026-05-31"}, "/deadline", "say in startsAt"),
@@ -179,6 +191,37 @@ def test_what_is_wrong_is_named_by_its_field(fields: dict[str, object], pointer:
     assert caught.value.others == ()
 
 
+@pytest.mark.parametrize(
+    ("zone", "fields"),
+    [
+        ("UTC", {"deadline": "9999-12-31T23:59:59.999Z", "startsAt": "0001-01-01"}),
+        ("UTC", {"deadline": "9999-11-30", "startsAt": "0001-01-01T00:00:00Z", "period": "month"}),
+        ("Asia/Tokyo", {"deadline": "9999-12-31T23:59:59+09:00"}),
+        ("America/New_York", {"deadline": "9999-12-30", "startsAt": "0001-01-02", "pace": "seasonal"}),
+    ],
+)
+def test_a_moment_that_can_be_shown_is_taken(zone: str, fields: dict[str, object]) -> None:
+    goal = compiled(zone, **fields)
+    for moment in (goal.starts_at, goal.ends_at):
+        assert ms(str(rfc3339(moment))) == moment
+
+
+@pytest.mark.parametrize(
+    ("zone", "starts_at", "more"),
+    [
+        ("Asia/Tokyo", "0001-01-01", {}),
+        ("America/New_York", "0001-01-01T00:00:00Z", {"period": "week"}),
+        ("America/New_York", "0001-01-01T00:00:00Z", {"pace": "seasonal"}),
+    ],
+)
+def test_a_start_before_the_calendar_of_the_time_zone_is_refused(
+    zone: str, starts_at: str, more: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidDefinition, match="beyond the years") as caught:
+        compiled(zone, startsAt=starts_at, **more)
+    assert [problem.field for problem in caught.value.each] == ["/startsAt"]
+
+
 def test_a_past_deadline_is_allowed_when_the_start_lies_before_it() -> None:
     assert compiled(deadline="2026-05-31", startsAt="2026-05-01").ends_at < CREATED
 
@@ -192,6 +235,35 @@ def test_every_wrong_field_is_named() -> None:
         "/target",
         "/period",
     ]
+
+
+edges = st.builds(
+    "{}T{:02}:{:02}:00{}".format,
+    st.sampled_from(["0001-01-01", "0001-01-02", "9999-12-30", "9999-12-31"]),
+    st.integers(0, 23),
+    st.integers(0, 59),
+    st.sampled_from(["Z", "-12:00", "+14:00"]),
+)
+SEASONAL = SeasonalPace(tuple(map(Fraction, range(HOURS_OF_WEEK + 1))), "")
+
+
+@given(
+    edges,
+    edges,
+    st.sampled_from([None, *Period]),
+    st.sampled_from(PaceKind),
+    st.sampled_from(["UTC", "America/New_York", "Asia/Tokyo"]),
+)
+def test_whatever_is_compiled_can_be_shown(
+    starts_at: str, deadline: str, period: Period | None, pace: PaceKind, zone: str
+) -> None:
+    try:
+        goal = compiled(zone, startsAt=starts_at, deadline=deadline, period=period, pace=pace)
+    except InvalidDefinition:
+        return
+    measured_by = replace(SEASONAL, time_zone=zone) if pace is PaceKind.SEASONAL else LINEAR
+    shown = progress_fields(goal, measure(goal, Counts(count=1), CREATED, CREATED, pace=measured_by))
+    assert shown["startsAt"] <= shown["periodStartsAt"] <= shown["periodEndsAt"] <= shown["endsAt"]
 
 
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
