@@ -15,7 +15,7 @@ from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
-from app.domain.definition_fields import without_nulls
+from app.domain.definition_fields import differing, without_nulls
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
@@ -177,7 +177,7 @@ class Defining:
                 return self._store.create(project, kind, ident, body, actor)
             except Conflict:
                 present = self._store.get(project, kind, ident)
-                if present.body != body:
+                if differing(present.body, body):
                     raise
                 return present  # carried out the first time, though its answer was cut off
 

@@ -18,7 +18,7 @@ from app.domain.alerting import FIELDS as ALERT_FIELDS
 from app.domain.alerting import compile_alert
 from app.domain.conversion_goal import FIELDS as CONVERSION_GOAL_FIELDS
 from app.domain.conversion_goal import FOREVER, compile_conversion_goal
-from app.domain.definition_fields import unknown_field
+from app.domain.definition_fields import differing, unknown_field
 from app.domain.deliveries import StoredAlert
 from app.domain.goal_definition import FIELDS as GOAL_FIELDS
 from app.domain.goal_definition import compile_goal
@@ -66,9 +66,8 @@ class Step:
 
     def differences(self) -> list[tuple[str, object, object]]:
         """(field, before, after) of each field that changes; None where it is absent."""
-        names = dict.fromkeys([*self.before, *self.after])
-        pairs = [(name, self.before.get(name), self.after.get(name)) for name in names]
-        return [(name, old, new) for name, old, new in pairs if old != new]
+        names = differing(self.before, self.after)
+        return [(name, self.before.get(name), self.after.get(name)) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ def plan(
         taken[ident] = one.place
         if before is None:
             steps.append(Step("create", one.kind, ident, one.name, {}, one.body))
-        elif dict(before.body) != dict(one.body):
+        elif differing(before.body, one.body):
             steps.append(Step("change", one.kind, ident, one.name, before.body, one.body, before.revision))
         else:
             unchanged += 1

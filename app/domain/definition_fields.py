@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from app.domain.json_values import equals_deeply
 from app.errors import InvalidDefinition, raise_together
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -152,6 +153,15 @@ class Fields:
 def without_nulls(body: Mapping[str, object]) -> dict[str, object]:
     """A body as it is stored. Compile it before: of a field with a wrong name and nothing in it, nothing is left."""
     return {name: value for name, value in body.items() if value is not None}
+
+
+def differing(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """The fields in which two bodies do not say the same to an event, in their order.
+
+    What Python takes for equal may not be: `true` is not 1, and an object that is compared whole has an order.
+    """
+    names = dict.fromkeys([*before, *after])
+    return [name for name in names if not equals_deeply(before.get(name), after.get(name))]
 
 
 def unknown_field(name: str, names: Sequence[str]) -> InvalidDefinition:

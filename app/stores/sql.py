@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import ALERT, Step, Work
+from app.domain.definition_fields import differing
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import NotFound
 from app.ports import Change
@@ -243,7 +244,7 @@ class SqlDefinitions:
         revision, acts_from = self._begin(connection)
         before = get_present(connection, project, kind, ident)
         body = change(before)
-        if body == before.body:
+        if not differing(before.body, body):
             return before, None
         end_present(connection, ident, acts_from)
         version = replace(before, revision=revision, effective_from=acts_from, body=body)

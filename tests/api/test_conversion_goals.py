@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import Any
 
@@ -69,6 +70,26 @@ async def test_pausing_is_an_edit(world: World) -> None:
     paused = await world.call("PATCH", "/api/conversion-goals", json={"id": made["id"], "status": "paused"})
     assert paused.json()["status"] == "paused"
     assert paused.json()["revision"] > made["revision"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"vip": True}, {"vip": 1}),
+        ({"seats": {"$in": [0, 1]}}, {"seats": {"$in": [False, 1]}}),
+        ({"size": {"width": 1, "height": 2}}, {"size": {"height": 2, "width": 1}}),
+    ],
+)
+async def test_an_edit_counts_as_one_where_it_asks_something_else_of_events(
+    world: World, before: object, after: object
+) -> None:
+    made = await create(world, {**SIGNUP, "conditions": before})
+    edit = {"id": made["id"], "conditions": after}
+    edited, again = [(await world.call("PATCH", "/api/conversion-goals", json=edit)).json() for _ in range(2)]
+    assert json.dumps(edited["conditions"]) == json.dumps(after)
+    assert made["revision"] < edited["revision"] == again["revision"]
+    (listed,) = (await world.call("GET", "/api/conversion-goals")).json()
+    assert json.dumps(listed["conditions"]) == json.dumps(after)
 
 
 async def test_a_preview_says_how_many_would_count_and_why_others_would_not(world: World) -> None:

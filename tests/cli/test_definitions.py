@@ -45,6 +45,16 @@ def test_the_plan_names_each_field_and_a_dry_run_changes_nothing(apply: Any, sco
     assert exported(scorekeeper)["goals"][0]["id"] == before["goals"][0]["id"]
 
 
+def test_true_is_another_condition_than_one(apply: Any, scorekeeper: Scorekeeper) -> None:
+    true, one = (SHOP.replace("{country: {$in: [DE, NO]}}", f"{{vip: {value}}}") for value in ("true", "1"))
+    apply(true)
+    planned = apply(one, "--json").json()[0]
+    assert [(step["action"], step["kind"]) for step in planned["steps"]] == [("change", "conversion_goal")]
+    assert exported(scorekeeper)["conversionGoals"][0]["conditions"]["vip"] is not True
+    assert "2 unchanged" in apply(one).err
+    assert 'conditions: {"vip": 1} -> {"vip": true}' in apply(true, "--dry-run").err
+
+
 def test_what_the_file_does_not_name_stays_unless_it_is_pruned(apply: Any, scorekeeper: Scorekeeper) -> None:
     apply(SHOP)
     without = SHOP[: SHOP.index("goals:\n  - metric")]
