@@ -25,6 +25,7 @@ from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Declared, declare
 from app.domain.definition_fields import unknown_field
 from app.domain.deliveries import StoredAlert
 from app.domain.history import DefinitionVersion, Project
+from app.domain.json_values import find_unwritable
 from app.errors import InvalidDefinition, raise_together
 
 LISTS: Final = {"conversionGoals": CONVERSION_GOAL, "goals": GOAL}
@@ -138,6 +139,9 @@ class _Reading:
             self._refuse("/project", f"it is {key!r}, but --project says {project!r}.", "Leave one of them out.")
         zone = self._time_zone(body.get("timeZone"))
         self._check_key(key)
+        for given in ("name", "history"):
+            if found := find_unwritable(body.get(given), f"/{given}"):
+                self._refuse(*found)
         name = body.get("name")
         declared = [one for field, kind in LISTS.items() for one in self._definitions(field, kind, body.get(field))]
         declared += self._definitions(ALERTS, ALERT, body.get(ALERTS))

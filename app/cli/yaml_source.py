@@ -106,9 +106,12 @@ def _scalar(node: yaml.Node) -> object:
         return text
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
+        return text
+    try:
         return int(text) if re.fullmatch(r"[-+]?[0-9]+", text) else float(text)
-    return text
+    except ValueError as error:
+        raise Unreadable("the number has too many digits.", _place(node.start_mark)) from error
 
 
 def _place(mark: yaml.Mark | None) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from app.domain.condition_grammar import (
     refuse_operators_inside,
     refuse_too_deep,
     refuse_unknown,
+    refuse_unwritable,
 )
 from app.domain.condition_operators import OPERATORS, Test, equals, list_operand
 from app.domain.condition_paths import find, test_at
@@ -112,9 +113,11 @@ def compile_condition(source: object) -> Condition:
 
     Raises InvalidDefinition (field: a JSON pointer below `/conditions`) for what is not an object, an unknown operator,
     a regular expression that RE2 refuses, a mistyped operand, an object that mixes operators and properties, operators
-    of saved groups, nesting deeper than MAX_DEPTH and more than MAX_CONDITIONS requirements.
+    of saved groups, nesting deeper than MAX_DEPTH, more than MAX_CONDITIONS requirements, and texts and numbers that
+    JSON cannot write.
     """
     refuse_too_deep(source)
+    refuse_unwritable(source)
     nodes = _Compiler().fields(source, "/conditions")
     canonical = repr(_canonical(source))
     matches = cast(Callable[[Mapping[str, object]], bool], _all_of(nodes))

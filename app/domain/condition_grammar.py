@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from app.domain.condition_operators import OPERATORS
+from app.domain.json_values import find_unwritable
 from app.errors import InvalidDefinition
 
 MAX_DEPTH: Final = 16
@@ -86,6 +87,13 @@ def refuse_too_deep(source: object) -> None:
     if any(isinstance(item, dict | list) for item in level):
         problem = f"the conditions are nested deeper than {MAX_DEPTH} levels."
         raise InvalidDefinition("/conditions", problem, "Flatten them with dotted paths.")
+
+
+def refuse_unwritable(source: object) -> None:
+    """Half of a character would be stored, and no list that has it could be answered."""
+    found = find_unwritable(source, "/conditions")
+    if found is not None:
+        raise InvalidDefinition(*found)
 
 
 def escaped(key: str) -> str:

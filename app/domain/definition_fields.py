@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from app.domain.json_values import equals_deeply
+from app.domain.json_values import equals_deeply, find_unwritable
 from app.errors import InvalidDefinition, raise_together
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -133,9 +133,12 @@ class Fields:
             wrong = [
                 index for index, one in enumerate(value) if not (isinstance(one, str) and 0 < len(one) <= MAX_TEXT)
             ]
-            if not wrong:
+            if wrong:
+                self._problems.append(InvalidDefinition(f"/{name}/{wrong[0]}", "it is not a non-empty string."))
+            elif unwritable := find_unwritable(value, f"/{name}"):
+                self._problems.append(InvalidDefinition(*unwritable))
+            else:
                 return tuple(dict.fromkeys(value))
-            self._problems.append(InvalidDefinition(f"/{name}/{wrong[0]}", "it is not a non-empty string."))
         return None
 
     def compiled(self, name: str, compile_field: Callable[[object], T]) -> T | None:

@@ -1,7 +1,7 @@
 """How conditions compare JSON values: by type, as GrowthBook's SDKs do now. Another type is never equal.
 
-Lives here: kind, order and equality of decoded JSON (`None bool int float Decimal str list dict`). Never: an operator
-or a path. Numbers are compared exactly, not after rounding to binary floats.
+Lives here: kind, order and equality of decoded JSON (`None bool int float Decimal str list dict`), and what of it has
+no JSON text. Never: an operator or a path. Numbers are compared exactly, not after rounding to binary floats.
 """
 
 from __future__ import annotations
@@ -14,10 +14,33 @@ from typing import Final, cast
 
 Number = int | float | Decimal
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_ARRAY_INDEX: Final = 2**32 - 2
 _SHOWN_WHOLE: Final = 10**21
 """From here on a number is shown with an exponent."""
+
+
+def find_unwritable(value: object, at: str) -> tuple[str, str, str] | None:
+    """What of a value, found at the pointer `at`, has no JSON text that everybody can read: where it stands, the
+    problem and the remedy. None where all of it has one."""
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            return at, "it holds half of a surrogate pair.", "Write the character itself."
+        return None
+    if isinstance(value, float | Decimal):
+        is_finite = value.is_finite() if isinstance(value, Decimal) else isfinite(value)
+        return None if is_finite else (at, "it is no number that JSON knows.", "Give one of at most 1.7e308.")
+    if isinstance(value, Mapping):
+        inside = [pair for key, held in value.items() for pair in ((key, at), (held, f"{at}/{_pointed(key)}"))]
+    else:
+        inside = [(held, f"{at}/{index}") for index, held in enumerate(value)] if isinstance(value, list) else []
+    return next((found for held, place in inside if (found := find_unwritable(held, place))), None)
+
+
+def _pointed(key: str) -> str:
+    """A key as a part of a pointer, which itself can be written."""
+    return key.replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode()
 
 
 def kind_of(value: object) -> str:

@@ -29,6 +29,14 @@ from tests.cli.files import HOOK, SHOP, WITH_ALERTS
         (("target: 1000", "target: {a: b?c}"), "Put what holds a question mark in quotes."),
         (("    valueProperty: amount", "    id: a b"), "shop.yaml:8:5: conversionGoals.0.id: 'a b' is no id."),
         (("target: 1000", "target: !!python/name:os.system x"), "the tag"),
+        (("{$in: [DE, NO]}", '"\\ud83d"'), "shop.yaml:7:18: conversionGoals.0.conditions.country: it holds half of"),
+        (("{$in: [DE, NO]}", "{$gt: 1e999}"), "conversionGoals.0.conditions.country.$gt: it is no number that JSON"),
+        (("name: Web Shop", 'name: "\\ud83d"'), "shop.yaml:2:1: name: it holds half of a surrogate pair."),
+        (("target: 1000", f"target: {'9' * 5000}"), "shop.yaml:12:13: the number has too many digits."),
+        (
+            ("goals:\n  -", 'history: {createdAt: 1, versions: [{body: {a: "\\ud83d"}}]}\ngoals:\n  -'),
+            "history.versions.0.body",
+        ),
         (("deadline: 2036", "deadline: 2001"), "shop.yaml:13:5: goals.0.deadline: it lies before the goal's creation"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from decimal import Decimal
+from math import inf, nan
 
 import pytest
 
@@ -236,6 +237,13 @@ def nested(levels: int) -> object:
         ({"a": {"$notRegex": "x" * (MAX_REGEX_CHARACTERS + 1)}}, "/conditions/a/$notRegex", "more than 512"),
         ({"a": {"$not": {"$lt": {}}}}, "/conditions/a/$not/$lt", "no order"),
         ({"a": {"$elemMatch": {"b": {"$in": 1}}}}, "/conditions/a/$elemMatch/b/$in", "not a list"),
+        ({"a": "\ud83d"}, "/conditions/a", "half of a surrogate pair"),
+        ({"a": {"$in": ["b", "\udc00"]}}, "/conditions/a/$in/1", "half of a surrogate pair"),
+        ({"\ud83d": 1}, "/conditions", "half of a surrogate pair"),
+        ({"\ud83d": {"~": "\ud83d"}}, "/conditions", "half of a surrogate pair"),
+        ({"a": {"$gt": inf}}, "/conditions/a/$gt", "no number that JSON knows"),
+        ({"$or": [{"a": nan}]}, "/conditions/$or/0/a", "no number that JSON knows"),
+        ({"a": {"$lt": Decimal("-Infinity")}}, "/conditions/a/$lt", "no number that JSON knows"),
         (nested(MAX_DEPTH + 1), "/conditions", "deeper than 16"),
         ({"$or": [{f"p{n}": n} for n in range(MAX_CONDITIONS + 1)]}, "/conditions/$or/50/p50", "more than 50"),
     ],

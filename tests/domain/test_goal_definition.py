@@ -176,6 +176,7 @@ def test_a_limit_of_nothing_is_a_target() -> None:
         ({"conversionGoalIds": []}, "/conversionGoalIds", "empty"),
         ({"conversionGoalIds": "a"}, "/conversionGoalIds", "not an array"),
         ({"conversionGoalIds": ["a", ""]}, "/conversionGoalIds/1", "non-empty string"),
+        ({"conversionGoalIds": ["a", "\ud83d"]}, "/conversionGoalIds/1", "half of a surrogate pair"),
         ({"conversionGoalIds": [str(i) for i in range(101)]}, "/conversionGoalIds", "101 elements"),
         ({"description": "x" * 2001}, "/description", "2001 characters"),
         ({"unit": "a\tb"}, "/unit", "control characters"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,6 +137,26 @@ async def test_a_preview_of_what_makes_no_sense_yet_names_the_field(world: World
     answer = await world.client.post("/conversion-goals/preview", data=wrong, headers=OURS)
     assert answer.status_code == 422
     assert "not JSON" in answer.json()["faults"]["conditions"]
+
+
+@pytest.mark.parametrize(
+    "filled_in",
+    [
+        {"conditions": '{"plan": "\\ud83d"}'},
+        {"conditions": '{"\\ud83d": 1}'},
+        {"conditions": '{"plan": 1e999}'},
+        {"conditions": '{"plan": NaN}'},
+        {"property": ["plan"], "operator": ["$eq"], "value": ['"\\ud83d"']},
+        {"property": ["plan"], "operator": ["$lt"], "value": ["1e999"]},
+    ],
+)
+async def test_conditions_that_no_list_could_show_are_refused(world: World, filled_in: dict[str, Any]) -> None:
+    await sign_in(world)
+    form = {"name": "Order", "eventType": "order", **filled_in}
+    answer = await world.client.post("/conversion-goals/new", data=form, headers=OURS)
+    assert answer.status_code == 422
+    assert "half of a surrogate pair" in answer.text or "no number that JSON knows" in answer.text
+    assert (await world.call("GET", "/api/conversion-goals")).json() == []
 
 
 async def test_explain_says_clause_by_clause_what_was_wanted_and_found(world: World) -> None:
