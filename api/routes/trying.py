@@ -24,7 +24,7 @@ from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.matching import Explanation, explain
-from app.domain.moments import rfc3339
+from app.domain.moments import FIRST, LAST, rfc3339
 from app.domain.near_misses import impossible
 from app.domain.parsing import parse_message
 from app.domain.preview import Preview, preview
@@ -138,8 +138,10 @@ def _one_event(found: object, project: str, services: Services) -> Event:
         fault = {"pointer": "/event", "problem": "it is not an object.", "remedy": "Paste one event as JSON."}
         raise Problem(422, "/event: it is not an object. Paste one event as JSON.", errors=[fault])
     value = json.dumps({**found, "projectKey": project}).encode()
-    rules = type(services.parsing)(default_project=project, max_age_ms=2**52, max_ahead_ms=2**52)
-    parsed = parse_message(value, int(time.time() * 1000), (), rules)
+    now = int(time.time() * 1000)
+    # Whatever can be shown is explained, however old.
+    rules = type(services.parsing)(default_project=project, max_age_ms=now - FIRST, max_ahead_ms=LAST - now)
+    parsed = parse_message(value, now, (), rules)
     first = parsed[0] if isinstance(parsed, list) else parsed
     if isinstance(first, InvalidEvent):
         raise first

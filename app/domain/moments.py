@@ -9,6 +9,10 @@ from typing import Final, overload
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
+FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+"""The moments that can be written, in epoch milliseconds: those of the years 1 to 9999."""
+
 
 @overload
 def rfc3339(at: int) -> str: ...
@@ -17,7 +21,7 @@ def rfc3339(at: int | None) -> str | None: ...
 def rfc3339(at: int | None) -> str | None:
     """Epoch milliseconds as RFC 3339 in UTC with milliseconds; None stays None.
 
-    Raises OverflowError outside the years 1 to 9999.
+    Raises OverflowError for what lies before FIRST or after LAST.
     """
     if at is None:
         return None

@@ -27,6 +27,8 @@ _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 RETRACT: Final = "$retract"
 RESTATE: Final = "$restate"
 
+_FINER: Final = 500
+"""So many times the present in epoch milliseconds: microseconds are a thousand times it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NOTHING: Final[object] = None
@@ -165,7 +167,9 @@ def milliseconds(moment: datetime | float, project: str) -> int:
 def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
     age = received_at - occurred_at
     if age < 0:
-        problem = f"{-age // 1000} s after the message was received"
+        problem = f"in the future, {-age // 1000} s after the message was received"
+        if occurred_at > _FINER * received_at:
+            problem += "; it seems to be in microseconds or finer, epoch milliseconds are expected"
         return InvalidEvent(Reason.IN_THE_FUTURE, problem, field="timestamp", project=project)
     problem = f"{age / 86_400_000:.1f} days before the message was received"
     if occurred_at * 1000 > received_at - rules.max_age_ms:

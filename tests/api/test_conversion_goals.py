@@ -201,6 +201,31 @@ async def test_an_explanation_notes_what_is_decided_by_more_than_clauses(world: 
     assert back["event"]["corrects"] == "e0"
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "code", "said"),
+    [
+        (1_760_000_000_000_000, "in_the_future", "microseconds or finer, epoch milliseconds are expected"),
+        (1_760_000_000_000_000_000, "in_the_future", "epoch milliseconds are expected"),
+        ("9999-12-31T23:59:59-00:01", "in_the_future", "timestamp: in the future"),
+        ("0001-01-01T00:00:00+00:01", "too_old", "days before"),
+    ],
+)
+async def test_a_moment_that_no_calendar_has_is_refused_with_its_reason(
+    world: World, timestamp: object, code: str, said: str
+) -> None:
+    body = {"event": {"type": "x", "timestamp": timestamp}}
+    answer = await world.call("POST", "/api/conversion-goals/explain", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("timestamp", ["9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z"])
+async def test_every_moment_of_the_calendar_is_explained(world: World, timestamp: str) -> None:
+    body = {"event": {"type": "x", "timestamp": timestamp}}
+    answer = await world.call("POST", "/api/conversion-goals/explain", json=body)
+    assert answer.json()["event"]["occurredAt"] == timestamp
+
+
 async def test_what_was_seen_lately_is_listed_with_what_counts_by_it(world: World) -> None:
     made = await create(world)
     world.recent = [event(number) for number in range(3)]

@@ -170,6 +170,10 @@ async def test_explain_says_clause_by_clause_what_was_wanted_and_found(world: Wo
     wrong = await world.client.post("/explain", data={"event": '{"type": '}, headers=OURS)
     assert wrong.status_code == 422
     assert "not JSON at line 1" in wrong.text
+    microseconds = {"event": '{"type": "order", "timestamp": 1760000000000000}'}
+    wrong = await world.client.post("/explain", data=microseconds, headers=OURS)
+    assert wrong.status_code == 422
+    assert "epoch milliseconds are expected" in wrong.text
 
 
 @pytest.mark.parametrize(
