@@ -18,7 +18,7 @@ import typer
 from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
 from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
-from app.cli.yaml_source import problem_lines
+from app.cli.yaml_source import problem_lines, write_documents
 from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
 from app.domain.history import DefinitionVersion
 from app.domain.references import not_found_after
@@ -58,16 +58,7 @@ def export(
     if as_json:
         print_json(found)
         return
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Without references: people review the file."""
-
-        def ignore_aliases(self, _data: object) -> bool:
-            return True
-
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
-    sys.stdout.write(yaml.dump_all(found, Dumper=Dumper, **options) if found else "")
+    sys.stdout.write(write_documents(found))
 
 
 def apply(

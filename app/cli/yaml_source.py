@@ -1,4 +1,5 @@
-"""YAML as people write it, with the place of every value. Reads, and says where a mistake stands; decides nothing else.
+"""YAML as people write it, with the place of every value. Reads, says where a mistake stands, and writes what it reads
+as the same; decides nothing else.
 
 Plain values follow YAML 1.2: `2027-12-31` is a text, `NO` is a text, and only `true`, `false` and numbers are more.
 """
@@ -6,9 +7,9 @@ Plain values follow YAML 1.2: `2027-12-31` is a text, `NO` is a text, and only `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -17,6 +18,8 @@ from app.errors import InvalidDefinition
 MAX_VALUES: Final = 200_000
 """More than any file that people keep; an alias in an alias in an alias could stand for billions."""
 _NUMBER: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+"""What ends a line for YAML 1.1, beside the usual ones."""
 _WORDS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -102,20 +105,48 @@ def _scalar(node: yaml.Node) -> object:
         f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")
     }:
         raise Unreadable(f"the tag {node.tag!r} is not understood.", _place(node.start_mark))
-    if getattr(node, "style", None) is not None:
+    if getattr(node, "style", None) is not None or _is_text(text):
         return text
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if not _NUMBER.fullmatch(text):
-        return text
     try:
         return int(text) if re.fullmatch(r"[-+]?[0-9]+", text) else float(text)
     except ValueError as error:
         raise Unreadable("the number has too many digits.", _place(node.start_mark)) from error
 
 
+def _is_text(plain: str) -> bool:
+    """Whether it is one without quotes too."""
+    return plain.lower() not in _WORDS and not _NUMBER.fullmatch(plain)
+
+
 def _place(mark: yaml.Mark | None) -> tuple[int, int]:
     return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def write_documents(values: Sequence[object]) -> str:
+    """A file of these documents, for people who review it. `read_documents` gives the same values: JSON's only."""
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    return yaml.dump_all(values, Dumper=_Dumper, **options) if values else ""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without references."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # The package follows YAML 1.1, where 12e3 is a text: it would leave out the quotes.
+    style = None if _is_text(text) else "'"
+    if _BREAKS.search(text):
+        # They are folded, or read as a space, where they are not escaped.
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def problem_lines(name: str, document: Document, error: InvalidDefinition, base: str = "") -> list[str]:
