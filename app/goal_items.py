@@ -13,7 +13,8 @@ from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal
 from app.domain.history import DefinitionVersion
 from app.domain.moments import rfc3339
-from app.domain.progress import Progress, measure, number, read_counts, shown_span
+from app.domain.periods import period_bounds
+from app.domain.progress import Progress, measure, number, read_counts
 from app.domain.status_changes import StatusChange, sentence
 
 
@@ -120,13 +121,19 @@ def _point(history: Mapping[str, int], goal: Goal, suffix: str) -> dict[str, Any
 
 
 def past_periods(counters: Mapping[str, int], goal: Goal) -> list[dict[str, Any]]:
-    """Each period in which something counted, oldest first."""
+    """Each period in which something counted, oldest first: cut at the goal's start and deadline, and whole where it
+    lies outside of them, since an edit moved these after it was counted."""
     if goal.period is None:
         return []
     starts = sorted({int(name[2:]) for name in counters if name[1:2] == "@"})
     found = []
     for start in starts:
-        begins, ends = shown_span(goal, start)
+        first, after = period_bounds(goal.period, start, goal.time_zone)
+        if first != start:
+            continue  # of the days of a goal that has months now, or the like
+        begins, ends = max(first, goal.starts_at), min(after - 1, goal.ends_at)
+        if begins > ends:
+            begins, ends = first, after - 1
         at_its_end = measure(goal, read_counts(counters, fields.period_suffix(start)), ends, ends)
         shown = {"startsAt": rfc3339(begins), "endsAt": rfc3339(ends), "current": number(at_its_end.current)}
         found.append({**shown, "progress": number(at_its_end.progress)})
