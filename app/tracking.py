@@ -299,8 +299,6 @@ class Tracker:
             # The store may have lost writes: those of a backfill that had nothing to apply here too.
             self.backfills.forget(position)
             self._watermarks.pop(position, None)
-            # And so it may what was told of newest conversions.
-            self._folder = None
         return answers[: len(checkpoints)]
 
     async def _meet_backfills(self, counting: Counting, position: Position, read_from: int) -> None:

@@ -14,7 +14,7 @@ from app.domain.parsing import ParsingRules
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting, Tracker
-from tests.builders import NOW, POSITION, LogRecord, batch, conversion_goal, event, goal
+from tests.builders import NOW, POSITION, LogRecord, batches, conversion_goal, event, goal
 from tests.faults.in_memory import Letters
 
 ZONE = "Europe/Berlin"
@@ -30,8 +30,8 @@ def berlin(*versions: DefinitionVersion) -> Catalog:
     return build_catalog(DefinitionHistory(1, NOW, [Project("shop", "shop", ZONE, 0)], versions))
 
 
-async def counted(by: Catalog, *records: tuple[int, bytes]) -> MemoryCounters:
-    """`records`: the broker's time and the value of each."""
+async def counted(by: Catalog, *records: tuple[int, bytes], size: int = 1_000) -> MemoryCounters:
+    """`records`: the broker's time and the value of each, counted in batches of this size."""
     store = MemoryCounters()
 
     async def opened() -> Counting:
@@ -39,7 +39,8 @@ async def counted(by: Catalog, *records: tuple[int, bytes]) -> MemoryCounters:
 
     tracker = Tracker(opened, FixedCatalog(by), Letters())
     await tracker.assign([POSITION])
-    await tracker.track(batch([LogRecord(offset, value, at) for offset, (at, value) in enumerate(records)]))
+    for some in batches([LogRecord(offset, value, at) for offset, (at, value) in enumerate(records)], size):
+        await tracker.track(some)
     return store
 
 
@@ -148,3 +149,26 @@ async def test_a_definition_that_cannot_be_compiled_is_reported_and_left_out() -
     store = await counted(by, (NOW, event("e")))
     assert {"c:broken", "g:bad"}.isdisjoint(store.owners())
     assert store.owner("g:goal")["n"] == 1
+
+
+def at(moment: int, ident: str, **fields: Any) -> tuple[int, bytes]:
+    return NOW, event(ident, timestamp=moment, **fields)
+
+
+@pytest.mark.parametrize(
+    ("definition", "events", "expected"),
+    [
+        ({}, [at(NOW - 9, "a"), at(NOW - 2, "b"), at(NOW - 5, "c")], NOW - 2),
+        ({}, [at(NOW - 9, "a"), at(NOW - 2, "a")], NOW - 9),
+        ({"counting": "once_per_visitor"}, [at(NOW - 9, "a", userId="u"), at(NOW - 2, "b", userId="u")], NOW - 9),
+        ({"counting": "once_per_session"}, [at(NOW - 9, "a", sessionId="s"), at(NOW - 2, "b", sessionId="s")], NOW - 9),
+        ({"counting": "once_per_session"}, [at(NOW - 9, "a", sessionId="s"), at(NOW - 2, "b", sessionId="t")], NOW - 2),
+        ({"valueProperty": "amount"}, [at(NOW - 9, "a"), at(NOW - 2, "a"), at(NOW - 5, "b")], NOW - 5),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+async def test_the_last_conversion_is_the_newest_one_that_counted(
+    definition: dict[str, Any], events: list[tuple[int, bytes]], expected: int, size: int
+) -> None:
+    store = await counted(berlin(conversion_goal(**definition), goal()), *events, size=size)
+    assert store.owner("c:cg")["last"] == store.owner("g:goal")["last"] == expected

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.catalog import EMPTY, Catalog
-from app.domain.gathering import LAST_PRECISION_MS
 from app.domain.increments import Increments, Position
 from app.errors import StoreUnavailable
 from app.proving import FixedCatalog
@@ -78,9 +77,7 @@ async def test_a_store_that_lost_writes_learns_of_the_newest_conversions_again(w
     undisturbed, disturbed = World(log), World(log, [""] * when + ["rollback"])
     for world in (undisturbed, disturbed):
         await world.read(world.tracker())
-    expected, found = newest(undisturbed), newest(disturbed)
-    assert expected.keys() == found.keys() != set()
-    assert {owner for owner in expected if abs(expected[owner] - found[owner]) >= LAST_PRECISION_MS} == set()
+    assert newest(undisturbed) == newest(disturbed) != {}
 
 
 @pytest.mark.parametrize("when", [5, 14, 23])

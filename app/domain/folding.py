@@ -71,7 +71,7 @@ class _Way:
     """What becomes of the events that matched the same feeds, as long as no boundary of their plan, and of the epoch
     of their ids, is crossed."""
 
-    __slots__ = ("alike", "occurred_since", "occurred_until", "plan", "received_since", "received_until", "tell_from")
+    __slots__ = ("alike", "occurred_since", "occurred_until", "plan", "received_since", "received_until")
 
     def __init__(self, plan: Plan, epoch_begins: int, window_ms: int) -> None:
         self.plan = plan
@@ -80,8 +80,6 @@ class _Way:
         self.received_until = min(plan.received[1], epoch_begins + window_ms)
         self.alike: Alike | None = None
         """For those that no experiment and no correction concerns, where nothing but their id matters."""
-        self.tell_from = 0
-        """Earlier ones are not told of in `Increments.last`."""
 
     def fits(self, event: Event) -> bool:
         return (
@@ -98,8 +96,6 @@ class Folder:
         self._with_receipts = with_receipts
         self._rules = rules
         self._plans: dict[tuple[int, ...], Plan] = {}
-        self.last: dict[str, int] = {}
-        """Owner -> what was last reported of its newest conversion: a second's precision is enough for people."""
 
     def fold(
         self,
@@ -166,13 +162,13 @@ class _Batch:
         self._rules = folder.rules
         self._parsing = folder.rules.parsing
         self._projects = folder.catalog.projects
-        self._gatherings = [Gathering(own, self._rules, folder.last) for own in increments]
+        self._gatherings = [Gathering(own, self._rules) for own in increments]
         self._lowest = lowest
         self._receipts_from = receipts_from
         self._tallies: dict[str, _Tally] = {}
         self._ways: dict[object, _Way] = {}
         """By the identity of the feeds, the last; and by that, the hour and the epoch, all."""
-        self._backfills = {name: Gathering(own, self._rules, folder.last) for name, own in backfills.items()}
+        self._backfills = {name: Gathering(own, self._rules) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
     def add_all(self, records: Sequence[Record]) -> None:
@@ -225,8 +221,6 @@ class _Batch:
         way, gathering = self._way(feeds, event, tally), tally.gathering
         alike, plan = way.alike, way.plan
         if alike is not None and event.experiments is None and gathering.join(alike, event):
-            if event.occurred_at >= way.tell_from:
-                way.tell_from = gathering.tell(plan, event.occurred_at)
             return
         for name, own in plan.backfills:
             filled = self._backfills.get(name)

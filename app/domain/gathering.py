@@ -16,8 +16,6 @@ from app.domain.increments import Change, Increments, Simple, Single
 from app.domain.planning import Plan
 from app.domain.receipts import Place, with_receipts
 
-LAST_PRECISION_MS: Final = 1_000
-NEVER: Final = 2**62
 _ASKED_FOR: Final = -1
 """In place of an epoch: no event had the id, a correction asks for it."""
 
@@ -35,12 +33,11 @@ class Alike:
 
 
 class Gathering:
-    """One counting's part of a batch. `told`: owner -> what was last reported of its newest conversion."""
+    """One counting's part of a batch."""
 
-    def __init__(self, increments: Increments, rules: FoldingRules, told: dict[str, int]) -> None:
+    def __init__(self, increments: Increments, rules: FoldingRules) -> None:
         self.increments = increments
         self._rules = rules
-        self._told = told
         self._epochs: dict[str, int] = {}
         """Identity (an id, with its project before it) -> the epoch in which it came last."""
         self._alike: dict[tuple[int, int], Alike] = {}
@@ -50,19 +47,22 @@ class Gathering:
         """The events of this plan and epoch; the plan is simple."""
         alike = self._alike.get((id(plan), epoch))
         if alike is None:
-            alike = self._alike[id(plan), epoch] = Alike(plan, Simple(project, epoch, plan.counters))
+            alike = self._alike[id(plan), epoch] = Alike(plan, Simple(project, epoch, plan.counters, last=plan.last))
         return alike
 
     def join(self, alike: Alike, event: Event) -> bool:
         """Count the event as one of many. False, and nothing done, where its id was named before in this batch."""
+        simple = alike.simple
         if event.id is None:
-            alike.simple.without_id += 1
+            simple.without_id += 1
+            simple.newest_without_id = max(simple.newest_without_id, event.occurred_at)
             return True
         identity = f"{event.project}\0{event.id}"
         if identity in self._epochs:
             return False
-        self._epochs[identity] = alike.simple.epoch
+        self._epochs[identity] = simple.epoch
         alike.identities.append(identity)
+        simple.moments.append(event.occurred_at)
         return True
 
     def add(self, plan: Plan, event: Event, place: Place | None = None) -> bool:
@@ -85,8 +85,7 @@ class Gathering:
                 self._epochs[identity] = epoch
                 hashed = self._rules.hash(identity)
             change = with_receipts(event, plan.change(event), place)
-            self.increments.singles.append(self._single(event, hashed, (change,)))
-        self.tell(plan, event.occurred_at)
+            self.increments.singles.append(self._single(event, hashed, (change,), occurred_at=event.occurred_at))
         return True
 
     def take_back(self, event: Event, correction: Correction, place: Place | None) -> None:
@@ -99,17 +98,6 @@ class Gathering:
         changes = correction.changes(event, place)
         self.increments.singles.append(self._single(event, once, changes, requires=hash64(identity)))
 
-    def tell(self, plan: Plan, occurred_at: int) -> int:
-        """Report the plan's newest conversion; returns from when on there is something to report again."""
-        earliest = NEVER
-        for owner in plan.last_owners:
-            whose = self.increments.backfill + owner
-            before = self._told.get(whose, 0)
-            if occurred_at >= before + LAST_PRECISION_MS:
-                self.increments.last[owner] = self._told[whose] = before = occurred_at
-            earliest = min(earliest, before + LAST_PRECISION_MS)
-        return earliest
-
     def close(self) -> None:
         """Hash the identities. Call it once, at the end."""
         groups = self._alike.values()
@@ -120,11 +108,17 @@ class Gathering:
                 self.increments.simple.append(alike.simple)
 
     def _single(
-        self, event: Event, hashed: int | None, changes: tuple[Change, ...], requires: int | None = None
+        self,
+        event: Event,
+        hashed: int | None,
+        changes: tuple[Change, ...],
+        *,
+        requires: int | None = None,
+        occurred_at: int | None = None,
     ) -> Single:
         hash64, project = self._rules.hash, event.project
         session = hash64(project, "\0session", event.session_id) if event.session_id else None
         subject = hash64(project, "\0subject", event.subject) if event.subject else None
         assignments = tuple(event.experiments.items()) if event.experiments and not self.increments.backfill else ()
         epoch = event.received_at // self._rules.window_ms
-        return Single(project, epoch, hashed, session, subject, changes, requires, assignments)
+        return Single(project, epoch, hashed, session, subject, changes, requires, assignments, occurred_at)

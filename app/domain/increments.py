@@ -71,6 +71,8 @@ class Part:
     """The catalog revision that brought the conversion goal's version."""
     goals: tuple[str, ...] = ()
     """The goals that the conversion counts for."""
+    last: tuple[Counter, ...] = ()
+    """Where the part counts, these become the moment at which the event occurred, unless they are later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ class Simple:
     hashes: list[int] = field(default_factory=list)
     """Of events with an id: each counts when its hash is new in the deduplication memory."""
     without_id: int = 0
+    last: tuple[Counter, ...] = ()
+    """These become the moment at which the newest event that counts occurred, unless they are later; epoch ms."""
+    moments: list[int] = field(default_factory=list)
+    """When the event of each hash occurred."""
+    newest_without_id: int = 0
 
 
 @dataclass(slots=True)
@@ -136,6 +143,8 @@ class Single:
     """Counts only when this id was counted before (corrections)."""
     assignments: tuple[Assignment, ...] = ()
     """What it counts for in experiments, under the variant that its subject saw first."""
+    occurred_at: int | None = None
+    """Epoch ms. None for corrections: they are no conversions of their own."""
 
 
 @dataclass(slots=True)
@@ -157,8 +166,6 @@ class Increments:
     """When each was seen, by the broker's clock, epoch ms."""
     backfill: str = ""
     """The backfill whose own counting this changes; empty for the counting of everything."""
-    last: dict[str, int] = field(default_factory=dict)
-    """Owner -> greatest occurred-at of the events that matched, epoch ms."""
     landmarks: dict[str, int] = field(default_factory=dict)
     """Project -> the offset of its first event in the batch. No counter depends on it: it is where readers look."""
 

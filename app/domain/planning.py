@@ -32,7 +32,8 @@ class Plan:
     is_simple: bool
     """Whether all that is needed is to add one to each of `counters`."""
     counters: tuple[Counter, ...]
-    last_owners: tuple[str, ...]
+    last: tuple[Counter, ...]
+    """Of all parts."""
     backfills: tuple[tuple[str, Plan], ...] = ()
     """By name, the plans of the backfills that the matched conversion goals feed."""
 
@@ -55,7 +56,7 @@ class Plan:
         return Change(parts, tuple(value for _, value in kept), sign=-1)
 
 
-NO_PLAN: Final = Plan((), (), (0, 0), (0, 0), is_simple=True, counters=(), last_owners=())
+NO_PLAN: Final = Plan((), (), (0, 0), (0, 0), is_simple=True, counters=(), last=())
 """Moves nothing."""
 
 
@@ -83,21 +84,21 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
     received = _Stretch(received_at, -(2**62), 2**62)
     parts: list[Part] = []
     value_paths: list[tuple[str, ...] | None] = []
-    owners: list[str] = []
     for feed in feeds:
         definition = feed.definition
         counted: list[Counter] = []
         valued: list[Counter] = []
         uniques: list[tuple[str, tuple[Counter, ...]]] = []
         reached: list[str] = []
+        last: list[Counter] = []
         if feed.counts_itself:
-            owners.append(fields.conversion_goal_owner(definition.id))
+            last.append((fields.conversion_goal_owner(definition.id), fields.LAST))
             own = valued if definition.value_property else counted
             own.extend(_conversion_goal_counters(definition, occurred_at))
         for goal in feed.goals:
             if not _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 continue
-            owners.append(fields.goal_owner(goal.id))
+            last.append((fields.goal_owner(goal.id), fields.LAST))
             reached.append(goal.id)
             counters = _goal_counters(goal, occurred_at, occurred, "n")
             if goal.aggregation is Aggregation.UNIQUE:
@@ -123,6 +124,7 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
                     metric=definition.metric,
                     revision=definition.revision,
                     goals=tuple(dict.fromkeys(reached)),
+                    last=tuple(last),
                 )
             )
             value_paths.append(definition.value_property)
@@ -137,7 +139,7 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
         received=(received.since, received.until),
         is_simple=not any(part.guard or part.uniques for part in parts) and not any(value_paths),
         counters=tuple(counter for part in parts for counter in (*part.counted, *part.valued)),
-        last_owners=tuple(owners),
+        last=tuple(counter for part in parts for counter in part.last),
         backfills=backfills,
     )
 

@@ -18,7 +18,7 @@ local prefix = string.sub(record, 1, -string.len('gen') - 1)
 local batch = cmsgpack.unpack(ARGV[2])
 local checkpoint_field, expected, next_offset, watermark = batch[1], batch[2], batch[3], batch[4]
 local partition, projects, counters, simple = batch[5], batch[6], batch[7], batch[8]
-local parts, singles, last = batch[9], batch[10], batch[11]
+local parts, singles = batch[9], batch[10]
 
 if call('GET', record) ~= ARGV[1] then
   return {-1}
@@ -45,7 +45,7 @@ local sound, bad = pcall(function()
   check('out:' .. checkpoint_field, 'stream'); check('outs', 'set')
   check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
   for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
-  for _, experiment in ipairs(batch[12] and batch[12][2] or {}) do
+  for _, experiment in ipairs(batch[11] and batch[11][2] or {}) do
     check('x:' .. experiment[1], 'hash'); check('y:' .. experiment[3], 'hash')
   end
 end)
@@ -154,7 +154,7 @@ local function is_first(previous, current, following, member)
   return not holds(previous, member, place) and not holds(following, member, place) and remember(current, member, place)
 end
 
-local grow, whole, micro = {}, {}, {}
+local grow, whole, micro, newest = {}, {}, {}, {}
 local counted, duplicate = {}, {}
 local counted_total, duplicate_total = 0, 0
 
@@ -187,6 +187,14 @@ local function grow_field(key, field, number)
   grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
 end
 
+-- By the counter: when the newest event that counted occurred.
+local function note_newest(indexes, at)
+  for i = 1, #indexes do
+    local index = indexes[i]
+    if at > (newest[index] or 0) then newest[index] = at end
+  end
+end
+
 local function account(key, head, fates)
   local received, unmatched, duplicates, rejected = unpack(fates)
   if received > 0 then grow_field(key, head .. 'received', received) end
@@ -200,12 +208,13 @@ end
 -- An outbox of a position: what is to be told of conversions, taken out when it was sent.
 local outbox, told = prefix .. 'out:' .. checkpoint_field, {}
 
-local function change(sign, indexes, values, receipts, whose, assignments)
+local function change(sign, indexes, values, receipts, whose, assignments, occurred_at)
   for i = 1, #indexes do
-    local counts, valued, guard, uniques, goal = unpack(parts[indexes[i]])
+    local counts, valued, guard, uniques, goal, lasts = unpack(parts[indexes[i]])
     if assignments and goal then count_for(assignments, sign, goal, guard, values[i], whose) end
     if not guard or (whose[guard[2]] and is_added(guard[1], whose[guard[2]])) then
       if receipts and receipts[i] then told[#told + 1] = receipts[i] end
+      if occurred_at then note_newest(lasts, occurred_at) end
       for j = 1, #counts do
         local index = counts[j]
         grow[index] = (grow[index] or 0) + sign
@@ -251,11 +260,25 @@ local function remember_all(previous, current, following, hashes)
   return new, known
 end
 
+-- When the newest of these events occurred whose hashes were added after `before` others. `moments`: see redis_packing.py.
+local function newest_added(set, before, hashes, moments)
+  local is_new, at, begin = {}, 0, 1
+  for i = before + 1, set.number do is_new[set.added[i]] = true end
+  for member in string.gmatch(hashes, '[^ ]+') do
+    if is_new[member] then
+      at, is_new[member] = math.max(at, (struct.unpack('<d', moments, begin))), nil
+    end
+    begin = begin + 8
+  end
+  return at
+end
+
 local function count_all()
   expose_all()
   for i = 1, #simple do
-    local project, epoch, indexes, hashes, firsts = unpack(simple[i])
+    local project, epoch, indexes, hashes, firsts, lasts, at, at_without_id, moments = unpack(simple[i])
     local previous, current, following = ids_of(epoch)
+    local before = current.number
     local new, known = remember_all(previous, current, following, hashes)
     firsts = firsts + new
     if firsts > 0 then
@@ -264,11 +287,13 @@ local function count_all()
         local index = indexes[j]
         grow[index] = (grow[index] or 0) + firsts
       end
+      if known > 0 then at = math.max(at_without_id, newest_added(current, before, hashes, moments)) end
+      note_newest(lasts, at)
     end
     if known > 0 then count_duplicates(project, known) end
   end
   for i = 1, #singles do
-    local project, epoch, member, required, session, subject, changes, assignments = unpack(singles[i])
+    local project, epoch, member, required, session, subject, changes, assignments, occurred_at = unpack(singles[i])
     local previous, current, following = ids_of(epoch)
     local place = required and place_of(required)
     -- What a correction asks for lies before it, so never in the epoch after.
@@ -278,7 +303,7 @@ local function count_all()
       local whose = {session, subject}
       for j = 1, #changes do
         local sign, indexes, values, receipts = unpack(changes[j])
-        change(sign, indexes, values, receipts, whose, assignments)
+        change(sign, indexes, values, receipts, whose, assignments, occurred_at)
       end
     else
       count_duplicates(project, 1)
@@ -288,6 +313,7 @@ end
 
 local function write_all()
   local owner, key
+  local later = {}
   for index = 1, #counters do
     local counter, number = counters[index], grow[index] or 0
     local field = counter[2]
@@ -307,6 +333,10 @@ local function write_all()
       grow_field(key, 'v' .. suffix, whole[index])
       grow_field(key, 'u' .. suffix, micro[index])
     end
+    if newest[index] then
+      touched = key
+      if newest[index] > tonumber(call('HGET', key, field) or '0') then later[index] = key end
+    end
   end
   account(prefix .. 'acct', checkpoint_field .. '|', partition)
   grow_field(prefix .. 'acct', checkpoint_field .. '|counted', counted_total)
@@ -318,14 +348,8 @@ local function write_all()
     if duplicate[i] then grow_field(key, 'duplicate', duplicate[i]) end
   end
   local moments = write_experiments()
-  local newest = {}
-  for i = 1, #last do
-    local key = prefix .. last[i][1]
-    touched = key
-    if last[i][2] > tonumber(call('HGET', key, 'last') or '0') then newest[key] = last[i][2] end
-  end
   -- From here on nothing can be refused: the types are known, and these values are set or added, not grown.
-  for key, at in pairs(newest) do call('HSET', key, 'last', text(at)) end
+  for index, key in pairs(later) do call('HSET', key, counters[index][2], text(newest[index])) end
   set_experiments(moments)
   for i = 1, #told do call('XADD', outbox, '*', told[i][1], told[i][2]) end
   if #told > 0 then call('SADD', prefix .. 'outs', checkpoint_field) end

@@ -6,7 +6,7 @@
 -- `l:<experiment>:<conversion goal>` what it did, `<conversions>|<whole>|<millionths>`. A book is a family of hashes that
 -- grows by linear hashing like a seen set, small enough to stay listpacks, about 30 bytes a line.
 local LINES = 64
-local limits, experiments, variants, exposures = unpack(batch[12] or {{}, {}, {}, {}})
+local limits, experiments, variants, exposures = unpack(batch[11] or {{}, {}, {}, {}})
 local books, lines = {}, {}
 local by_owner, earliest, allowed = {}, {}, {}
 

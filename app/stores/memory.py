@@ -6,10 +6,11 @@ Nothing here is shared between processes, and nothing outlives the object.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
 from app.domain.fields import in_backfill
-from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
+from app.domain.increments import Accounting, Applied, Change, Counter, Increments, Position, Single, Whose
 from app.ports import LeftReceipt, Reading, Receipt, Wanted
 from app.stores.memory_experiments import MemoryExperiments
 
@@ -38,11 +39,14 @@ class _Stripe:
         for exposure, at in increments.exposures.items():
             self.experiments.expose(exposure, at)
         for simple in increments.simple:
-            firsts = sum(self._is_first(simple.epoch, member) for member in simple.hashes)
+            is_first = [self._is_first(simple.epoch, member) for member in simple.hashes]
+            firsts = sum(is_first)
             duplicate[simple.project] += len(simple.hashes) - firsts
             counted[simple.project] += firsts + simple.without_id
             for owner, field in simple.counters:
                 self.counters[owner][field] += firsts + simple.without_id
+            if firsts + simple.without_id:
+                self._move_last(simple.last, max(simple.newest_without_id, *compress(simple.moments, is_first), 0))
         for single in increments.singles:
             missing = single.requires is not None and not self._is_remembered(single.epoch, single.requires)
             if missing or (single.hash is not None and not self._is_first(single.epoch, single.hash)):
@@ -51,8 +55,6 @@ class _Stripe:
             counted[single.project] += 1
             for change in single.changes:
                 self._change(single, change, self.outboxes[name])
-        for owner, at in increments.last.items():
-            self.counters[owner]["last"] = max(self.counters[owner]["last"], at)
         self._account(increments, counted, duplicate)
         self.checkpoints[name] = increments.next_offset
         self.watermarks[name] = increments.watermark
@@ -88,6 +90,7 @@ class _Stripe:
             if receipt is not None:
                 self._entries += 1
                 outbox[str(self._entries)] = receipt
+            self._move_last(part.last, single.occurred_at)
             for owner, field in part.counted:
                 self.counters[owner][field] += change.sign
             for owner, field in part.valued:
@@ -99,6 +102,12 @@ class _Stripe:
                 if single.subject is not None and self._is_added(seen_set, single.subject):
                     for owner, field in counters:
                         self.counters[owner][field] += change.sign
+
+    def _move_last(self, counters: Iterable[Counter], at: int | None) -> None:
+        if at is None:
+            return
+        for owner, field in counters:
+            self.counters[owner][field] = max(self.counters[owner][field], at)
 
     def _account(self, increments: Increments, counted: Mapping[str, int], duplicate: Mapping[str, int]) -> None:
         name = increments.position.name

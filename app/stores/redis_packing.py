@@ -2,11 +2,12 @@
 
 [checkpoint field, expected, next offset, watermark,
  fates of the partition, projects [[key, fates]…], counters [[owner, field]…],
- simple [[project, epoch, [counter…], "hash hash …", events without id]…],
- parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false]…],
- singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false]…]
-   (all hashes),
- last [[owner, ms]…],
+ simple [[project, epoch, [counter…], "hash hash …", events without id,
+   [counter of the newest…], newest ms, newest ms without id, "ms ms …" as little-endian doubles, one a hash]…],
+ parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false,
+   [counter of the newest…]]…],
+ singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false,
+   occurred at, ms|false]…] (all others hashes),
  experiments false | [[most experiments, most variants], [[id, key, project's key]…], [[experiment, variant]…],
    [[variant, subject|false, ms]…]]]
 fates = [received, unmatched, duplicate, {reason: rejected}]
@@ -19,13 +20,14 @@ number would lose bits.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 
 import msgpack
 
 from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS
 from app.domain.fields import experiment_id
-from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Whose
+from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Simple, Whose
 
 
 class _Indexes:
@@ -65,6 +67,7 @@ class _Parts:
             [guard[0], 1 if guard[1] is Whose.SESSION else 2] if guard is not None else False,
             [[seen_set, self._indexes.of(counters)] for seen_set, counters in part.uniques],
             part.conversion_goal or False,
+            self._indexes.of(part.last),
         ]
 
 
@@ -91,10 +94,7 @@ def pack(increments: Increments) -> bytes:
     """The argument of one `apply.lua` call."""
     indexes = _Indexes()
     project_index = {key: number for number, key in enumerate(increments.projects, 1)}
-    simple = [
-        [project_index[s.project], s.epoch, indexes.of(s.counters), " ".join(map(str, s.hashes)), s.without_id]
-        for s in increments.simple
-    ]
+    simple = [[project_index[s.project], *_simple(s, indexes)] for s in increments.simple]
     parts = _Parts(indexes)
     experiments = _Experiments()
     singles = [
@@ -107,6 +107,7 @@ def pack(increments: Increments) -> bytes:
             _text(s.subject),
             [_change(c, parts) for c in s.changes],
             [experiments.of(s.project, *assignment) for assignment in s.assignments] or False,
+            s.occurred_at or False,
         ]
         for s in increments.singles
     ]
@@ -122,11 +123,20 @@ def pack(increments: Increments) -> bytes:
             simple,
             parts.packed,
             singles,
-            list(increments.last.items()),
             experiments.pack(increments.exposures),
-        ]
+        ],
+        use_bin_type=False,  # Lua's unpacking knows no other text than this
     )
     return packed
+
+
+def _simple(one: Simple, indexes: _Indexes) -> list[object]:
+    hashes, moments = " ".join(map(str, one.hashes)), struct.pack(f"<{len(one.moments)}d", *one.moments)
+    newest = max(one.moments, default=0)
+    return [
+        *(one.epoch, indexes.of(one.counters), hashes, one.without_id),
+        *(indexes.of(one.last), max(newest, one.newest_without_id), one.newest_without_id, moments),
+    ]
 
 
 def _fates(accounting: Accounting) -> list[object]:

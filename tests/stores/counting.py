@@ -30,6 +30,7 @@ from app.stores.redis_client import Client
 POSITION = Position("events", 0, "first-topic")
 SHOP = "shop"
 GOAL = ("g:goal", "n")
+LAST = ("g:goal", "last")
 WINDOW_MS = 7 * 86_400_000
 
 Store = MemoryCounters | RedisCounters
@@ -41,8 +42,12 @@ def simple(
     counters: tuple[tuple[str, str], ...] = (GOAL,),
     without_id: int = 0,
     project: str = SHOP,
+    last: tuple[tuple[str, str], ...] = (),
+    moments: Sequence[int] | None = None,
+    newest_without_id: int = 0,
 ) -> Simple:
-    return Simple(project, epoch, counters, list(ids), without_id)
+    occurred = [0] * len(ids) if moments is None else list(moments)
+    return Simple(project, epoch, counters, list(ids), without_id, last, occurred, newest_without_id)
 
 
 def single(
@@ -55,10 +60,11 @@ def single(
     subject: int | None = None,
     requires: int | None = None,
     assignments: tuple[Assignment, ...] = (),
+    occurred_at: int | None = None,
 ) -> Single:
     parts = parts or (Part((GOAL,)),)
     change = Change(parts, tuple(values) or (None,) * len(parts), sign)
-    return Single(SHOP, epoch, ident, session, subject, (change,), requires, assignments)
+    return Single(SHOP, epoch, ident, session, subject, (change,), requires, assignments, occurred_at)
 
 
 def exposure(experiment: str, variant: str, subject: int | None, project: str = SHOP) -> Exposure:
@@ -73,7 +79,6 @@ def increments(
     position: Position = POSITION,
     unmatched: int = 0,
     rejected: Mapping[str, int] | None = None,
-    last: Mapping[str, int] | None = None,
     stripe: int = 0,
     exposures: Mapping[Exposure, int] | None = None,
 ) -> Increments:
@@ -99,7 +104,6 @@ def increments(
         projects=projects,
         simple=list(simples),
         singles=list(singles),
-        last=dict(last or {}),
         exposures=dict(exposures or {}),
     )
 

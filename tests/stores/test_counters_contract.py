@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from app.domain.increments import Part, Position, Whose
-from tests.stores.counting import GOAL, POSITION, SHOP, Store, apply, increments, simple, single, state_of
+from tests.stores.counting import GOAL, LAST, POSITION, SHOP, Store, apply, increments, simple, single, state_of
 
 FIRST = Part((GOAL,), guard=("o:cg", Whose.SESSION))
 VISITOR = Part((GOAL,), guard=("o:cg", Whose.SUBJECT))
 UNIQUE = Part((), uniques=(("q:goal", (GOAL,)),))
 VALUED = Part((), valued=(GOAL,))
+LASTING = Part((GOAL,), last=(LAST,))
 HUGE = 10**12
 
 
@@ -196,11 +197,69 @@ async def test_a_correction_of_what_was_never_counted_changes_nothing_and_may_co
     assert await number(store) == 0
 
 
+async def newest(store: Store) -> int:
+    return (await state_of(store)).counters.get("g:goal", {}).get("last", 0)
+
+
 @pytest.mark.parametrize("occurred", [(5, 3, 9), (9, 5, 3), (3, 9, 5)])
-async def test_the_newest_event_is_remembered(store: Store, occurred: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", ["simple", "single", "without id", "mixed"])
+async def test_the_newest_conversion_is_remembered(store: Store, kind: str, occurred: tuple[int, int, int]) -> None:
     for offset, at in enumerate(occurred):
-        await apply(store, increments(simple(offset), expected=offset, last={"g:goal": at}))
-    assert (await state_of(store)).counters["g:goal"]["last"] == 9
+        if kind == "single" or (kind == "mixed" and offset == 1):
+            one = increments(singles=[single(offset, LASTING, occurred_at=at)], expected=offset)
+        elif kind == "without id":
+            one = increments(simple(without_id=1, last=(LAST,), newest_without_id=at), expected=offset)
+        else:
+            one = increments(simple(offset, last=(LAST,), moments=(at,)), expected=offset)
+        await apply(store, one)
+    assert await newest(store) == 9
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [((), 30), ((3,), 20), ((2, 3), 10), ((1,), 30), ((1, 2, 3), 5), ((1, 2, 3, 4), 0)],
+    ids=str,
+)
+async def test_a_copy_is_not_the_newest_conversion(store: Store, known: tuple[int, ...], expected: int) -> None:
+    await apply(store, increments(simple(*known)))
+    many = simple(2, 4, 3, 1, last=(LAST,), moments=(20, 5, 30, 10))
+    await apply(store, increments(many, expected=len(known)))
+    assert await newest(store) == expected
+    again = single(1, LASTING, occurred_at=99)
+    await apply(store, increments(simple(3, last=(LAST,), moments=(98,)), singles=[again], expected=len(known) + 4))
+    assert await newest(store) == expected
+
+
+async def test_beside_copies_one_without_id_is_the_newest_conversion(store: Store) -> None:
+    await apply(store, increments(simple(1)))
+    many = simple(1, 2, last=(LAST,), moments=(30, 10), without_id=2, newest_without_id=20)
+    await apply(store, increments(many, expected=1))
+    assert await newest(store) == 20
+
+
+async def test_each_of_many_has_its_own_newest_conversion(store: Store) -> None:
+    await apply(store, increments(simple(1, 2)))
+    other = (("g:other", "last"),)
+    groups = [simple(1, 3, last=(LAST,), moments=(9, 5)), simple(4, 2, last=other, moments=(7, 8))]
+    await apply(store, increments(*groups, expected=2))
+    counters = (await state_of(store)).counters
+    assert (counters["g:goal"]["last"], counters["g:other"]["last"]) == (5, 7)
+
+
+@pytest.mark.parametrize(("guard", "who"), [(Whose.SESSION, "session"), (Whose.SUBJECT, "subject")])
+async def test_who_came_before_is_not_the_newest_conversion(store: Store, guard: Whose, who: str) -> None:
+    part = Part((GOAL,), guard=("o:cg", guard), last=(LAST,))
+    came = [(1, 7, 10), (2, 7, 20), (3, 8, 15), (4, None, 30)]
+    for offset, (ident, whose, at) in enumerate(came):
+        one = single(ident, part, occurred_at=at, **{} if whose is None else {who: whose})  # type: ignore[arg-type]  # keywords by name
+        await apply(store, increments(singles=[one], expected=offset))
+    assert (await number(store), await newest(store)) == (2, 15)
+
+
+async def test_a_correction_is_not_the_newest_conversion(store: Store) -> None:
+    await apply(store, increments(singles=[single(1, LASTING, occurred_at=5)]))
+    await apply(store, increments(singles=[single(99, LASTING, sign=-1, requires=1)], expected=1))
+    assert (await number(store), await newest(store)) == (0, 5)
 
 
 async def test_the_accounting_adds_up(store: Store) -> None:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain.increments import Increments, Part, Position, Single, Whose
+from app.domain.increments import Increments, Part, Position, Simple, Single, Whose
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import connect
 from tests.stores.counting import adds_up, apply, exposure, increments, new_redis_store, simple, single, state_of
 
 PARTS = [
-    Part((("g:a", "n"), ("h:a", "n.1"))),
-    Part((("c:b", "n"),), guard=("o:b", Whose.SESSION), conversion_goal="b"),
+    Part((("g:a", "n"), ("h:a", "n.1")), last=(("g:a", "last"), ("c:b", "last"))),
+    Part((("c:b", "n"),), guard=("o:b", Whose.SESSION), conversion_goal="b", last=(("c:b", "last"),)),
     Part((("c:c", "n"),), guard=("o:c", Whose.SUBJECT)),
     Part((), valued=(("g:d", "n@1"), ("h:d", "n/2026-01-01")), conversion_goal="d"),
     Part((("g:e", "d"),), uniques=(("q:e", (("g:e", "n"),)), ("q:e@1", (("g:e", "n@1"),)))),
@@ -38,13 +38,23 @@ EXPOSURES = st.dictionaries(
     st.integers(1_000, 1_003),
     max_size=5,
 )
-SIMPLES = st.builds(
-    lambda ids, epoch, without_id, project: simple(*ids, epoch=epoch, without_id=without_id, project=project),
-    st.lists(IDS, max_size=6),
-    EPOCHS,
-    st.integers(0, 2),
-    st.sampled_from(["shop", "other"]),
-)
+MOMENTS = st.integers(1, 2**44)
+LAST = st.sampled_from([(), (("g:a", "last"),), (("g:a", "last"), ("c:b", "last"))])
+
+
+@st.composite
+def simples(draw: st.DrawFn) -> Simple:
+    ids = draw(st.lists(IDS, max_size=6))
+    without_id = draw(st.integers(0, 2))
+    return simple(
+        *ids,
+        epoch=draw(EPOCHS),
+        without_id=without_id,
+        project=draw(st.sampled_from(["shop", "other"])),
+        last=draw(LAST),
+        moments=[draw(MOMENTS) for _ in ids],
+        newest_without_id=draw(MOMENTS) if without_id else 0,
+    )
 
 
 @st.composite
@@ -60,24 +70,23 @@ def singles(draw: st.DrawFn) -> Single:
         subject=draw(st.none() | IDS),
         requires=draw(st.none() | st.none() | IDS),
         assignments=tuple(draw(st.dictionaries(KEYS, VARIANTS, max_size=2)).items()),
+        occurred_at=draw(st.none() | MOMENTS),
     )
 
 
 BATCHES = st.builds(
-    lambda simples, some, expected, partition, last, exposures: increments(
-        *simples,
+    lambda many, some, expected, partition, exposures: increments(
+        *many,
         singles=some,
         expected=expected,
         next_offset=expected + 1,
         position=Position("events", partition, "t"),
-        last=last,
         exposures=exposures,
     ),
-    st.lists(SIMPLES, max_size=3),
+    st.lists(simples(), max_size=3),
     st.lists(singles(), max_size=5),
     st.integers(0, 2),
     st.integers(0, 1),
-    st.dictionaries(st.sampled_from(["g:a", "c:b"]), st.integers(1, 2**44), max_size=2),
     EXPOSURES,
 )
 
@@ -109,7 +118,9 @@ async def test_both_stores_agree_over_seen_sets_that_grow_and_repeat(redis_url: 
         ids = [chance.randrange(-3000, 3000) * 982_451_653_001 for _ in range(400)]
         whose = [chance.randrange(2000) for _ in range(50)]
         some = [single(None, PARTS[1], PARTS[4], session=who, subject=-who) for who in whose]
-        batches.append(increments(simple(*ids, epoch=chance.randrange(10, 12)), singles=some, expected=offset))
+        moments = [chance.randrange(1_000_000) for _ in ids]
+        many = simple(*ids, epoch=chance.randrange(10, 12), last=(("g:a", "last"),), moments=moments)
+        batches.append(increments(many, singles=some, expected=offset))
         offset = batches[-1].next_offset
     await _assert_twins_agree(redis_url, batches)
 

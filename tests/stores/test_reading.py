@@ -13,7 +13,7 @@ from app.stores.memory import MemoryCounters
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client
 from app.stores.redis_reader import RedisReader
-from tests.stores.counting import POSITION, SHOP, Store, apply, increments, new_redis_store, simple
+from tests.stores.counting import LAST, POSITION, SHOP, Store, apply, increments, new_redis_store, simple
 
 WANTED = [Wanted(SHOP, "g:goal", ("n",))]
 
@@ -103,7 +103,7 @@ async def test_other_stripes_do_not_move_a_mark(client: Client) -> None:
 )
 async def test_what_is_known_is_not_given_again(store: Store, client: Client, rest: int, given: dict[str, int]) -> None:
     counters = (("g:goal", "n"), ("g:goal", "other"))
-    await apply(store, increments(simple(1, 2, counters=counters), last={"g:goal": 9}))
+    await apply(store, increments(simple(1, 2, counters=counters, last=(LAST,), moments=(7, 9))))
     asked = Wanted(SHOP, "g:goal", ("none", "last", "n", "other"), Known(("none", "n", "other"), rest))
     reading = await (await reader_of(store, client)).read([asked])
     assert reading.owners == [given]

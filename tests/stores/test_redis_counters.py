@@ -20,6 +20,7 @@ from app.stores.redis_client import Client, connect
 from app.stores.redis_signals import RedisSignals
 from tests.servers.redises import RedisServer
 from tests.stores.counting import (
+    LAST,
     POSITION,
     WINDOW_MS,
     apply,
@@ -47,11 +48,10 @@ def full_batch(expected: int = 0) -> Increments:
     """A batch that writes keys of every kind."""
     valued = single(8, Part((), valued=(("g:v", "n"),)), values=[(3, 5)])
     return increments(
-        simple(1, 2, 3),
+        simple(1, 2, 3, last=(LAST,), moments=(3, 5, 4)),
         simple(4, epoch=11),
         singles=[GUARDED, valued, TESTED],
         expected=expected,
-        last={"g:goal": 5},
         exposures={exposure("test", "a", 2): 1_000, exposure("test", "b", 3): 1_001},
     )
 
