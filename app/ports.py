@@ -160,8 +160,9 @@ class Reading:
     generation: int
     rebuilding: bool = False
     """The generation has not yet counted all that the log held when it was created: its figures are too low."""
-    incomplete_since: int | None = None
-    """The earliest loss: events received at or before this moment were lost before they could be counted."""
+    lost_at: Sequence[int] = ()
+    """Of each loss, the earliest first: events received at or before this moment were lost before they could be
+    counted."""
     mark: object = None
     """See CounterReader.mark. Never newer than the counters."""
 

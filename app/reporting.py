@@ -42,7 +42,7 @@ from app.pacing import Chosen, Paces
 from app.patience import Patience, giving_way, within
 from app.ports import CounterReader, DefinitionStore, Reading, Wanted
 from app.sharing import SharedLooks
-from app.showing import Facts, ShownGoals, spark_of
+from app.showing import Facts, ShownGoals, incomplete_since, spark_of
 
 log = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ class Reporter:
                 recent=one.recent(spark, own.hours, history, now),
                 filled_since=max((at for name, at in state.items() if name.startswith(fields.SINCE)), default=0),
                 fresh_as_of=reading.fresh_as_of,
-                incomplete_since=reading.incomplete_since,
+                incomplete_since=incomplete_since(goal, reading.lost_at),
                 chosen=paces.get(goal.id, _LINEAR),
             )
             items.append(

@@ -4,6 +4,7 @@ out costs ten times as much as to see it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -81,7 +82,14 @@ class Facts(NamedTuple):
     filled_since: int
     fresh_as_of: int | None
     incomplete_since: int | None
+    """The earliest loss that concerns the goal."""
     chosen: Chosen
+
+
+def incomplete_since(goal: Goal, lost_at: Sequence[int]) -> int | None:
+    """The earliest loss since the goal started; `lost_at` is in order. An earlier one took nothing from it."""
+    index = bisect_left(lost_at, goal.starts_at)
+    return lost_at[index] if index < len(lost_at) else None
 
 
 @dataclass(slots=True)
@@ -163,7 +171,7 @@ class ShownGoals:
             item["paceReason"] = chosen.reason
         item["lastConversionAt"] = rfc3339(counters.get(fields.LAST))
         item["freshAsOf"] = rfc3339(facts.fresh_as_of)
-        if facts.incomplete_since is not None and goal.starts_at <= facts.incomplete_since:
+        if facts.incomplete_since is not None:
             item["incompleteSince"] = rfc3339(facts.incomplete_since)
         if facts.filled_since > goal.starts_at:
             item["backfilledFrom"] = rfc3339(facts.filled_since)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +48,7 @@ class Stores:
     goals: dict[str, DefinitionVersion] = field(default_factory=lambda: {name: goal(name) for name in BODIES})
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     fresh_as_of: int | None = START
-    incomplete_since: int | None = None
+    lost_at: tuple[int, ...] = ()
     moved: int = 0
     reads: int = 0
     marks: int = 0
@@ -86,7 +87,7 @@ class Stores:
         mark = self._mark()
         owners = [one.of(self.counters.get(one.owner, {})) for one in wanted]
         await self.gate.wait()
-        return Reading(owners, self.fresh_as_of, 1, incomplete_since=self.incomplete_since, mark=mark)
+        return Reading(owners, self.fresh_as_of, 1, lost_at=self.lost_at, mark=mark)
 
     async def mark(self, project: str) -> object:
         del project
@@ -94,7 +95,7 @@ class Stores:
         return self._mark()
 
     def _mark(self) -> object:
-        return self.fresh_as_of, self.incomplete_since, self.moved
+        return self.fresh_as_of, self.lost_at, self.moved
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +148,7 @@ def test_what_was_seen_before_changes_nothing(steps: list[tuple[str, Any]], name
             elif what == "later":
                 now += given_with
             elif what == "lose":
-                stores.incomplete_since = given_with
+                stores.lost_at = tuple(sorted((*stores.lost_at, given_with)))
             else:
                 present = stores.goals[given_with]
                 edited = goal(given_with, target=(present.revision + 1) * 100, description=what)
@@ -157,6 +158,18 @@ def test_what_was_seen_before_changes_nothing(steps: list[tuple[str, Any]], name
             assert await listed(before, now) == await listed(reporter(stores), now), what
 
     asyncio.run(compare())
+
+
+async def test_a_goal_is_marked_by_the_first_loss_since_it_started() -> None:
+    starts = {"before": "2026-01-01", "in February": "2026-02-01", "after": "2026-04-01"}
+    stores = Stores({name: version("goal", name, goal("whole", startsAt=at).body) for name, at in starts.items()})
+    stores.lost_at = tuple(int(datetime(2026, month, 15, tzinfo=UTC).timestamp() * 1000) for month in (1, 3))
+    report = await reporter(stores).list_goals("shop", START)
+    assert {item["id"]: item.get("incompleteSince") for item in report.items} == {
+        "before": "2026-01-15T00:00:00.000Z",
+        "in February": "2026-03-15T00:00:00.000Z",
+        "after": None,
+    }
 
 
 async def test_what_stands_as_it_stood_is_not_worked_out_again() -> None:

@@ -143,6 +143,7 @@ class MemoryCounters:
         self._generation = generation
         self.fresh_as_of: int | None = None
         self.rebuilding = False
+        self.lost_at: tuple[int, ...] = ()
 
     @property
     def stripes(self) -> int:
@@ -186,12 +187,12 @@ class MemoryCounters:
     async def read(self, wanted: Sequence[Wanted]) -> Reading:
         mark = await self.mark("")
         owners = [one.of(self.owner(one.owner)) for one in wanted]
-        return Reading(owners, self.fresh_as_of, self._generation, rebuilding=self.rebuilding, mark=mark)
+        return Reading(owners, self.fresh_as_of, self._generation, self.rebuilding, self.lost_at, mark)
 
     async def mark(self, project: str) -> object:
         del project
         checkpoints = [dict(stripe.checkpoints) for stripe in self._stripes]
-        return self._generation, self.fresh_as_of, self.rebuilding, checkpoints
+        return self._generation, self.fresh_as_of, self.rebuilding, self.lost_at, checkpoints
 
     def keep_to(self, known: Mapping[str, int], project: str) -> None:
         """Count no other experiments and variants of the project than these: its limit counts as reached."""

@@ -106,13 +106,13 @@ class RedisReader:
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
                 owners[index] = _numbers(wanted[index], answer)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        lost_at = min((json.loads(text)["at"] for text in losses.values()), default=None)
+        lost_at = tuple(sorted(json.loads(text)["at"] for text in losses.values()))
         return Reading(
             owners=owners,
             fresh_as_of=fresh_as_of or None,
             generation=generation.number,
             rebuilding=fresh_as_of < generation.created_at,
-            incomplete_since=lost_at,
+            lost_at=lost_at,
             mark=(generation.number, generation.identity, fresh_as_of, lost_at, checkpoints),
         )
 
