@@ -103,7 +103,7 @@ CATALOG_CHECKED: Final = _gauge(
     WORKER,
 )
 LEFT_OUT: Final = _gauge(
-    "definitions_left_out", "Definitions that do not compile and are left out.", "definitions", WORKER
+    "definitions_left_out", "Definitions that do not compile as they are now, and are left out.", "definitions", WORKER
 )
 
 # ---------------------------------------------------------------- partitions and the deployment

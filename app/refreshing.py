@@ -100,7 +100,10 @@ class CatalogRefresher:
 
     def _use(self, catalog: Catalog) -> None:
         for left_out in catalog.left_out:
-            log.error("definition %s is left out: %s", left_out.version.id, left_out.problem)
+            if left_out.is_in_force:
+                log.error("definition %s is left out: %s", left_out.version.id, left_out.problem)
+            else:
+                log.info("an earlier version of definition %s is left out: %s", left_out.version.id, left_out.problem)
         self._current = catalog
         self._on_change(catalog)
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from app import metrics
+from app.bootstrap.worker import show_catalog
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import StoreUnavailable
 from app.refreshing import CatalogRefresher
@@ -127,3 +129,19 @@ async def test_without_any_catalog_nothing_can_be_counted() -> None:
     source.is_away = False
     await refresher.reach(NOW)
     assert refresher.current.revision == 1
+
+
+@pytest.mark.parametrize(("is_saved_again", "left_out"), [(False, 1), (True, 0)])
+async def test_a_definition_that_does_not_compile_is_told_of_until_it_is_saved_again(
+    caplog: pytest.LogCaptureFixture, is_saved_again: bool, left_out: int
+) -> None:
+    broken = goal(deadline="never")
+    versions = [broken]
+    if is_saved_again:
+        at = NOW - 60_000
+        versions = [replace(broken, effective_until=at), replace(goal(), effective_from=at, revision=2)]
+    refresher = CatalogRefresher(Source([DefinitionHistory(2, NOW, [SHOP], versions)]), on_change=show_catalog)
+    await refresher.refresh()
+    assert metrics.WORKER.get_sample_value("scorekeeper_definitions_left_out") == left_out
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == left_out
+    assert len(refresher.current.left_out) == 1, "events of its time go uncounted"

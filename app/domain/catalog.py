@@ -13,7 +13,7 @@ from typing import cast
 
 from app.domain.backfill import Backfill, find_backfills
 from app.domain.condition import Condition
-from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
+from app.domain.conversion_goal import FOREVER, ConversionGoal, compile_conversion_goal
 from app.domain.goal import Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
@@ -33,10 +33,15 @@ class ProjectView:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A definition that could not be compiled; the others work."""
+    """A version of a definition that could not be compiled; the others work."""
 
     version: DefinitionVersion
     problem: InvalidDefinition
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it is what the definition says now; of a superseded one only events of its time go uncounted."""
+        return self.version.effective_until == FOREVER
 
 
 @dataclass(frozen=True, slots=True)
