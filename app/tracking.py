@@ -150,7 +150,6 @@ class Tracker:
             if all(map(ge, self._checkpoints[position], before[position]))
         }
         self.backfills.forget()
-        self._folder = None
         return {position: min(own) for position, own in self._checkpoints.items()}
 
     async def _find_checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]] | None:

@@ -152,7 +152,7 @@ async def begin_counting(redis: str) -> None:
 
 
 def shows_numbers(parts: harness.Parts) -> bool:
-    """Whether each partition is known to be counted up to some moment: until then lists hold nothing but definitions."""
+    """Whether each partition is counted up to some moment: until then lists hold nothing but definitions."""
     with harness.connect(parts.redis) as client:
         reports = [json.loads(text) for text in client.hgetall("{sk:1:0}:fresh").values()]
     return bool(reports) and all(complete_up_to for complete_up_to, _, _ in reports)
