@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,8 @@ from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
 from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, Spans, compare, recount
 from app.tracking import Counting, Tracker
+
+log = logging.getLogger(__name__)
 
 NEAR = 2_000
 """A round that read at most so many messages took a moment, in which little came: it is the last one. So is one that
@@ -24,6 +27,8 @@ class NewCounters(CounterStore, Snapshot, Protocol):
     """Of the generation that is counted."""
 
     async def expect_positions(self, positions: Sequence[Position]) -> None: ...
+
+    async def report_loss(self, loss: Mapping[str, object]) -> None: ...
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None: ...
 
@@ -60,7 +65,7 @@ class Rebuild:
         while True:
             before = read
             asked_at, spans = self.now(), await self.spans()
-            read = await recount(tracker, self.log, spans, tell)
+            read = await recount(tracker, self.log, spans, tell, self._report_hole)
             messages += read
             await self._fill_backfills(tracker, spans)
             if read <= NEAR or 2 * read > before > 0:
@@ -79,7 +84,8 @@ class Rebuild:
         reached = checkpoints_of(stripes)
         places = {position: set(reached.get(position.name, [0])) for position in spans}
         until = {position: (spans[position][0], min(max(own), spans[position][1])) for position, own in places.items()}
-        await recount(Tracker(self._open_counting, self.catalog, NoDeadLetters()), self.log, until)
+        tracker = Tracker(self._open_counting, self.catalog, NoDeadLetters())
+        await recount(tracker, self.log, until, on_hole=self._report_hole)
         ours = await self.store.snapshot()
         own = checkpoints_of(ours)
         if any(places[position] != set(own.get(position.name, [0])) for position in spans):
@@ -88,6 +94,29 @@ class Rebuild:
 
     async def _open_counting(self) -> Counting:
         return self.counting
+
+    async def _report_hole(self, position: Position, start: int, end: int) -> None:
+        """As live counting does: goals that were running then are marked incomplete."""
+        log.error(
+            "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that are "
+            "running are marked incomplete: drop the generation and rebuild anew where the log reaches back far enough",
+            end - start,
+            position.topic,
+            position.partition,
+            start,
+            end,
+        )
+        await self.store.report_loss(
+            {
+                "position": position.name,
+                "topic": position.topic,
+                "partition": position.partition,
+                "from": start,
+                "to": end,
+                "number": end - start,
+                "at": self.now(),
+            }
+        )
 
     async def _fill_backfills(self, tracker: Tracker, spans: Spans) -> None:
         """Most were counted with all the rest; those that were defined meanwhile are behind."""

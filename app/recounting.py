@@ -77,10 +77,12 @@ async def recount(
     log: LogSource,
     spans: Spans,
     on_progress: Callable[[Progress], Awaitable[None]] | None = None,
+    on_hole: Callable[[Position, int, int], Awaitable[None]] | None = None,
 ) -> int:
     """Track every position's span (first offset, end), from the tracker's checkpoint on; returns the messages read.
 
-    May be repeated: goes on where it stopped. Positions are read one after the other.
+    May be repeated: goes on where it stopped. Where the log does not reach back to there any more, `on_hole` is told
+    from and up to which offset before these are passed over. Positions are read one after the other.
     """
     starts = await tracker.assign(list(spans))
     total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
@@ -88,6 +90,8 @@ async def recount(
     for position, (first, end) in spans.items():
         start = starts[position]
         if start < first:
+            if start > 0 and on_hole is not None:
+                await on_hole(position, start, first)
             await tracker.skip(position, first)
             start = first
         async for batch in log.read(position, start, end):

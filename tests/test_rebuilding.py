@@ -9,7 +9,7 @@ import pytest
 from app import rebuilding
 from app.domain.increments import Position
 from app.rebuilding import Rebuild
-from app.recounting import Counters
+from app.recounting import Counters, Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.builders import NOW, RULES
@@ -23,10 +23,16 @@ class NewGeneration(MemoryCounters):
     def __init__(self) -> None:
         super().__init__()
         self.expected: Sequence[Position] = ()
+        self.losses: list[Mapping[str, object]] = []
         self.fresh: Mapping[Position, tuple[int, int]] = {}
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         self.expected = positions
+
+    async def report_loss(self, loss: Mapping[str, object]) -> None:
+        # Told before the checkpoint moves: who dies in between tells it again.
+        assert self._stripes[0].checkpoints[str(loss["position"])] == loss["from"]
+        self.losses.append(loss)
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
         del now
@@ -99,3 +105,44 @@ async def test_what_stands_elsewhere_is_not_compared() -> None:
     assert await rebuild.compare_with(behind) is None
     apart = await live_site(stripes=3)
     assert await rebuild_of(apart, NewGeneration()).compare_with(apart) is None
+
+
+async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None:
+    site, store = await live_site(), NewGeneration()
+    rebuild = rebuild_of(site, store)
+    await rebuild.count(lambda _: None)
+    assert store.losses == []
+    cut, *others = site.log
+    (start,), *_ = await store.checkpoints([cut])
+    await site.go_on(100)
+
+    async def spans_of_a_cut_log() -> Spans:
+        return {position: (start + 40 if position == cut else 0, end) for position, end in site.ends.items()}
+
+    rebuild.spans = spans_of_a_cut_log
+    await rebuild.count(lambda _: None)
+    assert store.losses == [
+        {
+            "position": cut.name,
+            "topic": cut.topic,
+            "partition": cut.partition,
+            "from": start,
+            "to": start + 40,
+            "number": 40,
+            "at": NOW,
+        }
+    ]
+    assert await store.checkpoints([cut, *others]) == [[end] for end in site.ends.values()]
+
+
+async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
+    """It counts what there is, as docs/how-to/upgrade.md says."""
+    site, store = await live_site(), NewGeneration()
+    rebuild = rebuild_of(site, store)
+
+    async def spans_of_a_cut_log() -> Spans:
+        return {position: (40, end) for position, end in site.ends.items()}
+
+    rebuild.spans = spans_of_a_cut_log
+    await rebuild.count(lambda _: None)
+    assert store.losses == []

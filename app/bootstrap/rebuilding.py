@@ -6,13 +6,16 @@ import time
 
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
+from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
-from app.errors import GenerationMissing, OtherScheme
+from app.errors import Conflict, GenerationMissing, OtherScheme
 from app.rebuilding import Rebuild
 from app.refreshing import CatalogRefresher
+from app.stores.generations import Generation
 from app.stores.redis import RedisCounters
 from app.stores.redis_outbox import RedisOutbox
 from app.tracking import Counting
+from config.settings import DAY_MS
 
 
 def _now() -> int:
@@ -20,11 +23,15 @@ def _now() -> int:
 
 
 async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
-    """The number of the generation that a rebuild left unfinished, or of a new one; and what counts into it."""
-    generations = parts.generations
+    """The number of the generation that a rebuild left unfinished, or of a new one; and what counts into it.
+
+    Raises Conflict when the former was begun with other settings than those of now.
+    """
+    generations, rules = parts.generations, folding_rules(parts.settings)
     generation = await generations.unfinished()
     if generation is None:
-        generation = await generations.create(folding_rules(parts.settings), _now())
+        generation = await generations.create(rules, _now())
+    _require_settings_of_now(generation, rules)
     store = RedisCounters(parts.redis, generation)
     counting = Counting(store, generation.rules)
     if parts.settings.receipt_topic is not None:
@@ -38,6 +45,32 @@ async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
         store, counting, catalog, parts.log, parts.spans, lambda now: generations.note_counting(number, now), _now
     )
     return number, rebuild
+
+
+def _require_settings_of_now(generation: Generation, now: FoldingRules) -> None:
+    changed = [
+        f"SCOREKEEPER_{name.upper()}, which was {then} and is {value}"
+        for (name, then), value in zip(_settings(generation.rules).items(), _settings(now).values(), strict=True)
+        if then != value
+    ]
+    if changed:
+        number = generation.number
+        raise Conflict(
+            f"an unfinished rebuild, generation {number}, was begun with another {' and '.join(changed)}: run "
+            f"`scorekeeper generations drop {number}` and rebuild again to count with the settings of now, or set them "
+            "back, and it goes on"
+        )
+
+
+def _settings(rules: FoldingRules) -> dict[str, object]:
+    """The settings that rules were made of, see folding_rules."""
+    return {
+        "default_project": rules.parsing.default_project or "unset",
+        "max_event_age_days": rules.parsing.max_age_ms / DAY_MS,
+        "max_event_ahead_seconds": rules.parsing.max_ahead_ms / 1000,
+        "deduplication_window_days": rules.window_ms / DAY_MS,
+        "stripes": rules.stripes,
+    }
 
 
 async def _counted_live(parts: Parts) -> dict[Position, int]:

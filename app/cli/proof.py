@@ -131,7 +131,8 @@ def rebuild(
 ) -> None:
     """Count the whole log again beside the live counting, with the settings of now; then show the new counting.
 
-    A rebuild that was stopped goes on where it was. The old generation stays until it is dropped.
+    A rebuild that was stopped goes on where it was, if its settings are those of now. The old generation stays until
+    it is dropped.
     """
     found = with_parts(lambda parts: _rebuild(parts, switch=not keep))
     if as_json:

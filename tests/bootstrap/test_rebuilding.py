@@ -12,6 +12,7 @@ from app.bootstrap.parts import Parts, folding_rules
 from app.bootstrap.rebuilding import make_rebuild
 from app.bootstrap.worker import WorkerParts
 from app.domain.increments import Position
+from app.errors import Conflict
 from app.stores.generations import spec_key
 from config.settings import Settings
 from tests.stores.counting import POSITION, apply, increments, simple
@@ -62,3 +63,21 @@ async def test_left_receipts_are_looked_for_beside_a_generation_of_another_versi
         assert list(await outbox.positions_with_receipts()) == [left.position.name]
     finally:
         await worker.close()
+
+
+async def test_a_rebuild_that_was_stopped_goes_on_with_the_settings_that_it_was_begun_with_or_not_at_all(
+    parts: Parts,
+) -> None:
+    first, _ = await make_rebuild(parts)
+    assert (await make_rebuild(parts))[0] == first
+    parts.settings = parts.settings.model_copy(update={"stripes": 4, "default_project": "shop"})
+    with pytest.raises(Conflict) as refused:
+        await make_rebuild(parts)
+    assert (
+        "SCOREKEEPER_DEFAULT_PROJECT, which was unset and is shop and SCOREKEEPER_STRIPES, which was 1 and is 4"
+        in str(refused.value)
+    )
+    assert f"generations drop {first}" in str(refused.value)
+    await parts.generations.drop(first)
+    number, rebuild = await make_rebuild(parts)
+    assert (number, rebuild.counting.rules.stripes) == (first + 1, 4)
