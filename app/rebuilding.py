@@ -51,16 +51,7 @@ class Rebuild:
 
         Live counting goes on from there when the generation is shown. Raises StoreUnavailable.
         """
-        tracker = Tracker(self._open_counting, self.catalog, NoDeadLetters())
-        noted = 0
-
-        async def tell(progress: Progress) -> None:
-            nonlocal noted
-            on_progress(progress)
-            if self.now() - noted > NOTE_MS:
-                noted = self.now()
-                await self.note_counting(noted)
-
+        tracker, tell = Tracker(self._open_counting, self.catalog, NoDeadLetters()), self._telling(on_progress)
         messages = read = 0
         while True:
             before = read
@@ -74,7 +65,7 @@ class Rebuild:
         await self.store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
         return messages
 
-    async def compare_with(self, shown: Snapshot) -> Comparison | None:
+    async def compare_with(self, shown: Snapshot, on_progress: Callable[[Progress], None]) -> Comparison | None:
         """With another generation that is counted meanwhile: counts on up to where that one stands, and compares there.
 
         None when there is no such place: that one is behind at some position, or its stripes are apart, or the log does
@@ -85,12 +76,24 @@ class Rebuild:
         places = {position: set(reached.get(position.name, [0])) for position in spans}
         until = {position: (spans[position][0], min(max(own), spans[position][1])) for position, own in places.items()}
         tracker = Tracker(self._open_counting, self.catalog, NoDeadLetters())
-        await recount(tracker, self.log, until, on_hole=self._report_hole)
+        await recount(tracker, self.log, until, self._telling(on_progress), self._report_hole)
         ours = await self.store.snapshot()
         own = checkpoints_of(ours)
         if any(places[position] != set(own.get(position.name, [0])) for position in spans):
             return None
         return compare(counters_of(stripes), counters_of(ours))
+
+    def _telling(self, on_progress: Callable[[Progress], None]) -> Callable[[Progress], Awaitable[None]]:
+        noted = 0
+
+        async def tell(progress: Progress) -> None:
+            nonlocal noted
+            on_progress(progress)
+            if self.now() - noted > NOTE_MS:
+                noted = self.now()
+                await self.note_counting(noted)
+
+        return tell
 
     async def _open_counting(self) -> Counting:
         return self.counting

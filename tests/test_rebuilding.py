@@ -9,7 +9,7 @@ import pytest
 from app import rebuilding
 from app.domain.increments import Position
 from app.rebuilding import Rebuild
-from app.recounting import Counters, Spans
+from app.recounting import Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.builders import NOW, RULES
@@ -46,6 +46,10 @@ class NewGeneration(MemoryCounters):
         raise AssertionError((name, goal, stripe))
 
 
+def ignore(_: Progress) -> None:
+    """Nobody looks at how far it is."""
+
+
 def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
     async def note_counting(now: int) -> None:
         assert now == NOW
@@ -68,7 +72,7 @@ async def test_it_ends_although_more_is_published_while_it_reads_and_live_counti
     monkeypatch.setattr(rebuilding, "NEAR", 10)
     site, store = await live_site(), NewGeneration()
     site.step, site.goes_on_while_it_is_read = step, True
-    messages = await rebuild_of(site, store).count(lambda _: None)
+    messages = await rebuild_of(site, store).count(ignore)
     assert all(site.ends[position] < len(own) for position, own in site.log.items())
     reached = {
         position: own for position, (own,) in zip(site.log, await store.checkpoints(list(site.log)), strict=True)
@@ -86,13 +90,13 @@ async def test_it_ends_although_more_is_published_while_it_reads_and_live_counti
 async def test_it_compares_where_the_shown_generation_stands() -> None:
     site, store = await live_site(), NewGeneration()
     rebuild = rebuild_of(site, store)
-    await rebuild.count(lambda _: None)
+    await rebuild.count(ignore)
     for _ in range(3):
-        found = await rebuild.compare_with(site)
+        found = await rebuild.compare_with(site, ignore)
         assert found is not None
         assert (found.compared > 100, found.differences) == (True, [])
     site.store._stripes[0].counters["g:nobody"]["n"] += 1
-    found = await rebuild.compare_with(site)
+    found = await rebuild.compare_with(site, ignore)
     assert found is not None
     assert [one.owner for one in found.differences] == ["g:nobody"]
 
@@ -100,17 +104,17 @@ async def test_it_compares_where_the_shown_generation_stands() -> None:
 async def test_what_stands_elsewhere_is_not_compared() -> None:
     site, store = await live_site(), NewGeneration()
     rebuild = rebuild_of(site, store)
-    await rebuild.count(lambda _: None)
+    await rebuild.count(ignore)
     behind = LiveSite(site.log, traffic_catalog(), step=0)
-    assert await rebuild.compare_with(behind) is None
+    assert await rebuild.compare_with(behind, ignore) is None
     apart = await live_site(stripes=3)
-    assert await rebuild_of(apart, NewGeneration()).compare_with(apart) is None
+    assert await rebuild_of(apart, NewGeneration()).compare_with(apart, ignore) is None
 
 
 async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None:
     site, store = await live_site(), NewGeneration()
     rebuild = rebuild_of(site, store)
-    await rebuild.count(lambda _: None)
+    await rebuild.count(ignore)
     assert store.losses == []
     cut, *others = site.log
     (start,), *_ = await store.checkpoints([cut])
@@ -120,7 +124,7 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
         return {position: (start + 40 if position == cut else 0, end) for position, end in site.ends.items()}
 
     rebuild.spans = spans_of_a_cut_log
-    await rebuild.count(lambda _: None)
+    await rebuild.count(ignore)
     assert store.losses == [
         {
             "position": cut.name,
@@ -144,5 +148,5 @@ async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
         return {position: (40, end) for position, end in site.ends.items()}
 
     rebuild.spans = spans_of_a_cut_log
-    await rebuild.count(lambda _: None)
+    await rebuild.count(ignore)
     assert store.losses == []

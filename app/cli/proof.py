@@ -155,11 +155,12 @@ async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
 
     await schema_ready(parts)
     generation, rebuild = await make_rebuild(parts)
-    messages = await rebuild.count(_Shown(f"counted into generation {generation}"))
+    on_progress = _Shown(f"counted into generation {generation}")
+    messages = await rebuild.count(on_progress)
     shown = None
     with suppress(GenerationMissing, OtherScheme):
         shown = await parts.counters()
-    comparison = await rebuild.compare_with(shown) if shown is not None else None
+    comparison = await rebuild.compare_with(shown, on_progress) if shown is not None else None
     await parts.generations.finish(generation)
     if switch:
         await parts.generations.switch(generation)
