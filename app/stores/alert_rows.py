@@ -14,6 +14,7 @@ from app.domain.declaring import Step
 from app.domain.deliveries import StoredAlert
 from app.errors import Conflict, NotFound
 from app.stores.auditing import write_audit
+from app.stores.database import can_be_stored
 from app.stores.tables import alert_deliveries, alerts
 
 MOST: Final = 20
@@ -91,7 +92,8 @@ def delete_alert(connection: Connection, at: int, project: str, ident: str, acto
 def get_alert(connection: Connection, project: str, ident: str, *, is_locked: bool = False) -> StoredAlert:
     """Raises NotFound, for another project's just like for a missing one."""
     query = select(alerts).where((alerts.c.id == ident) & (alerts.c.project == project))
-    row = connection.execute(query.with_for_update() if is_locked else query).one_or_none()
+    query = query.with_for_update() if is_locked else query
+    row = connection.execute(query).one_or_none() if can_be_stored(ident) else None
     if row is None:
         raise NotFound("alert", ident)
     return to_alert(row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -159,10 +159,17 @@ def _end_connection(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.invalidate()
 
 
+def can_be_stored(ident: str) -> bool:
+    """Whether something can have this id. PostgreSQL has no U+0000, and refuses to be asked about it."""
+    return "\0" not in ident
+
+
 @contextmanager
 def _store_errors() -> Iterator[None]:
     try:
         yield
+    except DataError:
+        raise  # the database answers; to ask it again would change nothing
     except (DBAPIError, PoolTimeoutError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         raise StoreUnavailable("sql", f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}") from error

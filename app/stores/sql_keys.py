@@ -112,13 +112,13 @@ class SqlKeys:
 
     def roll(self, ident: str, grace_ms: int) -> tuple[ApiKey, str]:
         """A new key with the old one's name and scopes; the old one ends after `grace_ms`, or when it would have ended
-        anyway. Raises NotFound."""
+        anyway. Raises NotFound, also of one that has ended."""
         secret, secret_hash = self._new_secret()
         with self._database.write() as connection:
             row = connection.execute(select(api_keys).where(api_keys.c.id == ident)).one_or_none()
-            if row is None or row.revoked_at is not None:
+            now = self._database.now(connection)
+            if row is None or not _is_live(old := _key(row), now):
                 raise NotFound("live API key", ident)
-            now, old = self._database.now(connection), _key(row)
             ends = now + grace_ms if old.expires_at is None else min(now + grace_ms, old.expires_at)
             connection.execute(update(api_keys).where(api_keys.c.id == ident).values(expires_at=ends))
             self._audit(connection, "roll", now, old, replace(old, expires_at=ends))
@@ -220,6 +220,10 @@ def _audited(key: ApiKey) -> dict[str, object]:
 
 def _token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _is_live(key: ApiKey, now: int) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
 
 
 def _require_live(key: ApiKey, now: int) -> None:

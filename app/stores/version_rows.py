@@ -15,6 +15,7 @@ from app.domain.history import DefinitionVersion, Project
 from app.errors import Conflict, NotFound
 from app.ports import Change
 from app.stores.alert_rows import ANOTHER_ID
+from app.stores.database import can_be_stored
 from app.stores.tables import catalog, projects, versions
 
 
@@ -44,7 +45,8 @@ def select_present(project: str, kind: str | None) -> Select[Any]:
 
 def get_present(connection: Connection, project: str, kind: str, ident: str) -> DefinitionVersion:
     """Raises NotFound, for another project's just like for a missing one."""
-    row = connection.execute(select_present(project, kind).where(versions.c.id == ident)).one_or_none()
+    query = select_present(project, kind).where(versions.c.id == ident)
+    row = connection.execute(query).one_or_none() if can_be_stored(ident) else None
     if row is None:
         raise NotFound(kind.replace("_", " "), ident)
     return to_version(row)

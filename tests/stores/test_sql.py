@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DataError, OperationalError
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import GOAL
@@ -26,6 +27,7 @@ from app.stores import database as stores_database
 from app.stores import migrations
 from app.stores.database import Database
 from app.stores.sql import SqlDefinitions
+from app.stores.sql_alerts import SqlAlerts
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.tables import REVISIONS, metadata
@@ -157,6 +159,25 @@ def test_a_foreign_definition_is_like_a_missing_one(definitions: SqlDefinitions,
         definitions.delete(project, GOAL, "g1", "key")
 
 
+@pytest.mark.parametrize("ident", ["goal_\0", "\0"])
+def test_an_id_that_no_database_can_hold_is_nobodys(
+    database: Database, definitions: SqlDefinitions, ident: str
+) -> None:
+    with pytest.raises(NotFound):
+        definitions.get("shop", GOAL, ident)
+    with pytest.raises(NotFound):
+        definitions.delete("shop", GOAL, ident, "key")
+    with pytest.raises(NotFound):
+        SqlAlerts(database).get("shop", ident)
+
+
+def test_what_a_database_refuses_is_no_outage(database: Database) -> None:
+    with pytest.raises(DataError), database.read():
+        raise DataError("SELECT", {}, ValueError("U+0000"))
+    with pytest.raises(StoreUnavailable), database.read():
+        raise OperationalError("SELECT", {}, ConnectionError("gone"))
+
+
 def test_a_taken_project_key_is_refused(definitions: SqlDefinitions) -> None:
     with pytest.raises(Conflict):
         definitions.create_project("shop", "Another", "UTC")
@@ -245,6 +266,13 @@ def test_a_key_that_ends_sooner_is_not_prolonged_by_being_rolled(keys: SqlKeys, 
     keys.roll(made.id, grace_ms=86_400_000)
     (old, _) = keys.list("shop")
     assert old.expires_at == soon
+
+
+def test_a_key_that_has_ended_is_not_rolled(keys: SqlKeys, database: Database) -> None:
+    ended, _ = keys.create("shop", expires_at=clock(database) - 1)
+    with pytest.raises(NotFound, match="no live API key"):
+        keys.roll(ended.id, 1000)
+    assert [key.id for key in keys.list("shop")] == [ended.id]
 
 
 def test_an_operators_scope_is_given_by_name_only(keys: SqlKeys) -> None:
