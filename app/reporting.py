@@ -119,7 +119,7 @@ class Reporter:
         self._definitions = definitions
         self._counters = counters
         self._changes = changes
-        self._known: OrderedDict[tuple[str, str], Report] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], Report] = OrderedDict()
         self._backfills: dict[tuple[str, int], str | None] = {}
         self._paces = Paces(definitions, counters)
         self._looks: SharedLooks[Report] = SharedLooks()
@@ -181,14 +181,14 @@ class Reporter:
 
     async def goal(self, project: str, ident: str, now: int) -> Report:
         """One goal, with its history points by hour and by day, and the changes of its status."""
-        return await self._or_stale((ident, project), self._goal(project, ident, now))
+        return await self._or_stale(("goal", project, ident), self._goal(project, ident, now))
 
     async def list_conversion_goals(self, project: str) -> Report:
         """The project's conversion goals, oldest first, with how often and when they matched."""
         look = within(PATIENCE_SECONDS, "a store", self._list_conversion_goals(project))
         return await self._or_stale(("conversion goals", project), look)
 
-    async def _or_stale(self, key: tuple[str, str], asked: Awaitable[Report]) -> Report:
+    async def _or_stale(self, key: tuple[str, ...], asked: Awaitable[Report]) -> Report:
         try:
             report = await asked
         except StoreUnavailable as error:

@@ -78,6 +78,21 @@ async def test_a_moment_that_no_list_can_show_is_refused_and_breaks_none(
     assert (await world.call("GET", "/api/goals/stored_before")).json()["problem"] == "cannot be compiled"
 
 
+async def test_a_goal_that_is_not_known_is_not_shown_as_the_first_of_the_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = await create(world)
+    for path in ("/api/goals", f"/api/goals/{goal['id']}"):
+        assert (await world.call("GET", path)).status_code == 200
+
+    def be_away(*_: object) -> Any:
+        raise StoreUnavailable("sql", "away")
+
+    monkeypatch.setattr(world.definitions, "current", be_away)
+    assert (await world.call("GET", f"/api/goals/{goal['id']}")).json()["stale"] is True
+    assert (await world.call("GET", "/api/goals/goals")).status_code == 503
+
+
 async def test_current_is_what_the_counters_say(world: World) -> None:
     goal = await create(world)
     await count(world, goal["id"], 500)
