@@ -79,8 +79,13 @@ async def delete_alert(request: Request, alert_id: str, key: Annotated[Key, Depe
 @router.post("/{alert_id}/test", operation_id="testAlert", status_code=201, summary="Send a test")
 async def test_alert(request: Request, alert_id: str, key: Annotated[Key, Depends(WRITE)]) -> Response:
     """Sent within seconds like any other, with `test: true`; the log tells what became of it."""
-    services = services_of(request)
-    return answer(request, _shown_delivery(await services.alerts.test(key.project, alert_id, services.now())), 201)
+
+    async def act() -> Response:
+        services = services_of(request)
+        made = await services.alerts.test(key.project, alert_id, services.now())
+        return answer(request, _shown_delivery(made), 201)
+
+    return await once(request, key, act)
 
 
 @router.get("/{alert_id}/deliveries", operation_id="listAlertDeliveries", summary="What was sent")

@@ -304,6 +304,14 @@ async def test_what_a_paused_alert_misses_is_never_told(world: World) -> None:
     assert await world.alerting.look() == 1
 
 
+async def test_a_test_that_is_asked_for_again_is_sent_once(world: World) -> None:
+    made = await alert(world)
+    headers = {"idempotency-key": "t1"}
+    first, again = [await world.call("POST", f"/api/alerts/{made['id']}/test", headers=headers) for _ in range(2)]
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    assert [one["id"] for one in await deliveries(world, made)] == [first.json()["id"]]
+
+
 async def test_a_project_that_cannot_be_shown_keeps_no_other_from_being_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
