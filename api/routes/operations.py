@@ -19,6 +19,8 @@ from app.metrics import API
 from app.patience import ask_sql
 
 PIPELINE_SECONDS = 1.5
+LARGEST_ID = 2**63 - 1
+"""That a database can be asked about."""
 router = APIRouter(tags=["operations"])
 
 
@@ -52,7 +54,7 @@ async def metrics(request: Request) -> Response:
 async def list_audit(
     request: Request,
     key: Annotated[Key, Depends(ADMIN)],
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """Newest first; `next` is the `before` of the next page."""

@@ -239,6 +239,14 @@ async def test_what_was_seen_lately_is_listed_with_what_counts_by_it(world: Worl
     assert seen["conversionGoalIds"] == []
 
 
+async def test_a_place_in_the_audit_log_that_no_entry_has_is_refused(world: World) -> None:
+    statuses = [
+        (await world.call("GET", "/api/audit", params={"before": before})).status_code
+        for before in (2**63 - 1, 2**63, 10**40, 0)
+    ]
+    assert statuses == [200, 422, 422, 422]
+
+
 async def test_changes_are_in_the_audit_log(world: World) -> None:
     made = await create(world)
     await world.call("DELETE", f"/api/conversion-goals?id={made['id']}")
