@@ -222,9 +222,17 @@ def refuse_foreign_page(request: Request) -> None:
     holds without it, in browsers that say where a request comes from by either of the two headers."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
-    is_ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+    is_ours = origin is None or _host_of(origin) == request.headers.get("host", "")
     if site not in {"same-origin", "none"} or not is_ours:
         raise Problem(403, "Only this site's own pages may do this with a session.", code="foreign_page")
+
+
+def _host_of(origin: str) -> str | None:
+    """None for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 READ: Any = Needs("read", "reads")

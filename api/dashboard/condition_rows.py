@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 def to_conditions(rows: Sequence[Row]) -> dict[str, object] | None:
     """The conditions that the rows stand for; None without any."""
-    clauses = [{row.property.strip(): _operand(row)} for row in rows if row.property.strip()]
+    clauses = [{row.property: _operand(row)} for row in rows if row.property.strip()]
     if not clauses:
         return None
     names = [name for clause in clauses for name in clause]
@@ -54,7 +54,7 @@ def _operand(row: Row) -> object:
         return {"$exists": True}
     if row.operator in _LISTS:
         return {row.operator: [read_value(one) for one in _split(row.value)]}
-    value = row.value.strip() if row.operator in _TEXTS else read_value(row.value)
+    value = row.value if row.operator in _TEXTS else read_value(row.value)
     return value if row.operator == "$eq" else {row.operator: value}
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.dashboard.condition_rows import OPERATORS, Row, read_value, show_value, to_conditions, to_rows
-from api.dashboard.forms import to_number
+from api.dashboard.conversion_goal_form import to_body, to_form
+from api.dashboard.forms import Faults, to_number
 from app.domain.condition import compile_condition
 from app.domain.event import Event
 from tests.api.conftest import World
@@ -177,11 +178,12 @@ async def test_explain_says_clause_by_clause_what_was_wanted_and_found(world: Wo
 
 
 @pytest.mark.parametrize(
-    "path", ["/goals/new", "/conversion-goals/new", "/conversion-goals/preview", "/explain", "/goals/x/delete"]
+    "path",
+    ["/sign-in", "/goals/new", "/conversion-goals/new", "/conversion-goals/preview", "/explain", "/goals/x/delete"],
 )
 async def test_no_form_is_taken_from_another_site(world: World, path: str) -> None:
     await sign_in(world)
-    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+    for headers in ({"origin": "https://evil.example"}, {"origin": "http://[x"}, {"sec-fetch-site": "cross-site"}):
         assert (await world.client.post(path, data=ORDER, headers=headers)).status_code == 403
     assert (await world.call("GET", "/api/conversion-goals")).json() == []
 
@@ -245,6 +247,18 @@ def test_rows_say_the_same_as_the_conditions_they_were_made_of(wanted: dict[str,
 @pytest.mark.parametrize("conditions", [{"$or": [{"a": 1}]}, {"a": {"$not": {"$eq": 1}}}, {"a": [1]}, {"a": {"b": 1}}])
 def test_what_rows_cannot_say_is_left_as_it_is_written(conditions: dict[str, object]) -> None:
     assert to_rows(conditions) is None
+
+
+def test_a_definition_that_is_saved_as_it_is_shown_stays_as_it_is() -> None:
+    body = {
+        "name": "Order",
+        "eventType": " order ",
+        "valueProperty": "total ",
+        "conditions": {" plan ": {"$regex": "^foo "}, "sku": {"$regex": " "}},
+    }
+    faults = Faults()
+    assert to_body(to_form(body), faults) == body
+    assert not faults.by_field
 
 
 def test_two_conditions_on_one_property_hold_both() -> None:
