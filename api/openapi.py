@@ -19,6 +19,7 @@ _IDEMPOTENT = {
     "createGoal",
     "createConversionGoal",
     "createAlert",
+    "testAlert",
     "publishEvents",
     "replayDeadLetters",
     "showGeneration",

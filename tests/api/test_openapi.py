@@ -77,6 +77,17 @@ async def test_every_operation_has_an_id_a_summary_and_its_errors(world: World) 
                 assert "application/problem+json" in said["responses"][status]["content"], (path, status)
 
 
+async def test_every_post_that_changes_something_takes_an_idempotency_key(world: World) -> None:
+    paths = (await world.client.get("/openapi.json")).json()["paths"]
+    posts = {operation["post"]["operationId"]: operation["post"] for operation in paths.values() if "post" in operation}
+    without = {
+        name
+        for name, operation in posts.items()
+        if all(one["name"] != "Idempotency-Key" for one in operation.get("parameters", ()))
+    }
+    assert without == {"previewConversionGoal", "explainEvent", "validateEvents"}
+
+
 async def test_every_form_of_an_event_that_is_shown_is_taken(world: World) -> None:
     examples = (await document(world))["components"]["schemas"]["EventsIn"]["examples"]
     assert len(examples) >= 5
