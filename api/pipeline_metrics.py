@@ -9,7 +9,10 @@ from typing import Any
 
 from app import metrics
 
-SETTLED = (metrics.KAFKA_ANSWERS, metrics.REBUILDING, metrics.LOST, metrics.KEEPS_KEYS, metrics.CATALOG_REVISION)
+SETTLED = (
+    *(metrics.KAFKA_ANSWERS, metrics.REBUILDING, metrics.LOST, metrics.LOST_AT),
+    *(metrics.KEEPS_KEYS, metrics.CATALOG_REVISION),
+)
 LABELLED = (metrics.LAG, metrics.CHECKPOINT, metrics.FRESH, metrics.WORKERS, metrics.GENERATION_COUNTED)
 
 
@@ -27,6 +30,7 @@ def show(found: Mapping[str, Any] | None) -> None:
     metrics.KAFKA_ANSWERS.set(found["logAnswers"])
     metrics.REBUILDING.set(found["rebuilding"])
     metrics.LOST.set(sum(loss["number"] for loss in found["losses"]))
+    metrics.LOST_AT.set(max((_seconds(loss["at"]) for loss in found["losses"]), default=0))
     metrics.CATALOG_REVISION.set(found["revision"])
     policies = found["evictionPolicies"]
     metrics.KEEPS_KEYS.set(nan if policies is None else policies in (["noeviction"], []))

@@ -155,6 +155,12 @@ LOST: Final = _gauge(
     "messages",
     API,
 )
+LOST_AT: Final = _gauge(
+    "last_loss_timestamp_seconds",
+    "When messages were last found to have left the log before they were counted; 0 when none have.",
+    "Unix seconds, the worker's clock",
+    API,
+)
 KEEPS_KEYS: Final = _gauge(
     "redis_keeps_keys",
     "1 when every Redis has maxmemory-policy noeviction, 0 when one would evict counters, NaN when it does not tell.",

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api import pipeline_metrics
 from app import metrics
 from tests.servers import is_ci
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "config" / "monitoring"
+LOSS = "ScorekeeperLoss"
+LOSSES = ("scorekeeper_lost_messages", "scorekeeper_last_loss_timestamp_seconds")
 NAME = re.compile(r"\bscorekeeper_[a-z_]+")
 BOARD: dict[str, Any] = json.loads((MONITORING / "grafana" / "scorekeeper.json").read_text())
 
@@ -83,11 +87,59 @@ def test_no_label_is_without_a_bound() -> None:
     assert {label for one in metrics.DESCRIBED for label in one.labels} <= bounded | {"cause", "outcome"}
 
 
-def test_prometheus_takes_its_configuration() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+@pytest.fixture
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None:
         assert not is_ci(), "CI=true needs promtool (package prometheus)"
         pytest.skip("promtool is not installed (package prometheus)")
+    return found
+
+
+def test_the_alarm_of_a_loss_ends_after_a_day_and_comes_back_with_another_one(promtool: str, tmp_path: Path) -> None:
+    hours = {
+        "scorekeeper_lost_messages": "0 7x47 9x23",
+        "scorekeeper_last_loss_timestamp_seconds": "0 3600x47 172800x23",
+    }
+    expected = {"0h": 0, "1h": 7, "24h": 7, "25h": 0, "48h": 0, "49h": 9, "71h": 9}
+    rules = MONITORING / "alerts.yml"
+    (rule,) = [one for one in yaml.safe_load(rules.read_text())["groups"][0]["rules"] if one["alert"] == LOSS]
+    asked = {
+        "rule_files": [str(rules)],
+        "tests": [
+            {
+                "interval": "1h",
+                "input_series": [{"series": name, "values": values} for name, values in hours.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": rule["expr"],
+                        "eval_time": at,
+                        "exp_samples": [{"labels": "{}", "value": number}] if number else [],
+                    }
+                    for at, number in expected.items()
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "loss.yml"
+    file.write_text(yaml.safe_dump(asked))
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_newest_of_the_losses_is_told() -> None:
+    reading: dict[str, Any] = {"workers": [], "logAnswers": True, "rebuilding": False, "revision": 1}
+    reading |= {"evictionPolicies": None, "partitions": [], "generations": []}
+    losses = [{"number": 2, "at": "1970-01-01T00:00:07Z"}, {"number": 3, "at": "1970-01-01T00:00:05Z"}]
+    for found, expected in ((losses, (5, 7)), ([], (0, 0))):
+        pipeline_metrics.show({**reading, "losses": found})
+        told = [metrics.API.get_sample_value(name) for name in LOSSES]
+        assert told == list(expected)
+    pipeline_metrics.show(None)
+    assert all(isnan(metrics.API.get_sample_value(name) or 0) for name in LOSSES)
+
+
+def test_prometheus_takes_its_configuration(promtool: str) -> None:
     subprocess.run([promtool, "check", "config", str(MONITORING / "prometheus.yml")], check=True, capture_output=True)
 
 
