@@ -158,7 +158,13 @@ def _look_at_freshness(
 ) -> tuple[dict[str, Told], list[dict[str, Any]]]:
     before = told.get(_PROJECT)
     if seen.fresh_as_of is None:
-        return dict(told), []
+        # How old the last event is that was counted is not known: how long that is so stands for it.
+        after = _advance(before or Told("fresh"), "stale", now, alert.stale_ms)
+        if not _is_news(alert.when, before, after):
+            return {_PROJECT: after}, []
+        what = f"The counters have been missing, or filled from the log, for {alert.stale_ms / _MINUTE_MS:g} min"
+        text = f"{_sentence_start(alert)}{what}: nothing is shown meanwhile."
+        return {_PROJECT: after}, [{"text": text, "freshAsOf": None}]
     age = now - seen.fresh_as_of
     if age > alert.stale_ms or (before is not None and before.word == "stale" and 2 * age > alert.stale_ms):
         word = "stale"

@@ -154,9 +154,23 @@ def test_stale_data_are_told_of_once_and_are_fresh_again_well_below_the_limit() 
     assert bool(said[3]) is bool(said[11]) is True
 
 
-def test_stale_data_of_unknown_age_are_not_judged() -> None:
-    looks: list[Look] = [(0, None, 0), (100, None, None), (100, None, 99)]
-    assert texts(rule("stale", staleMinutes=10), looks) == [[], [], []]
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([(0, 0), (100, None), (109, None), (110, None), (111, None)], [110]),
+        # So already when the rule is made.
+        ([(0, None), (9, None), (10, None), (11, None)], [10]),
+        ([(0, 0), (1, None), (9, None), (9, 9), (10, None), (19, None), (20, None)], [20]),
+        # Told once, whether or not anything is known of it.
+        ([(20, 0), (21, None), (90, None)], [20]),
+        ([(0, None), (10, None), (11, 0), (90, None), (91, 91), (92, None), (102, None)], [10, 102]),
+    ],
+)
+def test_data_of_unknown_age_are_stale_once_nothing_was_known_for_that_long(
+    seen: list[tuple[int, int | None]], expected: list[int]
+) -> None:
+    said = texts(rule("stale", staleMinutes=10), [(minute, None, fresh) for minute, fresh in seen])
+    assert [minute for (minute, _), told in zip(seen, said, strict=True) if told] == expected
 
 
 def test_goals_that_are_not_named_are_not_looked_at_and_gone_ones_are_forgotten() -> None:
