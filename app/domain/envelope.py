@@ -42,7 +42,7 @@ NO_ENVELOPE: Final = Envelope()
 def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> Envelope:
     """The envelope that a record's headers make; others than ours are left alone. Of equal ones the first counts.
 
-    `scorekeeper-replay` is the identity of a dead letter, `topic/partition/offset` or `topic/partition/offset/index`. A
+    `scorekeeper-replay` is the identity of a dead letter: `topic@incarnation/partition/offset`, and maybe `/index`. A
     replayed message that is dead-lettered again keeps its first identity. Raises InvalidEvent(INVALID_FIELD).
     """
     project, replay, content_type = "", "", b""
@@ -81,6 +81,6 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _index(replay: str) -> int | None:
-    # A topic's name has no slash, so a third one can only stand before the index.
+    # Neither a topic's name nor its incarnation has a slash, so a third one can only stand before the index.
     parts = replay.split("/")
     return int(parts[3]) if len(parts) == 4 and parts[3].isascii() and parts[3].isdigit() else None

@@ -1,7 +1,7 @@
 """Dead letters: what can never be counted, kept unchanged in a topic of its own, with where it came from and why.
 
-A letter's identity is `topic/partition/offset[/index]`. A batch that is counted again after a crash sends its letters
-again; readers keep one of each identity.
+A letter's identity is `topic@incarnation/partition/offset[/index]`: a topic that was deleted and created again has the
+same offsets. A batch that is counted again after a crash sends its letters again; readers keep one of each identity.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 def identity(letter: DeadLetter, position: Position) -> str:
-    """`topic/partition/offset`, and the element's index where the message is a batch."""
-    whole = f"{position.topic}/{position.partition}/{letter.record.offset}"
+    """`topic@incarnation/partition/offset`, and the element's index where the message is a batch."""
+    whole = f"{position.topic}@{position.incarnation}/{position.partition}/{letter.record.offset}"
     return whole if letter.index is None else f"{whole}/{letter.index}"
 
 
@@ -35,6 +35,7 @@ def headers_of(letter: DeadLetter, position: Position, *, by_reference: bool) ->
         "format": str(FORMAT),
         "id": identity(letter, position),
         "topic": position.topic,
+        "incarnation": position.incarnation,
         "partition": str(position.partition),
         "offset": str(letter.record.offset),
         "timestamp": str(letter.record.timestamp),

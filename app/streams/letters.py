@@ -155,6 +155,9 @@ class Letters:
         if "by-reference" not in letter.ours:
             return letter.record.value
         (topic,) = await asyncio.to_thread(self._topics.describe, [letter.ours["topic"]])
+        if letter.ours.get("incarnation", topic.incarnation) != topic.incarnation:
+            # Another message lies there now.
+            raise NotFound("message in the log for dead letter", letter.ident)
         position, offset = topic.positions()[int(letter.ours["partition"])], int(letter.ours["offset"])
         async for batch in self._log.read(position, offset, offset + 1):
             for record in batch.records:

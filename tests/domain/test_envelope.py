@@ -10,8 +10,8 @@ from app.domain.envelope import NO_ENVELOPE, read_headers
 @pytest.mark.parametrize(
     ("replay", "ident", "only"),
     [
-        (b"events/3/42", "replay:events/3/42", None),
-        (b"events/3/42/0", "replay:events/3/42/0", 0),
+        (b"events@topic-id/3/42", "replay:events@topic-id/3/42", None),
+        (b"events@topic-id/3/42/0", "replay:events@topic-id/3/42/0", 0),
         (b"events/3/42/17", "replay:events/3/42/17", 17),
         (b"events/3/42/x", "replay:events/3/42/x", None),
         (b"events/3/42/1/2", "replay:events/3/42/1/2", None),

@@ -42,8 +42,8 @@ async def test_a_letter_that_is_too_large_is_kept_by_reference_and_its_neighbour
             headers = dict(record.headers)
             kept[headers["scorekeeper-id"].decode()] = (record.value, "scorekeeper-by-reference" in headers)
     assert kept == {
-        "events/3/7": (b"small", False),
-        "events/3/8": (None, True),
-        "events/3/9": (None, False),
-        "events/3/10": (b"after it", False),
+        "events@topic-id/3/7": (b"small", False),
+        "events@topic-id/3/8": (None, True),
+        "events@topic-id/3/9": (None, False),
+        "events@topic-id/3/10": (b"after it", False),
     }

@@ -9,14 +9,18 @@ from itertools import chain
 import pytest
 from kafka import KafkaProducer
 
-from app.errors import InvalidDefinition
+from app.domain.envelope import read_headers
+from app.domain.folding import DeadLetter
+from app.domain.increments import Position
+from app.errors import InvalidDefinition, NotFound, Reason
 from app.ports import Which
 from app.streams import letters
-from app.streams.dead_letters import PREFIX
+from app.streams.dead_letters import PREFIX, LateDeadLetterTopic
 from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.publishing import Publisher
 from app.streams.topics import Topics
+from tests.builders import LogRecord
 
 
 def write(bootstrap: str, topic: str, partition: int, ident: str, project: str) -> None:
@@ -50,6 +54,44 @@ def test_pages_hold_every_letter_once_and_the_newest_first(
     assert sorted(chain(*by_two)) == ["l0", "l1", "l3", "l5", "l7", "l8"]
     assert by_two[0] == ["l8", "l7"]
     assert sorted(chain(*all_others)) == ["l2", "l4", "l6"]
+
+
+@pytest.mark.kafka
+async def test_a_recreated_topics_letter_does_not_hide_behind_the_old_one(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    source, topic = make_topic(1), make_topic(1)
+    (present,) = Topics(kafka_bootstrap).describe([source])
+    sender = LateDeadLetterTopic(kafka_bootstrap, topic)
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    letter = DeadLetter(LogRecord(0, b"{"), Reason.INVALID_JSON, "no JSON")
+    try:
+        for incarnation in ("deleted", present.incarnation, present.incarnation):
+            await sender.send([letter], Position(source, 0, incarnation))
+    finally:
+        await sender.close()
+    found = [one async for one in store.read(Which())]
+    assert [one.ident for one in found] == [f"{source}@{which}/0/0" for which in ("deleted", present.incarnation)]
+    assert await store.replay(Which()) == 2
+    (position,) = present.positions()
+    headers = [record.headers async for one in Log(kafka_bootstrap).read(position, 0, 2) for record in one.records]
+    assert len({read_headers(own).ident for own in headers}) == 2
+
+
+@pytest.mark.kafka
+async def test_what_lies_in_a_recreated_topic_is_not_taken_for_an_old_letters_message(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    source, topic = make_topic(1), make_topic(1)
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all")
+    ours = {"id": f"{source}@deleted/0/0", "reason": "too_old", "topic": source, "incarnation": "deleted"}
+    ours |= {"partition": "0", "offset": "0", "by-reference": "9 bytes"}
+    producer.send(source, b"another", partition=0).get(30)
+    producer.send(topic, None, b"", [(PREFIX + name, text.encode()) for name, text in ours.items()], 0).get(30)
+    producer.close()
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    with pytest.raises(NotFound):
+        await store.replay(Which())
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "0.", "0.1-", "-1.2", "0.9999999999999999999", "0.1" + "-0.1" * 1000])
