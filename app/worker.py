@@ -24,7 +24,7 @@ from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
 from app.tracking import Counting, Tracker
-from app.worker_reports import Reports
+from app.worker_reports import Reports, listed_topics
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class Worker:
         store = await self.parts.open_store(await self.parts.signals.now())
         self.store = store
         partitions = await self.parts.partitions_of(self.topics)
+        # Told first, or other workers would take what is expected here for a topic that nobody reads.
+        await self.reports.report_alive()
         await store.expect_positions(partitions)
         return Counting(store, store.generation.rules, self.parts.outbox(store))
 
@@ -106,6 +108,7 @@ class Worker:
                 await self.reports.report(self.store)
                 await self._follow_the_shown_generation()
                 await self._look_for_recreated_topics()
+                await self._look_for_unlisted_topics()
                 await self._clean_up()
                 await self.reports.report_landmarks()
             except GenerationMissing:
@@ -189,6 +192,18 @@ class Worker:
     async def _look_for_recreated_topics(self) -> None:
         if int(time.monotonic()) % 5 == 0 and await self.partitions.restarts(self.topics):
             self.rewind(list(self.partitions.positions))
+
+    async def _look_for_unlisted_topics(self) -> None:
+        """A topic that no worker is set to read any more would never be fresh again, and hold back all that is shown.
+
+        Workers that were heard of within minutes have a say: while some are started with another setting, or one is
+        silent for a moment, nothing is forgotten that somebody will count.
+        """
+        if int(time.monotonic()) % 5 == 0:
+            listed = listed_topics((await self.parts.signals.workers()).values())
+            gone = await self.store.wait_only_for(listed) if listed else ()
+            if gone:
+                log.warning("no worker is set to read %s any more: freshness does not wait for it", ", ".join(gone))
 
     async def keep_sending_receipts(self) -> None:
         """Send what a worker that died left of our partitions, and what nobody else seems to send."""

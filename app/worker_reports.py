@@ -6,8 +6,9 @@ import os
 import socket
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from typing import Any
 
 from faust.types import TP
 
@@ -23,6 +24,13 @@ _RATE_OVER = 20
 """Reports: about ten seconds."""
 _PROJECTS_A_REPORT = 100
 """Whose landmarks are told at once: of very many projects the others wait their turn."""
+
+
+def listed_topics(workers: Iterable[Mapping[str, Any]]) -> frozenset[str] | None:
+    """What any of the workers, by their reports, is set to read; None where one does not say, since it is of another
+    version."""
+    told = [report.get("topics") for report in workers]
+    return frozenset(topic for topics in told for topic in topics or ()) if told and all(told) else None
 
 
 class Reports:
@@ -106,6 +114,7 @@ class Reports:
             "partitions": sorted(f"{tp.topic}/{tp.partition}" for tp in self._partitions.positions),
             "catalogAsOf": catalog.known_at,
             "isOutOfTouch": catalog.is_out_of_touch,
+            "topics": sorted(self._parts.kafka.topics),
         }
         await self._parts.signals.report_worker(self.ident, report)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -190,13 +190,23 @@ async def _workers(parts: Parts) -> list[Finding]:
     workers = await parts.signals.workers()
     revision, _ = await asyncio.to_thread(parts.definitions.revision)
     live = {name: report for name, report in workers.items() if report["alive"]}
+    return [judge_workers(live, revision, set(parts.settings.topics))]
+
+
+def judge_workers(live: Mapping[str, Mapping[str, Any]], revision: int, topics: set[str]) -> Finding:
+    """Of those that live, by their reports; `topics` are those that are set here."""
     if not live:
-        return [Finding("workers", "bad", "none is alive", "Start `scorekeeper worker`.")]
+        return Finding("workers", "bad", "none is alive", "Start `scorekeeper worker`.")
     late = [name for name, report in live.items() if report["revision"] < revision]
     if late:
         said = f"{', '.join(late)} behind catalog revision {revision}"
-        return [Finding("workers", "warning", said, "Look whether they reach the database.")]
-    return [Finding("workers", "good", f"{len(live)} alive, at catalog revision {revision}")]
+        return Finding("workers", "warning", said, "Look whether they reach the database.")
+    others = [name for name, report in live.items() if set(report.get("topics", topics)) != topics]
+    if others:
+        said = f"{', '.join(others)} set to read other topics than {', '.join(sorted(topics))}"
+        remedy = "Give all the same SCOREKEEPER_TOPIC: freshness waits for every topic that one of them names."
+        return Finding("workers", "warning", said, remedy)
+    return Finding("workers", "good", f"{len(live)} alive, at catalog revision {revision}")
 
 
 def judge_clock(subject: str, its_seconds: float, parts: Parts) -> Finding:

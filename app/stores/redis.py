@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -172,6 +172,14 @@ class RedisCounters:
                 if gone:
                     pipe.hdel(key, *gone)
                 await pipe.execute()
+
+    async def wait_only_for(self, topics: Collection[str]) -> Sequence[str]:
+        """Other topics' positions are not waited for any more; returns their names. What is counted of them stays."""
+        gone = [name for name in await self.freshness() if name.partition(":")[0] not in topics]
+        if gone:
+            with as_store_errors():
+                await self._client.hdel(self.generation.prefix(0) + "fresh", *gone)
+        return gone
 
     async def freshness(self) -> Mapping[str, tuple[int, int, int]]:
         """Position name -> (complete up to, end offset, written at)."""

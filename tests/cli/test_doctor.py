@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.bootstrap import Parts
-from app.cli.doctor import judge_clock, judge_redis, judge_replay, judge_topic
+from app.cli.doctor import judge_clock, judge_redis, judge_replay, judge_topic, judge_workers
 from config.settings import Settings
 
 DAY = 86_400_000
@@ -78,3 +78,22 @@ def test_what_a_rebuild_could_not_give_back_is_told(
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.0, "good"), (30.0, "warning"), (-30.0, "warning")])
 def test_a_clock_that_is_off_is_told(parts: Parts, seconds: float, verdict: str) -> None:
     assert judge_clock("Redis's clock", time.time() + seconds, parts).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("report", "verdict", "said"),
+    [
+        ({"revision": 3, "topics": ["events", "more"]}, "good", "1 alive"),
+        ({"revision": 2, "topics": ["events", "more"]}, "warning", "revision 3"),
+        ({"revision": 3, "topics": ["events"]}, "warning", "w1 set to read other topics than events, more"),
+        ({"revision": 3, "topics": ["events", "more", "old"]}, "warning", "w1 set to read other topics"),
+        ({"revision": 3}, "good", "1 alive"),
+    ],
+)
+def test_workers_must_be_up_to_date_and_read_the_same_topics(report: dict[str, Any], verdict: str, said: str) -> None:
+    found = judge_workers({"w1": report}, 3, {"more", "events"})
+    assert (found.verdict, said in found.found) == (verdict, True), found
+
+
+def test_a_worker_must_live() -> None:
+    assert judge_workers({}, 3, {"events"}).verdict == "bad"

@@ -96,6 +96,8 @@ class Site:
         self.topic = f"events-{uuid.uuid4().hex[:12]}"
         self.topics = Topics(kafka)
         self.create_topics()
+        self.more_topics: list[str] = []
+        """What workers are set to read besides, from their start on."""
         self.redis_server: RedisServer | RedisClusterServers = (
             RedisClusterServers(home / "redis") if cluster else RedisServer(home / "redis")
         )
@@ -138,7 +140,7 @@ class Site:
         return {
             "SCOREKEEPER_KAFKA": self.kafka,
             "SCOREKEEPER_REDIS": self.redis_url,
-            "SCOREKEEPER_TOPIC": self.topic,
+            "SCOREKEEPER_TOPIC": ",".join([self.topic, *self.more_topics]),
             "SCOREKEEPER_GROUP": f"group-{self.topic}",
             "SCOREKEEPER_DATA_DIR": str(self.home / f"data-{len(self.workers)}"),
             "SCOREKEEPER_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),

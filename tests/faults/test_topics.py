@@ -140,6 +140,24 @@ def test_retention_that_overtakes_running_workers_is_reported_to_the_message(mak
         assert site.differences(counted + kept) == []
 
 
+def test_a_topic_that_is_taken_out_of_the_settings_does_not_hold_freshness_back(make_site: MakeSite) -> None:
+    site = make_site(seed=37, partitions=1)
+    removed = f"{site.topic}-removed"
+    site.topics.create(removed, 1)
+    site.more_topics.append(removed)
+    (first,) = site.start_workers(1)
+    begun = now_ms()
+    eventually(lambda: site.fresh_as_of() > begun, 60, "freshness of both topics")
+    first.stop()
+    site.more_topics.clear()
+    stopped = now_ms()
+    site.start_workers(1)
+    eventually(lambda: site.fresh_as_of() > stopped, 60, "freshness of the topic that is left")
+    site.publish(50)
+    site.wait_until_counted()
+    assert site.differences() == []
+
+
 def test_a_log_that_was_cut_off_is_reported_to_the_message(make_site: MakeSite) -> None:
     site = make_site(seed=36, partitions=1)
     (worker,) = site.start_workers(1)

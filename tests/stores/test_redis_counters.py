@@ -236,6 +236,15 @@ async def test_counts_are_as_fresh_as_the_slowest_position_that_is_expected(clie
     assert set(await store.freshness()) == {again.name}
 
 
+async def test_a_topic_that_is_not_listed_any_more_is_not_waited_for(client: Client) -> None:
+    store = await new_redis_store(client)
+    removed = Position("removed", 0, "x")
+    await store.report_freshness({POSITION: (50, 7), removed: (20, 7)}, 60)
+    assert await store.wait_only_for({POSITION.topic, removed.topic, "new"}) == []
+    assert await store.wait_only_for({POSITION.topic}) == [removed.name]
+    assert set(await store.freshness()) == {POSITION.name}
+
+
 async def test_the_moment_is_that_of_redis_whatever_this_machines_clock_says(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

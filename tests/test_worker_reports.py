@@ -1,0 +1,25 @@
+"""What workers tell of themselves, and what follows from all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from app.worker_reports import listed_topics
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected"),
+    [
+        ([{"topics": ["a"]}, {"topics": ["b", "a"]}], {"a", "b"}),
+        ([{"topics": ["a"]}, {}], None),
+        ([], None),
+    ],
+    ids=["different settings", "one of a version that does not say", "nobody"],
+)
+def test_a_topic_is_listed_while_any_worker_may_be_set_to_read_it(
+    workers: Sequence[Mapping[str, Any]], expected: set[str] | None
+) -> None:
+    assert listed_topics(workers) == expected
