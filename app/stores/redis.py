@@ -35,7 +35,6 @@ for i = 1, #KEYS do found[i] = redis.call('HGETALL', KEYS[i]) end
 return found
 """
 """Reads at one moment, as MULTI does; but a Redis that is full refuses MULTI, whatever is asked in it."""
-_FORGOTTEN_EPOCHS: Final = 60
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -210,28 +209,38 @@ class RedisCounters:
         An id is remembered at least one window, and none is looked for before the last epoch but one. Call it with the
         moment up to which every partition is counted.
         """
-        newest_needed = moment // self.generation.rules.window_ms - 1
-        dropped = 0
+        oldest_needed = moment // self.generation.rules.window_ms - 1
         with as_store_errors():
-            for prefix in await self._memory_prefixes():
-                for epoch in range(newest_needed - _FORGOTTEN_EPOCHS, newest_needed):
-                    buckets = await self._client.hget(f"{prefix}{epoch}", "b")
-                    if buckets is None:
-                        continue
-                    keys = [f"{prefix}{epoch}:{bucket}" for bucket in bucket_names(int(buckets))]
-                    for first in range(0, len(keys), 500):
-                        await self._client.unlink(*keys[first : first + 500])
-                    await self._client.unlink(f"{prefix}{epoch}")
-                    dropped += 1
-        return dropped
+            forgotten = await self._memories(oldest_needed)
+            for name in forgotten:
+                buckets = await self._client.hget(name, "b")
+                keys = [f"{name}:{bucket}" for bucket in bucket_names(int(buckets or 1))]
+                for first in range(0, len(keys), 500):
+                    await self._client.unlink(*keys[first : first + 500])
+                await self._client.unlink(name)
+        return len(forgotten)
 
-    async def _memory_prefixes(self) -> list[str]:
+    async def _memories(self, before: int) -> list[str]:
+        """The sets of event ids of epochs before that one. All keys are looked through, since a rebuild or an outage
+        leaves sets of any age; the many buckets are of another type than the sets' heads, so Redis does not name them.
+        """
+        prefixes = await self._memory_prefixes()
+        found = set()
+        for stripe in range(self.stripes):
+            match = pattern(self._prefix(stripe), "*s:d:*")
+            async for key in self._client.scan_iter(match=match, count=1000, _type="hash"):
+                stem, colon, epoch = key.decode().rpartition(":")
+                if stem + colon in prefixes and int(epoch) < before:
+                    found.add(key.decode())
+        return sorted(found)
+
+    async def _memory_prefixes(self) -> set[str]:
         """What the names of the sets of event ids begin with: of each stripe, and of each backfill that is filled (one
         that is not still reads what is old)."""
         stripes = range(self.stripes)
         beside = [self._prefix(stripe, name) for name in await self.backfill_names() for stripe in stripes]
         filled = [p for p in beside if await self._client.hget(p + fields.STATE, fields.FILLED)]
-        return [prefix + "s:d:" for prefix in (*map(self._prefix, stripes), *filled)]
+        return {prefix + "s:d:" for prefix in (*map(self._prefix, stripes), *filled)}
 
     async def snapshot(self, only: Sequence[str] | None = None) -> list[dict[str, dict[str, int]]]:
         """Per stripe, every hash of counters, checkpoints and accounting, as they were at one moment of the stripe.

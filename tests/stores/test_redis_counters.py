@@ -395,6 +395,17 @@ async def test_the_subjects_of_a_goal_cost_no_more(client: Client) -> None:
     assert bytes_used / members <= BYTES_AN_ID
 
 
+async def test_ids_of_any_age_are_forgotten_but_those_that_are_looked_for(client: Client) -> None:
+    store = await new_redis_store(client, stripes=2)
+    for offset, epoch in enumerate([0, 3, 900, 998, 999, 1_000]):
+        for stripe in range(2):
+            one = increments(simple(offset, epoch=epoch), expected=offset, stripe=stripe)
+            assert (await apply(store, one)).applied
+    assert await store.forget_ids_before(1_000 * WINDOW_MS) == 8
+    left = {key.decode().partition(":s:d:")[2] async for key in client.scan_iter(match="*:s:d:*", count=1000)}
+    assert left == {name for epoch in (999, 1_000) for name in (f"{epoch}", f"{epoch}:00000000")}
+
+
 async def test_what_is_remembered_is_found_again_however_the_set_has_grown_and_is_forgotten_whole(
     client: Client,
 ) -> None:
