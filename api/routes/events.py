@@ -34,7 +34,7 @@ async def publish_events(request: Request, key: Annotated[Key, Depends(INGEST)])
         if len(pieces) > 1:
             await limit(request, key, "events", len(pieces) - 1)
         services = services_of(request)
-        judged = judge(pieces, key.project, services.now(), services.parsing, _id_prefix(request))
+        judged = judge(pieces, key.project, services.now(), services.parsing, await _id_prefix(request))
         if judged.messages:
             await services.publisher.publish(judged.messages)
         elif judged.errors:
@@ -62,6 +62,9 @@ def _shown(judged: Judged) -> dict[str, Any]:
     return {"received": len(judged.messages), "duplicates": judged.duplicates, "errors": judged.errors}
 
 
-def _id_prefix(request: Request) -> str | None:
+async def _id_prefix(request: Request) -> str | None:
+    """Of the key and the body: another body under a key that is known no more holds other events."""
     given = idempotency_key(request)
-    return hashlib.sha256(given.encode()).hexdigest()[:24] if given else None
+    if not given:
+        return None
+    return hashlib.sha256(given.encode() + b"\0" + await request.body()).hexdigest()[:24]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.stores.sql_answers import SqlAnswers
 from tests.api.conftest import World
 
 EVENT = {"type": "purchase", "id": "e1", "visitorId": "v1", "data": {"amount": 5}}
@@ -190,6 +191,16 @@ async def test_an_idempotency_key_gives_events_ids_that_stay(world: World) -> No
     again = await world.call("POST", "/api/events", json=body, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
     assert len(world.published) == 2
+
+
+async def test_other_events_under_a_key_that_is_forgotten_are_no_copies(world: World) -> None:
+    headers = {"idempotency-key": "nightly"}
+    answers = SqlAnswers(world.database, abandoned_ms=60_000)
+    for kind in ("a", "b", "b"):
+        assert (await world.call("POST", "/api/events", json={"type": kind}, headers=headers)).status_code == 200
+        answers.forget("shop", "nightly")
+    first, second, again = (json.loads(value)["messageId"] for _, value in world.published)
+    assert first != second == again
 
 
 async def test_a_refusal_for_the_rate_limit_is_not_the_answer_for_a_day(world: World) -> None:
