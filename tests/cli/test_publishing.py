@@ -152,7 +152,8 @@ def test_a_line_is_sent_though_the_input_stays_open_and_ctrl_c_tells_how_many(
     positions = list(at.describe([topic])[0].positions())
     environment = {**os.environ, "SCOREKEEPER_KAFKA": kafka_bootstrap, "SCOREKEEPER_TOPIC": topic}
     with subprocess.Popen(
-        [*COMMAND, "publish", "-"],
+        # Who runs the tests in the background ignores Ctrl-C, and so would all that they start.
+        ["env", "--default-signal=INT", *COMMAND, "publish", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
