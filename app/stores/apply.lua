@@ -260,6 +260,14 @@ local function remember_all(previous, current, following, hashes)
   return new, known
 end
 
+-- Whether the hash was added after `before` others.
+local function was_added(set, before, member)
+  for i = before + 1, set.number do
+    if set.added[i] == member then return true end
+  end
+  return false
+end
+
 -- When the newest of these events occurred whose hashes were added after `before` others. `moments`: see redis_packing.py.
 local function newest_added(set, before, hashes, moments)
   local is_new, at, begin = {}, 0, 1
@@ -276,7 +284,7 @@ end
 local function count_all()
   expose_all()
   for i = 1, #simple do
-    local project, epoch, indexes, hashes, firsts, lasts, at, at_without_id, moments = unpack(simple[i])
+    local project, epoch, indexes, hashes, firsts, lasts, at, newest_member, at_without_id, moments = unpack(simple[i])
     local previous, current, following = ids_of(epoch)
     local before = current.number
     local new, known = remember_all(previous, current, following, hashes)
@@ -287,7 +295,10 @@ local function count_all()
         local index = indexes[j]
         grow[index] = (grow[index] or 0) + firsts
       end
-      if known > 0 then at = math.max(at_without_id, newest_added(current, before, hashes, moments)) end
+      -- Where some are copies, the newest is seldom one of them.
+      if known > 0 and at > at_without_id and not was_added(current, before, newest_member) then
+        at = math.max(at_without_id, newest_added(current, before, hashes, moments))
+      end
       note_newest(lasts, at)
     end
     if known > 0 then count_duplicates(project, known) end

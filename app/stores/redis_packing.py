@@ -3,7 +3,8 @@
 [checkpoint field, expected, next offset, watermark,
  fates of the partition, projects [[key, fates]…], counters [[owner, field]…],
  simple [[project, epoch, [counter…], "hash hash …", events without id,
-   [counter of the newest…], newest ms, newest ms without id, "ms ms …" as little-endian doubles, one a hash]…],
+   [counter of the newest…], newest ms, its hash|false, newest ms without id, "ms ms …" as little-endian doubles, one a
+   hash]…],
  parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false,
    [counter of the newest…]]…],
  singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false,
@@ -133,9 +134,10 @@ def pack(increments: Increments) -> bytes:
 def _simple(one: Simple, indexes: _Indexes) -> list[object]:
     hashes, moments = " ".join(map(str, one.hashes)), struct.pack(f"<{len(one.moments)}d", *one.moments)
     newest = max(one.moments, default=0)
+    its_hash = str(one.hashes[one.moments.index(newest)]) if one.moments else False
     return [
         *(one.epoch, indexes.of(one.counters), hashes, one.without_id),
-        *(indexes.of(one.last), max(newest, one.newest_without_id), one.newest_without_id, moments),
+        *(indexes.of(one.last), max(newest, one.newest_without_id), its_hash, one.newest_without_id, moments),
     ]
 
 
