@@ -48,7 +48,7 @@ def folds(console: Console, *, quick: bool) -> dict[str, list[tuple[int, float]]
     shapes: dict[str, list[tuple[int, dict[str, int]]]] = {
         "definitions (in 20 projects)": [(n, {"projects": 20, "per_project": n // 20}) for n in (200, 2_000, 20_000)],
         "projects (of 2 definitions)": [(n, {"projects": n, "per_project": 2}) for n in (1, 100, 10_000)],
-        "goals (beside 50,000 definitions)": [
+        "goals (50,000 definitions)": [
             (50_000 // every, {"projects": 100, "per_project": 500, "every": every}) for every in (500, 50, 1)
         ],
     }
