@@ -181,10 +181,11 @@ async def once(request: Request, key: Key, act: Callable[[], Awaitable[Response]
     try:
         response = await act()
     except Exception as error:
-        response = respond(to_problem(error))
-        if response.status_code >= 500 or response.status_code == 429:
+        problem = to_problem(error, request.state.request_id)
+        if problem.status >= 500 or problem.status == 429:
             await ask_sql(answers.forget, key.project, given)
-            raise
+            raise problem from error
+        response = respond(problem)
     text = bytes(response.body).decode()
     await ask_sql(answers.finish, key.project, given, response.status_code, text)
     return response

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
+from app.errors import Conflict
 from app.ports import CounterStore
 from app.tracking import Batch, Tracker
 
@@ -97,8 +98,10 @@ async def recount(
         async for batch in log.read(position, start, end):
             outcome = await tracker.track(batch)
             if outcome.seek_to is not None:
-                message = f"{position.name}: the recount was overtaken at offset {outcome.seek_to}"
-                raise RuntimeError(message)
+                what = f"{position.topic}/{position.partition} is counted up to {outcome.seek_to} and not {batch.start}"
+                raise Conflict(
+                    f"{what}: another rebuild is running, or Redis lost writes; run it again when that is over"
+                )
             done += batch.next_offset - batch.start
             if on_progress is not None:
                 await on_progress(Progress(position, done, total))

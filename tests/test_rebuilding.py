@@ -8,6 +8,7 @@ import pytest
 
 from app import rebuilding
 from app.domain.increments import Position
+from app.errors import Conflict
 from app.rebuilding import Rebuild
 from app.recounting import Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
@@ -150,3 +151,13 @@ async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
     rebuild.spans = spans_of_a_cut_log
     await rebuild.count(ignore)
     assert store.losses == []
+
+
+async def test_counters_that_go_back_under_it_end_it_with_what_to_do() -> None:
+    site, store = await live_site(), NewGeneration()
+
+    def lose_everything(_: Progress) -> None:
+        store.__dict__.update(NewGeneration().__dict__)
+
+    with pytest.raises(Conflict, match="run it again when that is over"):
+        await rebuild_of(site, store).count(lose_everything)

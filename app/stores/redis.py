@@ -29,6 +29,9 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
+_TAKE_BACK: Final = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+"""
 _SNAPSHOT: Final = """
 local found = {}
 for i = 1, #KEYS do found[i] = redis.call('HGETALL', KEYS[i]) end
@@ -194,9 +197,10 @@ class RedisCounters:
             )
 
     async def take_back_loss(self, loss: Mapping[str, object]) -> None:
-        """The messages were counted after all."""
+        """The messages were counted after all, or another worker was the one to pass them: its own report stays."""
+        key = self.generation.prefix(0) + "loss"
         with as_store_errors():
-            await self._client.hdel(self.generation.prefix(0) + "loss", _loss_name(loss))
+            await self._client.eval(_TAKE_BACK, 1, key, _loss_name(loss), json.dumps(loss, sort_keys=True))
 
     async def losses(self) -> Sequence[Mapping[str, object]]:
         with as_store_errors():

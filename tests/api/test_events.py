@@ -193,6 +193,16 @@ async def test_an_idempotency_key_gives_events_ids_that_stay(world: World) -> No
     assert len(world.published) == 2
 
 
+async def test_that_a_store_is_away_is_logged_once_by_the_request(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.kafka_is_away = True
+    headers = {"idempotency-key": "order-1", "x-request-id": "mine"}
+    assert (await world.call("POST", "/api/events", json={"type": "a"}, headers=headers)).status_code == 503
+    (line,) = [record for record in caplog.records if record.getMessage().startswith("503")]
+    assert vars(line)["fields"] == {"requestId": "mine", "store": "kafka"}
+
+
 async def test_other_events_under_a_key_that_is_forgotten_are_no_copies(world: World) -> None:
     headers = {"idempotency-key": "nightly"}
     answers = SqlAnswers(world.database, abandoned_ms=60_000)

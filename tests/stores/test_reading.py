@@ -56,6 +56,17 @@ async def test_a_mark_is_another_one_once_partitions_are_fresher_or_messages_wer
     assert all(one != other for one, other in pairwise(marks))
 
 
+async def test_who_takes_a_loss_back_leaves_what_another_worker_told_of_it(client: Client) -> None:
+    store = await new_redis_store(client)
+    ours, theirs = ({"position": POSITION.name, "from": 5, "to": 9, "at": at} for at in (1, 2))
+    await store.report_loss(ours)
+    await store.report_loss(theirs)
+    await store.take_back_loss(ours)
+    assert await store.losses() == [theirs]
+    await store.take_back_loss(theirs)
+    assert await store.losses() == []
+
+
 async def test_a_mark_is_another_one_in_another_generation(client: Client) -> None:
     marks = []
     for _ in range(2):
