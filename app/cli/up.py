@@ -19,7 +19,7 @@ import typer
 
 from app.cli.credentials import key_of
 from app.cli.parts import require_our_scheme
-from app.cli.printing import counted, print_line, tell
+from app.cli.printing import counted, fail, print_line, tell
 from app.cli.supervisor import OurProcess, Part, Supervisor
 from app.cli.topics import create_missing
 from app.embedded.running import DirectoryLock, Running, write_privately, write_record
@@ -53,6 +53,8 @@ def up(
     """
     from app.bootstrap import load_settings
 
+    if ready_file is not None and not ready_file.absolute().parent.is_dir():
+        fail(f"--ready-file {ready_file}: there is no folder {ready_file.parent}: make it, or name another file", 2)
     settings = load_settings({"port": port, "data_dir": data_dir})
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     lock = DirectoryLock(settings.data_dir)

@@ -191,6 +191,15 @@ def test_a_second_one_in_the_same_directory_is_refused(house: House) -> None:
     assert said.count("\n") == 1
 
 
+def test_a_ready_file_that_cannot_be_written_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "ready.json"
+    command = [*COMMAND, "up", "--data-dir", str(tmp_path / "data"), "--ready-file", str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"--ready-file {file}: there is no folder {file.parent}" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_port_in_use_is_named(tmp_path: Path, house: House) -> None:
     running_one = house.read()
     with socket.socket() as taken:
