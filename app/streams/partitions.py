@@ -89,11 +89,12 @@ class TrackedPartitions:
         if restarts := await self.restarts([tp.topic]):
             return restarts.get(tp, position)
         where = self._positions.get(tp)
-        if where is not None:
-            # As it is now: who was frozen for a while takes for lost what others counted, or passed and told.
-            await self._tracker.assign_again()
-        checkpoint = self._tracker.checkpoint(where) if where is not None else None
-        if where is None or checkpoint is None:
+        if where is None:
+            return position
+        # As it is now: who was frozen for a while takes for lost what others counted, or passed and told.
+        await self._tracker.assign_again()
+        checkpoint = self._tracker.checkpoint(where)
+        if checkpoint is None:
             return position
         if checkpoint != position:
             # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
