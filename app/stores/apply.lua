@@ -154,7 +154,7 @@ local function is_first(previous, current, following, member)
   return not holds(previous, member, place) and not holds(following, member, place) and remember(current, member, place)
 end
 
-local grow, whole, micro, newest = {}, {}, {}, {}
+local grow, newest = {}, {}
 local counted, duplicate = {}, {}
 local counted_total, duplicate_total = 0, 0
 
@@ -182,9 +182,10 @@ end
 local grown, grown_keys, grown_fields, grown_numbers, touched = 0, {}, {}, {}, nil
 local function grow_field(key, field, number)
   touched = key
-  call('HINCRBY', key, field, text(number))
+  local grew = call('HINCRBY', key, field, text(number))
   grown = grown + 1
   grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
+  return grew
 end
 
 -- By the counter: when the newest event that counted occurred.
@@ -202,6 +203,8 @@ local function account(key, head, fates)
   if duplicates > 0 then grow_field(key, head .. 'duplicate', duplicates) end
   for reason, number in pairs(rejected) do grow_field(key, head .. 'rejected:' .. reason, number) end
 end
+
+--@values.lua
 
 --@experiments.lua
 
@@ -223,10 +226,7 @@ local function change(sign, indexes, values, receipts, whose, assignments, occur
       for j = 1, #valued do
         local index = valued[j]
         grow[index] = (grow[index] or 0) + sign
-        if value then
-          whole[index] = (whole[index] or 0) + sign * value[1]
-          micro[index] = (micro[index] or 0) + sign * value[2]
-        end
+        if value then add_value(index, sign, value) end
       end
       for j = 1, #uniques do
         if whose[2] and is_added(uniques[j][1], whose[2]) then
@@ -339,11 +339,7 @@ local function write_all()
       grown = grown + 1
       grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
     end
-    if whole[index] then
-      local suffix = string.sub(field, 2)
-      grow_field(key, 'v' .. suffix, whole[index])
-      grow_field(key, 'u' .. suffix, micro[index])
-    end
+    if whole[index] then grow_value(key, string.sub(field, 2), index) end
     if newest[index] then
       touched = key
       if newest[index] > tonumber(call('HGET', key, field) or '0') then later[index] = key end

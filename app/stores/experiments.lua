@@ -3,9 +3,10 @@
 -- A subject belongs to the variant that it saw first by the broker's clock (of two at one moment: by name), whatever the
 -- order in which the partitions are counted. So when an earlier sighting comes late, what the subject did moves with it.
 -- To know that, a book holds a line for each subject: `l:<experiment>` its sighting, `<ms>|<crossed>|<variant>`, and
--- `l:<experiment>:<conversion goal>` what it did, `<conversions>|<whole>|<millionths>`. A book is a family of hashes that
--- grows by linear hashing like a seen set, small enough to stay listpacks, about 30 bytes a line.
-local LINES = 64
+-- `l:<experiment>:<conversion goal>` what it did, `<conversions>|<whole>|<millionths>`, and `|<carried>` where there is
+-- something (see values.lua). A book is a family of hashes that grows by linear hashing like a seen set, small enough to
+-- stay listpacks, about 30 bytes a line.
+local LINES, VALUE = 64, string.byte('v')
 local limits, experiments, variants, exposures = unpack(batch[11] or {{}, {}, {}, {}})
 local books, lines = {}, {}
 local by_owner, earliest, allowed = {}, {}, {}
@@ -61,6 +62,13 @@ local function add(owner, field, number)
   own[field] = (own[field] or 0) + number
 end
 
+local function add_value_of(owner, suffix, whole, micro, carry)
+  local sum, times = carried((by_owner[owner] and by_owner[owner]['v' .. suffix] or 0) + whole)
+  add(owner, 'u' .. suffix, micro)
+  by_owner[owner]['v' .. suffix] = sum
+  if carry + times ~= 0 then add(owner, 'w' .. suffix, carry + times) end
+end
+
 -- Whether `field` is one of at most `most` that `counter` counts; it becomes one while there is room.
 local function is_known(owner, field, counter, most)
   local own = by_owner[owner] or {}
@@ -94,8 +102,16 @@ local function is_before(left, right)
 end
 
 local function read_deeds(id, goal, subject)
-  local number, whole, micro = string.match(read_line(id .. ':' .. goal, subject) or '0|0|0', '^(.-)|(.-)|(.-)$')
-  return tonumber(number), tonumber(whole), tonumber(micro)
+  local line = read_line(id .. ':' .. goal, subject) or '0|0|0'
+  local number, whole, micro, carry = string.match(line, '^([^|]*)|([^|]*)|([^|]*)|?(.*)$')
+  return tonumber(number), tonumber(whole), tonumber(micro), tonumber(carry) or 0
+end
+
+local function write_deeds(id, goal, subject, number, whole, micro, carry)
+  local rest, times = carried(whole)
+  local line = text(number) .. '|' .. text(rest) .. '|' .. text(micro)
+  if carry + times ~= 0 then line = line .. '|' .. text(carry + times) end
+  write_line(id .. ':' .. goal, subject, line)
 end
 
 -- The conversion goals that may have lines in this experiment: those with counters, and those of this batch.
@@ -118,11 +134,13 @@ local function move(id, subject, from, to)
   add(owner, 'e|' .. from, -1)
   add(owner, 'e|' .. to, 1)
   for goal in pairs(goals_of(owner)) do
-    local number, whole, micro = read_deeds(id, goal, subject)
-    for letter, amount in pairs({n = number, s = number > 0 and 1 or 0, v = whole, u = micro}) do
-      if amount ~= 0 then
-        add(owner, letter .. '|' .. goal .. '|' .. from, -amount)
-        add(owner, letter .. '|' .. goal .. '|' .. to, amount)
+    local number, whole, micro, carry = read_deeds(id, goal, subject)
+    for variant, sign in pairs({[from] = -1, [to] = 1}) do
+      local suffix = '|' .. goal .. '|' .. variant
+      if number ~= 0 then add(owner, 'n' .. suffix, sign * number) end
+      if number > 0 then add(owner, 's' .. suffix, sign) end
+      if whole ~= 0 or micro ~= 0 or carry ~= 0 then
+        add_value_of(owner, suffix, sign * whole, sign * micro, sign * carry)
       end
     end
   end
@@ -172,23 +190,19 @@ local function count_for(assignments, sign, goal, guard, value, whose)
     local index = assignments[i]
     if is_allowed(index) and is_due(guard, experiments[variants[index][1]][1], whose) then
       local id, variant = experiments[variants[index][1]][1], variants[index][2]
-      local owner, whole, micro = 'x:' .. id, 0, 0
-      if value then whole, micro = sign * value[1], sign * value[2] end
+      local owner, by_whole, by_micro = 'x:' .. id, 0, 0
+      if value then by_whole, by_micro = sign * value[1], sign * value[2] end
       if subject then
         local line = read_line(id, subject)
         if line then variant = string.match(line, '^.-|.-|(.*)$') end
-        local number, whole_before, micro_before = read_deeds(id, goal, subject)
+        local number, before, micro_before, carry_before = read_deeds(id, goal, subject)
         local after = number + sign
-        write_line(id .. ':' .. goal, subject,
-          text(after) .. '|' .. text(whole_before + whole) .. '|' .. text(micro_before + micro))
+        write_deeds(id, goal, subject, after, before + by_whole, micro_before + by_micro, carry_before)
         if number <= 0 and after > 0 then add(owner, 's|' .. goal .. '|' .. variant, 1) end
         if number > 0 and after <= 0 then add(owner, 's|' .. goal .. '|' .. variant, -1) end
       end
       add(owner, 'n|' .. goal .. '|' .. variant, sign)
-      if value then
-        add(owner, 'v|' .. goal .. '|' .. variant, whole)
-        add(owner, 'u|' .. goal .. '|' .. variant, micro)
-      end
+      if value then add_value_of(owner, '|' .. goal .. '|' .. variant, by_whole, by_micro, 0) end
     end
   end
 end
@@ -201,7 +215,11 @@ end
 local function write_experiments()
   for owner, own in pairs(by_owner) do
     for field, number in pairs(own) do
-      if number ~= 0 then grow_field(prefix .. owner, field, number) end
+      if number ~= 0 and string.byte(field) == VALUE and string.sub(owner, 1, 2) == 'x:' then
+        grow_whole(prefix .. owner, string.sub(field, 2), number)
+      elseif number ~= 0 then
+        grow_field(prefix .. owner, field, number)
+      end
     end
   end
   local moments = {}

@@ -22,6 +22,7 @@ _HERE: Final = Path(__file__).parent
 _SCRIPT: Final = (
     (_HERE / "apply.lua")
     .read_text(encoding="utf-8")
+    .replace("--@values.lua\n", (_HERE / "values.lua").read_text(encoding="utf-8"))
     .replace("--@experiments.lua\n", (_HERE / "experiments.lua").read_text(encoding="utf-8"))
 )
 _REPORT: Final = """
@@ -117,7 +118,7 @@ class RedisCounters:
         prefix = self._prefix(stripe, name)
         with as_store_errors():
             answers = await self._client.eval(_SNAPSHOT, len(owners), *(prefix + owner for owner in owners))
-        return {owner: _counts(flat) for owner, flat in zip(owners, answers, strict=True)}
+        return {owner: _counts(owner, flat) for owner, flat in zip(owners, answers, strict=True)}
 
     async def backfill_names(self) -> set[str]:
         """Of all that have keys."""
@@ -271,7 +272,7 @@ class RedisCounters:
 
     async def _some(self, prefix: str, names: Sequence[str]) -> dict[str, dict[str, int]]:
         answers = await self._client.eval(_SNAPSHOT, len(names), *(prefix + name for name in names))
-        return {name: _counts(flat) for name, flat in zip(names, answers, strict=True)}
+        return {name: _counts(name, flat) for name, flat in zip(names, answers, strict=True)}
 
     async def _owner_names(self, prefix: str) -> set[str]:
         names = {"cp", "wm", "acct"}
@@ -280,9 +281,10 @@ class RedisCounters:
         return names
 
 
-def _counts(flat: Sequence[bytes]) -> dict[str, int]:
+def _counts(owner: str, flat: Sequence[bytes]) -> dict[str, int]:
     """Of a hash as a script returns it: field, number, field, number."""
-    return {field.decode(): int(number) for field, number in zip(flat[::2], flat[1::2], strict=True)}
+    stored = {field.decode(): int(number) for field, number in zip(flat[::2], flat[1::2], strict=True)}
+    return fields.without_carried(owner, stored)
 
 
 def _loss_name(loss: Mapping[str, object]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from app.domain import fields
 from app.errors import GenerationMissing
 from app.patience import giving_way
 from app.ports import Reading, Wanted
@@ -45,6 +46,10 @@ return cmsgpack.pack(found)
 Redis to give them."""
 
 
+_Shapes: TypeAlias = dict[tuple[str, ...], tuple[int, tuple[str, ...]]]
+"""Fields that are wanted -> the number of their list, from 1, and what has to be asked for to know them."""
+
+
 class RedisReader:
     """Implements CounterReader: reads the active generation, whichever that is, in one round trip."""
 
@@ -76,6 +81,7 @@ class RedisReader:
         indexes: dict[int, list[int]] = {}
         for index, one in enumerate(wanted):
             indexes.setdefault(generation.rules.stripe_of(one.project), []).append(index)
+        shapes: _Shapes = {}
         stripes = sorted({generation.rules.stripe_of(project) for project in projects})
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -88,7 +94,7 @@ class RedisReader:
                 for stripe in stripes:
                     pipe.hgetall(prefixes[stripe] + "cp")
                 for stripe, own in indexes.items():
-                    request = _request([wanted[index] for index in own])
+                    request = _request([wanted[index] for index in own], shapes)
                     pipe.eval(_READ, 1, prefixes[stripe] + "gen", request, prefixes[stripe])
                 active, fresh, losses, *rest = await pipe.execute()
         if active is None:
@@ -104,7 +110,7 @@ class RedisReader:
         owners: list[Mapping[str, int]] = [{} for _ in wanted]
         for own, packed in zip(indexes.values(), answers, strict=True):
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
-                owners[index] = _numbers(wanted[index], answer)
+                owners[index] = _numbers(wanted[index], answer, shapes)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
         lost_at = tuple(sorted(json.loads(text)["at"] for text in losses.values()))
         return Reading(
@@ -117,23 +123,34 @@ class RedisReader:
         )
 
 
-def _request(wanted: Sequence[Wanted]) -> bytes:
+def _request(wanted: Sequence[Wanted], shapes: _Shapes) -> bytes:
     """What the script takes: each list of fields once, and per owner which of them."""
-    shapes: dict[tuple[str, ...], int] = {}
     owners: list[tuple[object, ...]] = []
     for _, owner, names, known in wanted:
-        shape = shapes.setdefault(tuple(names), len(shapes) + 1)
+        number, _ = _shape_of(names, shapes)
         if known is None:
-            owners.append((owner, shape))
+            owners.append((owner, number))
         else:
-            owners.append((owner, shape, shapes.setdefault(tuple(known.fields), len(shapes) + 1), known.rest))
-    return msgspec.msgpack.encode(([_ALL if names == (_ALL,) else names for names in shapes], owners))
+            owners.append((owner, number, _shape_of(known.fields, shapes)[0], known.rest))
+    asked = [_ALL if names == (_ALL,) else names for _, names in shapes.values()]
+    return msgspec.msgpack.encode((asked, owners))
 
 
-def _numbers(asked: Wanted, answer: list[Any]) -> Mapping[str, int]:
+def _shape_of(names: Sequence[str], shapes: _Shapes) -> tuple[int, tuple[str, ...]]:
+    wanted = tuple(names)
+    shape = shapes.get(wanted)
+    if shape is None:
+        shape = shapes[wanted] = (len(shapes) + 1, tuple(fields.with_carried(wanted)))
+    return shape
+
+
+def _numbers(asked: Wanted, answer: list[Any], shapes: _Shapes) -> Mapping[str, int]:
     names = asked.fields
     if len(names) == 1 and names[0] == _ALL:
-        return {name: int(number) for name, number in zip(answer[::2], answer[1::2], strict=True)}
-    if asked.known is not None and len(answer) < len(names):
-        names = asked.known.fields
-    return {name: int(number) for name, number in zip(names, answer, strict=True) if number}
+        stored = {name: int(number) for name, number in zip(answer[::2], answer[1::2], strict=True)}
+        return fields.without_carried(asked.owner, stored)
+    _, stored_as = _shape_of(names, shapes)
+    if asked.known is not None and len(answer) < len(stored_as):
+        _, stored_as = _shape_of(asked.known.fields, shapes)
+    found = {name: int(number) for name, number in zip(stored_as, answer, strict=True) if number}
+    return found if len(stored_as) == len(names) else fields.without_carried(asked.owner, found)

@@ -208,7 +208,7 @@ def reading_by_transaction() -> None:
                     for name in names:
                         pipe.hgetall(prefix + name)
                     flat = [[part for pair in own.items() for part in pair] for own in await pipe.execute()]
-                stripes.append({name: _counts(own) for name, own in zip(names, flat, strict=True)})
+                stripes.append({name: _counts(name, own) for name, own in zip(names, flat, strict=True)})
         return stripes
 
     put(RedisCounters, "snapshot", snapshot)

@@ -171,6 +171,27 @@ async def test_values_of_many_batches_stay_exact_beyond_what_a_float_holds(store
     assert (await state_of(store)).counters["g:goal"] == {"n": 12_000, "v": 12_000 * (HUGE - 1), "u": 12_000}
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_values_of_one_batch_stay_exact_beyond_what_a_float_holds(store: Store, sign: int) -> None:
+    events = [single(None, VALUED, values=[(sign * (HUGE - 1), 0)]) for _ in range(9_999)]
+    await apply(store, increments(singles=events))
+    found = (await state_of(store)).counters["g:goal"]
+    assert (found["n"], found["v"]) == (9_999, sign * 9_999 * (HUGE - 1))
+
+
+async def test_a_sum_has_room_for_more_than_any_integer_of_a_machine(store: Store) -> None:
+    """Values that are greater than those of events stand for many of these."""
+    most, number = 9 * 10**14, 25_000
+    for first in range(0, number, 5_000):
+        events = [single(None, VALUED, values=[(most, 999_999)]) for _ in range(5_000)]
+        await apply(store, increments(singles=events, expected=first))
+    found = (await state_of(store)).counters["g:goal"]
+    assert (found["v"], found["u"]) == (number * most, number * 999_999)
+    assert found["v"] > 2**64
+    await apply(store, increments(singles=[single(None, VALUED, values=[(5, 0)], sign=-1)], expected=number))
+    assert (await state_of(store)).counters["g:goal"]["v"] == number * most - 5
+
+
 async def test_a_part_of_a_simple_event_without_value_counts(store: Store) -> None:
     await apply(store, increments(simple(1, 2, counters=(GOAL, ("h:goal", "n.1"), GOAL))))
     assert (await state_of(store)).counters == {"g:goal": {"n": 4}, "h:goal": {"n.1": 2}}

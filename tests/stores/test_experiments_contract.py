@@ -43,6 +43,20 @@ async def apply_all(store: Store, batches: Sequence[Increments]) -> None:
         assert (await apply(store, batch)).applied
 
 
+async def test_what_a_subject_did_moves_whole_whatever_its_value(store: Store) -> None:
+    """Greater values than an event may have stand for many of these."""
+    most = 9 * 10**14
+
+    def spends(partition: int) -> Increments:
+        some = [single(None, PART, values=[(most, 3)], subject=1, assignments=(("button", "b"),)) for _ in range(12)]
+        return increments(singles=some, position=Position("events", partition, "t"))
+
+    await apply_all(store, [seen("b", 1), spends(1), spends(2), spends(3), seen("a", 1, AT - 1, partition=4)])
+    found = {name: number for name, number in (await experiment(store)).items() if name.startswith(("v|", "u|", "n|"))}
+    assert found == {"n|cg|a": 36, "v|cg|a": 36 * most, "u|cg|a": 108}
+    assert 36 * most > 2**53
+
+
 async def test_a_subject_is_exposed_once(store: Store) -> None:
     await apply_all(store, [seen("a", 1), seen("a", 1, AT + 5, partition=1), seen("a", 2, partition=2)])
     assert await experiment(store) == {"e|a": 2, "t|a": AT}

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
-from app.domain.increments import Position
+from app.domain.increments import Part, Position
 from app.ports import CounterReader, Known, Wanted
 from app.stores.generations import ACTIVE
 from app.stores.memory import MemoryCounters
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import Client
 from app.stores.redis_reader import RedisReader
-from tests.stores.counting import LAST, POSITION, SHOP, Store, apply, increments, new_redis_store, simple
+from tests.stores.counting import (
+    LAST,
+    POSITION,
+    SHOP,
+    Store,
+    apply,
+    increments,
+    new_redis_store,
+    simple,
+    single,
+)
 
 WANTED = [Wanted(SHOP, "g:goal", ("n",))]
 
@@ -125,3 +136,23 @@ async def test_what_is_known_is_not_given_again(store: Store, client: Client, re
 async def test_nothing_may_be_what_is_known(store: Store, client: Client) -> None:
     asked = Wanted(SHOP, "g:never", ("n", "other", "last"), Known(("n", "other"), 0))
     assert (await (await reader_of(store, client)).read([asked])).owners == [{}]
+
+
+@pytest.mark.parametrize("names", [("n", "v", "u"), ("last", "v"), ("*",)])
+async def test_a_sum_is_read_whole_whatever_was_carried_of_it(
+    store: Store, client: Client, names: Sequence[str]
+) -> None:
+    reader = await reader_of(store, client)
+    part, most = Part((), valued=(("g:goal", "n"),)), 9 * 10**14
+    await apply(store, increments(singles=[single(None, part, values=[(most, 7)]) for _ in range(3)]))
+    (found,) = (await reader.read([Wanted(SHOP, "g:goal", names)])).owners
+    whole = {"n": 3, "v": 3 * most, "u": 21}
+    assert found == (whole if names == ("*",) else {name: whole[name] for name in names if name in whole})
+
+
+async def test_a_field_that_only_looks_like_what_is_carried_is_no_sum(client: Client) -> None:
+    store = await new_redis_store(client)
+    position = Position("web", 0, "t")
+    await apply(store, increments(simple(1), position=position))
+    (stripe,) = await store.snapshot()
+    assert stripe["cp"] == {position.name: 1}
