@@ -118,7 +118,7 @@ class Simple:
     epoch: int
     counters: tuple[Counter, ...]
     hashes: list[int] = field(default_factory=list)
-    """Of events with an id: each counts when its hash is new in the deduplication memory."""
+    """Of events with an id, all different: each counts when its hash is new in the deduplication memory."""
     without_id: int = 0
     last: tuple[Counter, ...] = ()
     """These become the moment at which the newest event that counts occurred, unless they are later; epoch ms."""

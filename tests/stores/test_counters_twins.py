@@ -46,7 +46,7 @@ LAST = st.sampled_from([(), (("g:a", "last"),), (("g:a", "last"), ("c:b", "last"
 
 @st.composite
 def simples(draw: st.DrawFn) -> Simple:
-    ids = draw(st.lists(IDS, max_size=6))
+    ids = draw(st.lists(IDS, max_size=6, unique=True))
     without_id = draw(st.integers(0, 2))
     return simple(
         *ids,
