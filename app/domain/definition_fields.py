@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cache
 from typing import Final, TypeVar
 
 from app.domain.json_values import equals_deeply, find_unwritable
@@ -80,9 +81,9 @@ class Fields:
 
     def optional_choice(self, name: str, kind: type[Choice]) -> Choice | None:
         value = self._body.get(name)
-        allowed = [str(member) for member in kind]
         if value is None:
             return None
+        allowed = _choices(kind)
         if isinstance(value, str) and value in allowed:
             return kind(value)
         nearest = get_close_matches(str(value).lower(), allowed, n=1)
@@ -173,6 +174,11 @@ def unknown_field(name: str, names: Sequence[str]) -> InvalidDefinition:
     nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
     remedy = f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."
     return InvalidDefinition(f"/{_escaped(name)}", "there is no such field.", remedy)
+
+
+@cache
+def _choices(kind: type[StrEnum]) -> tuple[str, ...]:
+    return tuple(str(member) for member in kind)
 
 
 def _folded(name: str) -> str:

@@ -9,12 +9,21 @@ from typing import Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables import TableManager
 from faust.types.auth import SASLMechanism
 from mode.supervisors import CrashingSupervisor
 
 from app.streams.batches import Undecoded
 from app.streams.consumer import BatchTransport, Partitions
 from app.streams.options import KafkaOptions as KafkaOptions
+
+
+class NoTables(TableManager):
+    """We have no tables: Faust's own manager waits a second for some to be declared, and only then joins the group."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class ScorekeeperApp(faust.App):
@@ -48,6 +57,7 @@ def make_app(options: KafkaOptions, data_dir: Path) -> ScorekeeperApp:
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,
+        TableManager=NoTables,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         broker_max_poll_records=options.poll_records,
