@@ -151,6 +151,7 @@ def _numbers(asked: Wanted, answer: list[Any], shapes: _Shapes) -> Mapping[str, 
         return fields.without_carried(asked.owner, stored)
     _, stored_as = _shape_of(names, shapes)
     if asked.known is not None and len(answer) < len(stored_as):
-        _, stored_as = _shape_of(asked.known.fields, shapes)
+        names = asked.known.fields
+        _, stored_as = _shape_of(names, shapes)
     found = {name: int(number) for name, number in zip(stored_as, answer, strict=True) if number}
     return found if len(stored_as) == len(names) else fields.without_carried(asked.owner, found)
