@@ -10,6 +10,7 @@ ScorekeeperError
 │   └── ChangedMeanwhile    HTTP 412; it is not any more what the change was made from
 ├── StoreUnavailable        do not acknowledge and try again; HTTP 503
 │   ├── Unconfirmed         a part of it may be there: do all of it again, what has an id counts once
+│   ├── DeletedMeanwhile    the log begins later now: go on from there, and tell what is missing
 │   ├── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
 │   └── OtherScheme         the counters were laid out by another version: do not start; rebuild beside them
 └── EmbeddedUnavailable     the embedded part cannot run here: say what to install or to set
@@ -123,6 +124,16 @@ class StoreUnavailable(ScorekeeperError):
 
 class Unconfirmed(StoreUnavailable):
     """It is not known how much of what was to be written is there: all of it, a part, or nothing."""
+
+
+class DeletedMeanwhile(StoreUnavailable):
+    """What was to be read next was deleted from the log: `first` is the first offset that it holds now."""
+
+    def __init__(self, log: str, wanted: int, first: int) -> None:
+        super().__init__(
+            "kafka", f"{log} was deleted up to offset {first} while it was read from {wanted} on: try again"
+        )
+        self.first = first
 
 
 class GenerationMissing(StoreUnavailable):

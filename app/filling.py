@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from app.domain import fields
 from app.domain.increments import Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.recounting import LogSource
+from app.recounting import LogAsLeft, LogSource
 from app.tracking import Batch, Tracker
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Filler:
             # What the log holds no more is not missing from a backfill.
             await self.tracker.fill(Batch(position, start, first, ()))
             start = first
-        async for batch in self.log.read(position, start, end):
+        async for batch in LogAsLeft(self.log, _is_no_loss).read(position, start, end):
             if self.tracker.checkpoint(position) is None:
                 return
             begun = time.monotonic()
@@ -107,6 +107,11 @@ class Filler:
                 await self.tracker.note_backfill(name, {fields.FILLED: 1})
                 log.info("backfill %s is filled: its goal is shown", name)
             self.tracker.backfills.note(position, name)
+
+
+async def _is_no_loss(position: Position, start: int, to: int) -> None:
+    """Nor is what is deleted while it is read."""
+    del position, start, to
 
 
 async def keep_filling(filler: Filler, seconds: float, should_stop: Callable[[], bool]) -> None:

@@ -24,6 +24,7 @@ from app.recounting import (
     Comparison,
     Counters,
     Difference,
+    LogAsLeft,
     LogCutAt,
     LogSource,
     Marks,
@@ -140,18 +141,24 @@ async def verify(
     async def tell(progress: Progress) -> None:
         on_progress(progress)
 
+    deleted_below: dict[str, int] = {}
+
+    async def note_hole(position: Position, start: int, to: int) -> None:
+        deleted_below[position.name] = max(deleted_below.get(position.name, start), to)
+
     whole = FixedCatalog(replace(held.catalog, backfills={}))
     tracker = Tracker(open_counting, whole, NoDeadLetters())
-    messages = await recount(tracker, LogCutAt(log, marks), spans, tell)
-    backfilled, unfinished = await _recount_backfills(held, memory, rules, log)
+    messages = await recount(tracker, LogCutAt(log, marks), spans, tell, note_hole)
+    left = LogAsLeft(log, note_hole)
+    backfilled, unfinished = await _recount_backfills(held, memory, rules, left)
     have: Counters = {**counters_of(held.stripes), **backfilled}
     should: Counters = memory.owners()
     if only_goal is not None:
         have, should = _of_goal(have, only_goal), _of_goal(should, only_goal)
         unfinished = [goal for goal in unfinished if goal == only_goal]
     comparison = compare(have, should)
-    explained = await _name_events(comparison, held.catalog, rules, log, spans)
-    return Verdict(messages, comparison.compared, explained, _unprovable(held), unfinished)
+    explained = await _name_events(comparison, held.catalog, rules, left, spans)
+    return Verdict(messages, comparison.compared, explained, _unprovable(held, deleted_below), unfinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,8 @@ def _counted_spans(marks: Marks, ends: Spans) -> Spans:
     }
 
 
-def _unprovable(held: _Held) -> list[str]:
+def _unprovable(held: _Held, deleted_below: Mapping[str, int]) -> list[str]:
+    """`deleted_below`: where the log of a position begins that was deleted while it was counted again."""
     present = {position.name: span for position, span in held.ends.items()}
     told = []
     for name, marks in sorted(checkpoints_of(held.stripes).items()):
@@ -255,6 +263,7 @@ def _unprovable(held: _Held) -> list[str]:
                 told.append(f"{name}: {max(marks)} messages were counted from a topic that is gone")
             continue
         first, end = present[name]
+        first = max(first, deleted_below.get(name, 0))
         if first > 0:
             told.append(f"{name}: offsets below {first} were counted and are not in the log any more")
         if max(marks) > end:

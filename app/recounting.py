@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
-from app.errors import Conflict
+from app.errors import Conflict, DeletedMeanwhile
 from app.ports import CounterStore
 from app.tracking import Batch, Tracker
 
@@ -34,7 +34,36 @@ APPROXIMATE = frozenset({"last", "refused"})
 class LogSource(Protocol):
     """How the log is read again."""
 
-    def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]: ...
+    def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+        """Batches that join without a gap from `start` to `end`. Raises StoreUnavailable, DeletedMeanwhile."""
+        ...
+
+
+OnHole: TypeAlias = Callable[[Position, int, int], Awaitable[None]]
+"""Told from and up to which offset the log holds nothing of a position any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogAsLeft:
+    """Implements LogSource: where retention overtakes the reading of `inner`, `on_hole` is told, a batch without
+    records covers what was deleted, and reading goes on where the log begins then."""
+
+    inner: LogSource
+    on_hole: OnHole
+
+    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+        while start < end:
+            try:
+                async for batch in self.inner.read(position, start, end):
+                    yield batch
+                    start = batch.next_offset
+            except DeletedMeanwhile as deleted:
+                first = min(deleted.first, end)
+            else:
+                return
+            await self.on_hole(position, start, first)
+            yield Batch(position, start, first, ())
+            start = first
 
 
 class NoDeadLetters:
@@ -77,25 +106,34 @@ async def recount(
     tracker: Tracker,
     log: LogSource,
     spans: Spans,
-    on_progress: Callable[[Progress], Awaitable[None]] | None = None,
-    on_hole: Callable[[Position, int, int], Awaitable[None]] | None = None,
+    on_progress: Callable[[Progress], Awaitable[None]],
+    on_hole: OnHole,
 ) -> int:
     """Track every position's span (first offset, end), from the tracker's checkpoint on; returns the messages read.
 
-    May be repeated: goes on where it stopped. Where the log does not reach back to there any more, `on_hole` is told
-    from and up to which offset before these are passed over. Positions are read one after the other.
+    May be repeated: goes on where it stopped. Where the log does not reach back to there any more, or retention
+    overtakes the reading, `on_hole` is told before what is missing is passed over. Positions are read one after the
+    other.
     """
     starts = await tracker.assign(list(spans))
     total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
     done = 0
+
+    async def leave_out(position: Position, start: int, to: int) -> None:
+        nonlocal total, done
+        await on_hole(position, start, to)
+        total -= to - start
+        done -= to - start
+
+    left = LogAsLeft(log, leave_out)
     for position, (first, end) in spans.items():
         start = starts[position]
         if start < first:
-            if start > 0 and on_hole is not None:
+            if start > 0:
                 await on_hole(position, start, first)
             await tracker.skip(position, first)
             start = first
-        async for batch in log.read(position, start, end):
+        async for batch in left.read(position, start, end):
             outcome = await tracker.track(batch)
             if outcome.seek_to is not None:
                 what = f"{position.topic}/{position.partition} is counted up to {outcome.seek_to} and not {batch.start}"
@@ -103,8 +141,7 @@ async def recount(
                     f"{what}: another rebuild is running, or Redis lost writes; run it again when that is over"
                 )
             done += batch.next_offset - batch.start
-            if on_progress is not None:
-                await on_progress(Progress(position, done, total))
+            await on_progress(Progress(position, done, total))
     return done
 
 

@@ -11,6 +11,7 @@ from app.domain import fields
 from app.domain.catalog import Catalog
 from app.domain.history import DefinitionVersion
 from app.domain.increments import Position
+from app.errors import DeletedMeanwhile
 from app.filling import Filler
 from app.hooks import Hook, no_hook
 from app.stores.memory import MemoryCounters
@@ -54,9 +55,13 @@ class MemoryLog:
     size: int = 25
     read_messages: int = 0
     on_batch: Callable[[], Awaitable[None]] | None = None
+    deleted_below: dict[Position, int] = field(default_factory=dict)
+    """Where retention has got to."""
 
     async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
         for first in range(start, end, self.size):
+            if first < self.deleted_below.get(position, 0):
+                raise DeletedMeanwhile(position.name, first, self.deleted_below[position])
             beyond = min(first + self.size, end)
             self.read_messages += beyond - first
             if self.on_batch is not None:

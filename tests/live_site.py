@@ -34,12 +34,12 @@ class LiveSite:
         self.ends = dict(ends)
         self.rules = replace(RULES, stripes=stripes)
         self.definitions = GrowingCatalog(definitions)
-        self._source = MemoryLog(log)
+        self.source = MemoryLog(log)
         self.goes_on_while_it_is_read = False
         self.later: list[tuple[int, Catalog]] = []
         """What is defined when the first record is counted that was received at such a moment."""
         self._tracker = Tracker(self._open, self.definitions, Letters())
-        self._filler = Filler(self._tracker, self._source, self._first_offsets, self._positions, pause=False)
+        self._filler = Filler(self._tracker, self.source, self._first_offsets, self._positions, pause=False)
 
     async def _open(self) -> Counting:
         return Counting(self.store, self.rules)
@@ -83,7 +83,7 @@ class LiveSite:
         return {**found, "cp": checkpoints, "state": state}
 
     async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        async for found in self._source.read(position, start, end):
+        async for found in self.source.read(position, start, end):
             yield found
             if self.goes_on_while_it_is_read:
                 await self.go_on()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.proving import Verdict, verify
-from app.recounting import Spans, cut
+from app.recounting import Progress, Spans, cut
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
@@ -70,6 +70,42 @@ async def test_a_log_that_ends_below_what_was_counted_proves_nothing_above() -> 
     assert verdict.unprovable == [
         f"{position.name}: offsets below {counted} were counted, and the log ends at {counted - 20}: it was cut there"
     ]
+
+
+async def test_what_is_deleted_while_it_is_read_cannot_be_proved() -> None:
+    site = LiveSite(log_of(5, 300), traffic_catalog())
+    await site.go_on(50)
+    site.step = 0
+    position = next(iter(site.log))
+
+    def delete(_: Progress) -> None:
+        site.source.deleted_below = {position: 40}
+
+    verdict = await verify(
+        site, MemoryCounters, site.rules, site.read_catalog, site, site.read_spans, on_progress=delete
+    )
+    assert verdict.messages == sum(site.ends.values()) - 15
+    assert verdict.unprovable == [f"{position.name}: offsets below 40 were counted and are not in the log any more"]
+    assert not verdict.equal
+
+
+async def test_what_is_deleted_before_a_backfill_is_read_cannot_be_proved() -> None:
+    filled = goals(backfill=True, acts_from=SINCE)
+    site = LiveSite(backfill_log_of(6), catalog(*DEFINITIONS, *filled))
+    await site.go_on(100)
+    site.step = 0
+
+    def delete(progress: Progress) -> None:
+        if progress.done == progress.total:
+            site.source.deleted_below = dict.fromkeys(site.log, 40)
+
+    verdict = await verify(
+        site, MemoryCounters, site.rules, site.read_catalog, site, site.read_spans, on_progress=delete
+    )
+    assert verdict.unprovable == [
+        f"{position.name}: offsets below 40 were counted and are not in the log any more" for position in site.log
+    ]
+    assert {one.difference.owner[:2] for one in verdict.differences} == {"f:"}
 
 
 @pytest.mark.parametrize(

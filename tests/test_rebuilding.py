@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from app import rebuilding
+from app.domain import fields
 from app.domain.increments import Position
 from app.errors import Conflict
 from app.rebuilding import Rebuild
 from app.recounting import Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
-from tests.builders import NOW, RULES
-from tests.faults.in_memory import log_of, traffic_catalog
+from tests.backfill_site import DEFINITIONS, SINCE, goals
+from tests.backfill_site import log_of as backfill_log_of
+from tests.builders import NOW, RULES, catalog
+from tests.faults.in_memory import differences_to_log, log_of, traffic_catalog
 from tests.live_site import LiveSite
 
 
@@ -32,7 +35,7 @@ class NewGeneration(MemoryCounters):
 
     async def report_loss(self, loss: Mapping[str, object]) -> None:
         # Told before the checkpoint moves: who dies in between tells it again.
-        assert self._stripes[0].checkpoints[str(loss["position"])] == loss["from"]
+        assert self._stripes[0].checkpoints.get(str(loss["position"]), 0) == loss["from"]
         self.losses.append(loss)
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
@@ -138,6 +141,49 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
         }
     ]
     assert await store.checkpoints([cut, *others]) == [[end] for end in site.ends.values()]
+
+
+async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_is_counted() -> None:
+    """Of one position below what is still to be read, of another all that was there."""
+    site, store = await live_site(), NewGeneration()
+    site.step = 0
+    cut, gone, _ = site.log
+
+    def delete(progress: Progress) -> None:
+        if progress.position == cut:
+            site.source.deleted_below = {cut: 60, gone: 100}
+
+    assert await rebuild_of(site, store).count(delete) == 25 + 40 + 100
+    assert [(loss["position"], loss["from"], loss["to"]) for loss in store.losses] == [
+        (cut.name, 25, 60),
+        (gone.name, 0, 100),
+    ]
+    assert await store.checkpoints(list(site.log)) == [[100]] * 3
+    left = {position: own[:100] for position, own in site.log.items()}
+    left[cut][25:60] = left[gone][:] = []
+    assert differences_to_log(store, left) == []
+
+
+async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:
+    """Retention passes the first offset between the counting and the filling."""
+    site, store = LiveSite(backfill_log_of(6), catalog(*DEFINITIONS)), NewGeneration()
+    await site.go_on(100)
+    site.step = 0
+    rebuild = rebuild_of(site, store)
+
+    def define_and_delete(progress: Progress) -> None:
+        if progress.done == progress.total:
+            filled = goals(backfill=True, acts_from=SINCE)
+            site.definitions.current = catalog(*DEFINITIONS, *filled)
+            site.source.deleted_below = dict.fromkeys(site.log, 30)
+
+    await rebuild.count(define_and_delete)
+    assert store.losses == []
+    backfills = site.definitions.current.backfills
+    assert backfills
+    for name in backfills:
+        assert store._backfill_states[name][fields.FILLED]
+        assert set(store._backfills[name].checkpoints.values()) == {100}
 
 
 async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:

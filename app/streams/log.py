@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from app.domain.increments import Position
-from app.errors import StoreUnavailable
+from app.errors import DeletedMeanwhile, StoreUnavailable
 from app.streams.runs import read_runs
 from app.tracking import Batch
 
@@ -46,7 +46,7 @@ class Log:
         }
 
     async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        """Batches that join without a gap from `start` to `end` exactly. Raises StoreUnavailable.
+        """Batches that join without a gap from `start` to `end` exactly. Raises StoreUnavailable, DeletedMeanwhile.
 
         Offsets that hold no record are covered by the batch after them.
         """
@@ -59,7 +59,7 @@ class Log:
         """As `read`, of several partitions, and of each the spans in their order, with one consumer for all.
 
         `fetch_bytes` is what is asked of a partition at once, for who wants only a few records; a record that is larger
-        comes whole all the same. Raises StoreUnavailable.
+        comes whole all the same. Raises StoreUnavailable, DeletedMeanwhile.
         """
         pending = {
             TopicPartition(position.topic, position.partition): _Unread(position, deque(spans))
@@ -77,7 +77,11 @@ class Log:
             for tp, unread in pending.items():
                 consumer.seek(tp, unread.start)
             while pending:
-                found = await _next_records(consumer, {tp: unread.end for tp, unread in pending.items()})
+                try:
+                    found = await _next_records(consumer, {tp: unread.end for tp, unread in pending.items()})
+                except OffsetOutOfRangeError:
+                    await _look_for_deleted(consumer, pending)
+                    raise
                 for tp, records in found.items():
                     unread = pending[tp]
                     yield unread.take(records)
@@ -117,6 +121,14 @@ class _Unread:
         if self.is_begun:
             self.spans.appendleft((beyond, end))
         return Batch(self.position, start, beyond, records)
+
+
+async def _look_for_deleted(consumer: Any, pending: Mapping[Any, _Unread]) -> None:
+    """Raises DeletedMeanwhile for the first of the partitions whose log begins beyond what is to be read next."""
+    begins = await consumer.beginning_offsets(list(pending))
+    for tp, unread in pending.items():
+        if begins[tp] > unread.start:
+            raise DeletedMeanwhile(f"{tp.topic}/{tp.partition}", unread.start, begins[tp])
 
 
 async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, list[Any]]:
