@@ -211,22 +211,28 @@ def switch_generation(
 
 @generations.command("drop")
 def drop_generation(
-    number: Annotated[int, typer.Argument(help="The generation to delete.")], as_json: AsJson = False
+    number: Annotated[int, typer.Argument(help="The generation to delete.")],
+    with_receipts: Annotated[
+        bool, typer.Option("--with-receipts", help="Delete also the receipts that were not sent yet.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete a generation that is not shown."""
 
     async def drop(parts: Parts) -> None:
+        from app.stores.redis_outbox import unsent_receipts
+
         if await parts.generations.active_number() == number:
             fail(f"generation {number} is shown: switch to another one first")
         # Its rules are not needed: another version's generation can be dropped too.
         if number not in await parts.generations.numbers():
             raise GenerationMissing(number)
-        with suppress(OtherScheme):
-            left = await _receipts_left(parts, number)
-            if left:
-                fail(
-                    f"generation {number} has {left} not sent yet: start a worker with the topic of receipts, and wait"
-                )
+        left = 0 if with_receipts else await unsent_receipts(parts.redis, number)
+        if left:
+            fail(
+                f"generation {number} has {left} receipt{'s' if left > 1 else ''} not sent yet: start a worker of the "
+                "version that counted it, with the topic of receipts, and wait, or delete them too, by --with-receipts"
+            )
         await parts.generations.drop(number)
 
     with_parts(drop)
@@ -234,12 +240,3 @@ def drop_generation(
         print_json({"generation": number, "deleted": True})
     else:
         print_line(f"generation {number} is deleted")
-
-
-async def _receipts_left(parts: Parts, number: int) -> str:
-    """How many are waiting, in words; empty where none is."""
-    from app.stores.redis_outbox import RedisOutbox
-
-    outbox = RedisOutbox(parts.redis, await parts.generations.get(number))
-    left = [len(await outbox.left_receipts(name, 1_000)) for name in await outbox.positions_with_receipts()]
-    return f"{sum(left)} receipt{'s' if sum(left) > 1 else ''}" if any(left) else ""

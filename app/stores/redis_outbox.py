@@ -63,3 +63,11 @@ class RedisOutbox:
 
     def _outbox(self, stripe: int, position: str) -> str:
         return f"{self._generation.prefix(stripe)}out:{position}"
+
+
+async def unsent_receipts(client: Client, generation: int) -> int:
+    """How many are left of a generation of any key scheme: all have the same names for these streams."""
+    with as_store_errors():
+        # By type: a project may have a name that looks like the key of an outbox.
+        outboxes = client.scan_iter(match=f"{{sk:{generation}:*}}:out:*", count=1000, _type="stream")
+        return sum([await client.xlen(name) async for name in outboxes])

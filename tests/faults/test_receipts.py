@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from app.stores.generations import SCHEME, spec_key
 from tests.end_to_end.processes import eventually
 from tests.faults.receipts import receipt_differences
 from tests.faults.site import MakeSite, Site
@@ -109,8 +110,19 @@ def test_a_generation_whose_receipts_are_not_sent_is_not_dropped(make_site: Make
     site.redis.sadd(prefix + "outs", "events:0:x")
     entry = site.redis.xadd(prefix + "out:events:0:x", {"a receipt": "its body"})
     assert "1 receipt" in run(site, "generations", "drop", number, status=1)
+    site.redis.hset(spec_key(int(number)), "scheme", SCHEME - 1)
+    assert "1 receipt not sent" in run(site, "generations", "drop", number, status=1)
     site.redis.xdel(prefix + "out:events:0:x", entry)
     assert run(site, "generations", "drop", number)
+
+
+def test_receipts_are_dropped_unsent_when_that_is_asked_for(make_site: MakeSite) -> None:
+    site, _ = site_with_receipts(make_site, 67)
+    number = str(json.loads(run(site, "rebuild", "--no-switch", "--json"))["generation"])
+    site.redis.xadd(f"{{sk:{number}:0}}:out:events:0:x", {"a receipt": "its body"})
+    run(site, "generations", "drop", number, status=1)
+    assert run(site, "generations", "drop", number, "--with-receipts")
+    assert site.redis.keys(f"{{sk:{number}:*") == []
 
 
 def run(site: Site, *arguments: str, status: int = 0) -> str:

@@ -11,6 +11,7 @@ from app.domain.parsing import ParsingRules
 from app.errors import StoreUnavailable
 from app.stores.generations import ACTIVE, Generations, new_rules, spec_key
 from app.stores.redis_client import Client, as_store_errors, connect
+from app.stores.redis_outbox import unsent_receipts
 from app.stores.redis_signals import RedisSignals
 from tests.servers.redises import RedisClusterServers
 
@@ -108,3 +109,14 @@ async def test_what_a_driver_calls_may_trip_too(client: Client, monkeypatch: pyt
 async def test_a_mistake_of_ours_is_no_trouble_with_redis() -> None:
     with pytest.raises(AttributeError), as_store_errors():
         ACTIVE.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+async def test_receipts_that_are_not_sent_are_counted_in_any_stripe_and_of_that_generation_alone(
+    client: Client,
+) -> None:
+    assert await unsent_receipts(client, 2) == 0
+    for key in ("{sk:2:0}:out:events:0:x", "{sk:2:0}:out:events:0:x", "{sk:2:7}:out:events:1:x", "{sk:21:0}:out:a"):
+        await client.xadd(key, {"a receipt": "its body"})
+    # A project of such a name.
+    await client.hset("{sk:2:0}:p:x}:out:y", "received", 1)
+    assert await unsent_receipts(client, 2) == 3
