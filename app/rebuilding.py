@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.increments import Position
+from app.domain.moments import rfc3339
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
-from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, Spans, compare, recount
+from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, Spans, compare, received_at, recount
 from app.tracking import Counting, Tracker
 
 log = logging.getLogger(__name__)
@@ -99,15 +100,19 @@ class Rebuild:
         return self.counting
 
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
-        """As live counting does: goals that were running then are marked incomplete."""
+        """As live counting does: goals that had started before are marked incomplete."""
+        now = self.now()
+        received = await received_at(self.log, position, end)
+        before = now if received is None else received
         log.error(
-            "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that are "
-            "running are marked incomplete: drop the generation and rebuild anew where the log reaches back far enough",
+            "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that started "
+            "before %s are marked incomplete",
             end - start,
             position.topic,
             position.partition,
             start,
             end,
+            rfc3339(before),
         )
         await self.store.report_loss(
             {
@@ -117,7 +122,8 @@ class Rebuild:
                 "from": start,
                 "to": end,
                 "number": end - start,
-                "at": self.now(),
+                "at": now,
+                "before": before,
             }
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from operator import attrgetter
@@ -64,6 +65,18 @@ class LogAsLeft:
             await self.on_hole(position, start, first)
             yield Batch(position, start, first, ())
             start = first
+
+
+async def received_at(log: LogSource, position: Position, offset: int) -> int | None:
+    """When the message there was received, by the broker's clock (epoch ms); None where the log holds none there.
+
+    Raises StoreUnavailable."""
+    found = None
+    with suppress(DeletedMeanwhile):
+        async for batch in log.read(position, offset, offset + 1):
+            for record in batch.records:
+                found = record.timestamp
+    return found
 
 
 class NoDeadLetters:

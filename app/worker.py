@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import cast
 
 from faust.types import TP
@@ -20,6 +21,7 @@ from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from app.filling import Filler, keep_filling
+from app.recounting import received_at
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
@@ -51,7 +53,9 @@ class Worker:
         self.tracker = Tracker(
             self._open_counting, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
         )
-        self.partitions = TrackedPartitions(self.tracker, parts.incarnation_of, self._report_loss)
+        self.partitions = TrackedPartitions(
+            self.tracker, parts.incarnation_of, self._report_loss, partial(received_at, parts.log)
+        )
         self.app = self._make_app()
         self.reports = Reports(parts, self.tracker, self.partitions, lambda: self.consumer)
         self.exit_code = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -122,6 +123,7 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
     assert store.losses == []
     cut, *others = site.log
     (start,), *_ = await store.checkpoints([cut])
+    site.log[cut] = [replace(record, timestamp=NOW - 1_000 + record.offset) for record in site.log[cut]]
     await site.go_on(100)
 
     async def spans_of_a_cut_log() -> Spans:
@@ -138,6 +140,7 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
             "to": start + 40,
             "number": 40,
             "at": NOW,
+            "before": NOW - 1_000 + start + 40,
         }
     ]
     assert await store.checkpoints([cut, *others]) == [[end] for end in site.ends.values()]

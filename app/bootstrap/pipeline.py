@@ -63,11 +63,15 @@ async def pipeline_status(parts: Parts, spans: Spans | None) -> dict[str, Any]:
     found["partitions"] = partition_rows(stripes, fresh, spans, now=int(time.time() * 1000))
     _agree(found)
     found["projects"] = fates_by_project(stripes, projects)
-    found["losses"] = [{**loss, "at": rfc3339(int(str(loss["at"])))} for loss in losses]
+    found["losses"] = [{**loss, **_written(loss)} for loss in losses]
     found["lag"] = sum(row["lag"] for row in found["partitions"])
     for row in (*found["partitions"], *found["projects"].values()):
         row["balanced"] = is_balanced(row)
     return found
+
+
+def _written(loss: Mapping[str, object]) -> dict[str, str | None]:
+    return {name: rfc3339(int(str(loss[name]))) for name in ("at", "before") if name in loss}
 
 
 async def read_spans(parts: Parts) -> Spans | None:

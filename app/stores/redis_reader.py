@@ -112,7 +112,7 @@ class RedisReader:
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
                 owners[index] = _numbers(wanted[index], answer, shapes)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        lost_at = tuple(sorted(json.loads(text)["at"] for text in losses.values()))
+        lost_at = tuple(sorted(_received_before(json.loads(text)) for text in losses.values()))
         return Reading(
             owners=owners,
             fresh_as_of=fresh_as_of or None,
@@ -121,6 +121,11 @@ class RedisReader:
             lost_at=lost_at,
             mark=(generation.number, generation.identity, fresh_as_of, lost_at, checkpoints),
         )
+
+
+def _received_before(loss: Mapping[str, Any]) -> int:
+    """Of reports of earlier versions only when it was noticed is known."""
+    return int(loss.get("before", loss["at"]))
 
 
 def _request(wanted: Sequence[Wanted], shapes: _Shapes) -> bytes:

@@ -21,7 +21,8 @@ class TrackedPartitions:
     """Implements consumer.Partitions over a Tracker.
 
     `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
-    under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one.
+    under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one. `received_at`
+    tells when the message at an offset was received, None where there is none.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class TrackedPartitions:
         tracker: Tracker,
         incarnation_of: Callable[[str], Awaitable[str]],
         report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
+        received_at: Callable[[Position, int], Awaitable[int | None]],
     ) -> None:
         self._tracker = tracker
         self._incarnation_of = incarnation_of
         self._report_loss = report_loss
+        self._received_at = received_at
         self._positions: dict[TP, Position] = {}
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
@@ -99,8 +102,11 @@ class TrackedPartitions:
         if checkpoint != position:
             # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
             return checkpoint
+        now = int(time.time() * 1000)
+        before = None
         if position < earliest:
             number, to = earliest - position, earliest
+            before = await self._received_at(where, earliest)
             what = f"{number} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
         else:
             number, to = position - end, end
@@ -113,15 +119,16 @@ class TrackedPartitions:
             "from": min(position, to),
             "to": max(position, to),
             "number": number,
-            "at": int(time.time() * 1000),
+            "at": now,
+            "before": now if before is None else before,
         }
         # Told first: who dies in between tells it again, and nothing is lost in silence.
         await self._report_loss(loss, True)
         if await self._tracker.skip(where, to):
             return to
         await self._report_loss(loss, False)
-        now = self._tracker.checkpoint(where)
-        return to if now is None else now
+        present = self._tracker.checkpoint(where)
+        return to if present is None else present
 
 
 def _is_unknown(error: BaseException) -> bool:

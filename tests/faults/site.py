@@ -223,10 +223,13 @@ class Site:
     def losses(self) -> dict[int, int]:
         """Partition -> how many messages were reported lost."""
         found: dict[int, int] = {}
-        for text in self.redis.hvals(f"{{sk:{self.redis.get('sk:active')}:0}}:loss"):
-            loss = json.loads(text)
+        for loss in self.told_losses():
             found[loss["partition"]] = found.get(loss["partition"], 0) + loss["number"]
         return found
+
+    def told_losses(self) -> list[dict[str, Any]]:
+        """As they were reported."""
+        return [json.loads(text) for text in self.redis.hvals(f"{{sk:{self.redis.get('sk:active')}:0}}:loss")]
 
     def redis_now_ms(self) -> int:
         """The clock of Redis."""

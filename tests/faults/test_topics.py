@@ -119,6 +119,21 @@ def test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message
     assert site.differences(counted + kept) == []
 
 
+def test_goals_that_began_after_what_the_log_holds_no_more_are_not_doubted(make_site: MakeSite) -> None:
+    """Redis is emptied after retention deleted the log's head: what is counted again is whole since then."""
+    site = make_site(seed=40, partitions=2)
+    site.start_workers(1)
+    site.publish(300)
+    site.wait_until_counted()
+    delete_records(site, {0: 50})
+    site.redis.flushall()
+    site.wait_until_counted()
+    (loss,) = site.told_losses()
+    first = min((one for one in site.log() if one.partition == 0), key=lambda one: one.offset)
+    assert (loss["partition"], loss["number"], first.offset) == (0, 50, 50)
+    assert loss["before"] == first.at < loss["at"]
+
+
 def test_retention_that_overtakes_running_workers_is_reported_to_the_message(make_site: MakeSite) -> None:
     site = make_site(seed=35, partitions=2)
     site.start_workers(1)

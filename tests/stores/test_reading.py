@@ -60,8 +60,8 @@ async def test_a_mark_is_another_one_once_partitions_are_fresher_or_messages_wer
     marks.append(await reader.mark(SHOP))
     await store.report_freshness({POSITION: (6, 0)}, 11)
     marks.append(await reader.mark(SHOP))
-    for start, at in ((0, 4), (9, 7), (5, 3)):
-        await store.report_loss({"position": POSITION.name, "from": start, "at": at})
+    for start, moments in ((0, {"at": 4}), (9, {"at": 70, "before": 7}), (5, {"at": 30, "before": 3})):
+        await store.report_loss({"position": POSITION.name, "from": start, **moments})
         marks.append(await reader.mark(SHOP))
     assert (await reader.read(WANTED)).lost_at == (3, 4, 7)
     assert all(one != other for one, other in pairwise(marks))

@@ -27,15 +27,20 @@ class World:
         self.incarnation = "first"
         self.counters = MemoryCounters()
         self.told: list[tuple[Mapping[str, object], bool]] = []
+        self.received: dict[int, int] = {}
+        """Offset -> when its message was received."""
         self.when_told: Callable[[], Awaitable[None]] | None = None
         self.tracker = Tracker(self._open, FixedCatalog(catalog()), NoDeadLetters())
-        self.partitions = TrackedPartitions(self.tracker, self._incarnation_of, self._report)
+        self.partitions = TrackedPartitions(self.tracker, self._incarnation_of, self._report, self._received_at)
 
     async def _open(self) -> Counting:
         return Counting(self.counters, RULES)
 
     async def _incarnation_of(self, topic: str) -> str:
         return self.incarnation
+
+    async def _received_at(self, position: Position, offset: int) -> int | None:
+        return self.received.get(offset)
 
     async def _report(self, loss: Mapping[str, object], is_lost: bool) -> None:
         self.told.append((loss, is_lost))
@@ -72,6 +77,15 @@ async def test_what_retention_deleted_is_told_to_the_message(world: World) -> No
     ((loss, is_lost),) = world.told
     assert (loss["from"], loss["to"], loss["number"], is_lost) == (300, 340, 40, True)
     assert await world.checkpoint() == 340
+
+
+async def test_a_loss_says_before_which_moment_the_messages_had_been_received(world: World) -> None:
+    world.received[340] = 1_790_000_000_000
+    await world.partitions.lost(ZERO, 300, 340, 900)
+    await world.partitions.lost(ZERO, 340, 360, 900)
+    (known, _), (unknown, _) = world.told
+    assert known["before"] == 1_790_000_000_000
+    assert unknown["before"] == unknown["at"]
 
 
 async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> None:
