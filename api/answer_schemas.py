@@ -33,6 +33,7 @@ class Goal(_Open):
     progress: float | None = None
     freshAsOf: str | None = Field(None, description="All events up to then are counted.")  # noqa: N815  # the API's name
     stale: bool | None = Field(None, description="true: the last known values, while a part is away.")
+    problem: str | None = Field(None, description="Why it counts nothing: an older version took what this one refuses.")
     revision: int = Field(description="For If-Match.")
     live: bool | None = Field(None, description="In the answer to a change: every worker counts by it.")
     warnings: list[str] | None = None

@@ -12,10 +12,13 @@ from app.domain import fields
 from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal
 from app.domain.history import DefinitionVersion
+from app.domain.json_values import writable
 from app.domain.moments import rfc3339
 from app.domain.periods import period_bounds
 from app.domain.progress import Progress, measure, number, read_counts
 from app.domain.status_changes import StatusChange, sentence
+
+NOT_COMPILED = "cannot be compiled"
 
 
 def goal_without_counters(version: DefinitionVersion) -> dict[str, Any]:
@@ -49,8 +52,12 @@ def goal_being_rebuilt(defined: Mapping[str, Any], goal: Goal) -> dict[str, Any]
 
 
 def definition_item(version: DefinitionVersion) -> dict[str, Any]:
-    """A goal or a conversion goal as it was defined, with the defaults of what was left out."""
-    body = dict(version.body)
+    """A goal or a conversion goal as it was defined, with the defaults of what was left out.
+
+    Older versions took texts that nobody can be sent: what holds one counts nothing since, and has a `problem`.
+    """
+    defined = writable(version.body)
+    body = dict(defined)
     body.pop("status", None) if version.kind == "goal" else None
     item: dict[str, Any] = {"id": version.id, **body, "createdAt": rfc3339(version.created_at)}
     if version.kind == "goal":
@@ -65,6 +72,8 @@ def definition_item(version: DefinitionVersion) -> dict[str, Any]:
         item.setdefault("conditions", None)
         item.setdefault("counting", "every_event")
         item.setdefault("status", "active")
+    if defined is not version.body:
+        item["problem"] = NOT_COMPILED
     item["revision"] = version.revision
     return item
 

@@ -33,6 +33,7 @@ from app.domain.progress import (
 from app.domain.status_changes import StatusChange
 from app.errors import GenerationMissing, StoreUnavailable
 from app.goal_items import (
+    NOT_COMPILED,
     definition_item,
     goal_being_filled,
     goal_being_rebuilt,
@@ -268,7 +269,7 @@ class Reporter:
         async for one, own in giving_way(zip(known, asked, strict=True)):
             goal = one.goal
             if goal is None:
-                items.append({**one.item, "current": None, "status": None, "problem": "cannot be compiled"})
+                items.append({**one.item, "current": None, "status": None, "problem": NOT_COMPILED})
                 continue
             if reading is None:
                 items.append(goal_being_rebuilt(one.item, goal))

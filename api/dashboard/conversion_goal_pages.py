@@ -19,6 +19,7 @@ from api.routes.trying import try_definition
 from api.services import Key
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus
+from app.domain.json_values import writable
 from app.domain.wording import describe_wanted
 from app.errors import InvalidDefinition, StoreUnavailable
 from app.patience import ask_sql
@@ -90,9 +91,9 @@ async def create(request: Request, key: WRITER) -> Response:
 async def show_edit(request: Request, ident: str, key: VISITOR) -> Response:
     get = services_of(request).definitions.get
     version = await ask_sql(get, key.project, "conversion_goal", ident)
-    form = conversion_goal_form.to_form(version.body)
-    editing = {"id": ident, "revision": version.revision, "status": version.body.get("status", "active")}
-    return _form(key, form, Faults(), {**editing, "name": version.body["name"]})
+    body = writable(version.body)
+    editing = {"id": ident, "revision": version.revision, "status": body.get("status", "active")}
+    return _form(key, conversion_goal_form.to_form(body), Faults(), {**editing, "name": body["name"]})
 
 
 @pages.post(HERE + "/{ident}")

@@ -14,6 +14,7 @@ from api.auth import ADMIN, services_of
 from api.bodies import answer
 from api.problem_schemas import PROBLEMS
 from api.services import Key
+from app.domain.json_values import writable
 from app.errors import StoreUnavailable
 from app.metrics import API
 from app.patience import ask_sql
@@ -60,4 +61,4 @@ async def list_audit(
     """Newest first; `next` is the `before` of the next page."""
     entries = await ask_sql(services_of(request).audit, key.project, before=before, limit=limit)
     following = entries[-1]["id"] if len(entries) == limit else None
-    return answer(request, {"entries": entries, "next": following})
+    return answer(request, {"entries": writable(entries), "next": following})

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from math import inf, isfinite
-from typing import Final, cast
+from typing import Any, Final, cast
+
+import msgspec
 
 Number = int | float | Decimal
 
@@ -38,9 +40,26 @@ def find_unwritable(value: object, at: str) -> tuple[str, str, str] | None:
     return next((found for held, place in inside if (found := find_unwritable(held, place))), None)
 
 
+def writable(value: Any) -> Any:
+    """The value with half surrogate pairs as their escapes, for readers; itself where it holds none."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return _written_out(value)
+    return value
+
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_written_out(key): _written_out(held) for key, held in value.items()}
+    return [_written_out(held) for held in value] if isinstance(value, list) else value
+
+
 def _pointed(key: str) -> str:
     """A key as a part of a pointer, which itself can be written."""
-    return key.replace("~", "~0").replace("/", "~1").encode(errors="backslashreplace").decode()
+    return str(_written_out(key.replace("~", "~0").replace("/", "~1")))
 
 
 def kind_of(value: object) -> str:

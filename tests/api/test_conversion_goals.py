@@ -247,6 +247,32 @@ async def test_a_place_in_the_audit_log_that_no_entry_has_is_refused(world: Worl
     assert statuses == [200, 422, 422, 422]
 
 
+async def test_what_an_older_version_stored_and_nobody_can_be_sent_is_listed_as_text_and_can_be_mended(
+    world: World,
+) -> None:
+    good = await create(world)
+    body = {**SIGNUP, "metric": "emoji", "conditions": {"\ud83d": {"$in": ["\ud83d", "pro", 2**70]}}}
+    await asyncio.to_thread(world.definitions.create, "shop", "conversion_goal", "stored_before", body, "key")
+    bad_goal = {"metric": "\udc00", "target": 1, "deadline": "2036-01-01"}
+    await asyncio.to_thread(world.definitions.create, "shop", "goal", "goal_before", bad_goal, "key")
+
+    listed = {one["id"]: one for one in (await world.call("GET", "/api/conversion-goals")).json()}
+    assert "problem" not in listed[good["id"]]
+    assert listed["stored_before"]["conditions"] == {"\\ud83d": {"$in": ["\\ud83d", "pro", 2**70]}}
+    assert listed["stored_before"]["problem"] == "cannot be compiled"
+    (goal,) = (await world.call("GET", "/api/goals")).json()
+    assert (goal["metric"], goal["problem"]) == ("\\udc00", "cannot be compiled")
+    for page in ("/conversion-goals", "/conversion-goals/stored_before"):
+        assert (await world.call("GET", page, headers={"accept": "text/html"})).status_code == 200
+
+    mended = {"id": "stored_before", "conditions": {"plan": "pro"}}
+    assert (await world.call("PATCH", "/api/conversion-goals", json=mended)).status_code == 200
+    listed = {one["id"]: one for one in (await world.call("GET", "/api/conversion-goals")).json()}
+    assert "problem" not in listed["stored_before"]
+    entry = (await world.call("GET", "/api/audit")).json()["entries"][0]
+    assert list(entry["before"]["conditions"]) == ["\\ud83d"]
+
+
 async def test_changes_are_in_the_audit_log(world: World) -> None:
     made = await create(world)
     await world.call("DELETE", f"/api/conversion-goals?id={made['id']}")
