@@ -82,7 +82,8 @@ async def test_alert(request: Request, alert_id: str, key: Annotated[Key, Depend
 
     async def act() -> Response:
         services = services_of(request)
-        made = await services.alerts.test(key.project, alert_id, services.now())
+        asked_as = idempotency_key(request)
+        made = await services.alerts.test(key.project, alert_id, services.now(), asked_as=asked_as)
         return answer(request, _shown_delivery(made), 201)
 
     return await once(request, key, act)

@@ -123,6 +123,13 @@ class SqlAlerts:
             newest = query.order_by(alert_deliveries.c.created_at.desc(), alert_deliveries.c.id).limit(limit)
             return [_delivery(row) for row in connection.execute(newest)]
 
+    def delivery(self, alert: str, ident: str) -> Delivery | None:
+        """One of the alert's; None where it has none of that id."""
+        mine = (alert_deliveries.c.alert == alert) & (alert_deliveries.c.id == ident)
+        with self._database.read() as connection:
+            row = connection.execute(select(alert_deliveries).where(mine)).one_or_none()
+        return None if row is None else _delivery(row)
+
     def last_deliveries(self, project: str) -> Mapping[str, Delivery]:
         """The newest of each alert that has one, by the alert's id."""
         other = alert_deliveries.alias()

@@ -107,6 +107,30 @@ async def test_an_alert_whose_answer_was_cut_off_is_not_created_again_and_has_it
     assert another.status_code == 409
 
 
+async def test_a_test_whose_answer_was_cut_off_is_one_message_when_it_is_asked_for_again(
+    open_world: World, receiver: Receiver
+) -> None:
+    world = open_world
+    made = await alert(world, f"https://localhost:{receiver.port}/")
+    other = await alert(world, f"https://localhost:{receiver.port}/")
+
+    async def ask(of: dict[str, Any], **headers: str) -> dict[str, Any]:
+        asked = await world.call("POST", f"/api/alerts/{of['id']}/test", headers=headers)
+        assert asked.status_code == 201, asked.text
+        SqlAnswers(world.database, abandoned_ms=60_000).forget("shop", "k1")
+        return dict(asked.json())
+
+    first = await ask(made, **{"idempotency-key": "k1"})
+    assert await world.alerting.send() == 1
+    again = await ask(made, **{"idempotency-key": "k1"})
+    assert (again["id"], again["state"], again["message"]) == (first["id"], "delivered", first["message"])
+    assert await world.alerting.send() == 0
+
+    others = [await ask(other, **{"idempotency-key": "k1"}), await ask(made), await ask(made)]
+    assert await world.alerting.send() == 3
+    assert len({first["id"], *(one["id"] for one in others)}) == 4
+
+
 async def test_who_may_only_read_sees_no_webhook(world: World) -> None:
     made = await alert(world)
     _, reader = world.keys.create("shop", scopes=("read",))
