@@ -26,7 +26,7 @@ from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
 from app.tracking import Counting, Tracker
-from app.worker_reports import Reports, listed_topics
+from app.worker_reports import Reports, listed_topics, other_topics
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Worker:
         self.watchdog = Watchdog(STUCK_SECONDS)
         self._clean_up_at = 0.0
         self._was_out_of_touch = False
+        self._other_topics: frozenset[str] = frozenset()
         self.filler = Filler(self.tracker, parts.log, parts.first_offsets, lambda: parts.partitions_of(self.topics))
         self._assigned: frozenset[Position] = frozenset()
 
@@ -204,10 +205,23 @@ class Worker:
         silent for a moment, nothing is forgotten that somebody will count.
         """
         if int(time.monotonic()) % 5 == 0:
-            listed = listed_topics((await self.parts.signals.workers()).values())
+            workers = (await self.parts.signals.workers()).values()
+            self._warn_of_other_topics(other_topics(workers, self.topics))
+            listed = listed_topics(workers)
             gone = await self.store.wait_only_for(listed) if listed else ()
             if gone:
                 log.warning("no worker is set to read %s any more: freshness does not wait for it", ", ".join(gone))
+
+    def _warn_of_other_topics(self, others: frozenset[str]) -> None:
+        """Once for each list, soon after this worker started or the other one did."""
+        new, self._other_topics = others - self._other_topics, others
+        for topics in new:
+            log.warning(
+                "this worker is set to read %s, another one that lives %s: give all the same SCOREKEEPER_TOPIC, or "
+                "freshness does not wait for a topic while none that names it is there",
+                ", ".join(sorted(self.topics)),
+                topics,
+            )
 
     async def keep_sending_receipts(self) -> None:
         """Send what a worker that died left of our partitions, and what nobody else seems to send."""

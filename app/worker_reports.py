@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -31,6 +31,12 @@ def listed_topics(workers: Iterable[Mapping[str, Any]]) -> frozenset[str] | None
     version."""
     told = [report.get("topics") for report in workers]
     return frozenset(topic for topics in told for topic in topics or ()) if told and all(told) else None
+
+
+def other_topics(workers: Iterable[Mapping[str, Any]], ours: Collection[str]) -> frozenset[str]:
+    """The lists of topics, in words, that workers that live are set to read and that are not `ours`."""
+    told = {frozenset(report.get("topics") or ours) for report in workers if report["alive"]}
+    return frozenset(", ".join(sorted(topics)) for topics in told - {frozenset(ours)})
 
 
 class Reports:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from app.embedded.process import ChildProcess
 from app.streams.doubts import FETCH_WAIT_MS
 from tests.end_to_end.processes import eventually
 from tests.faults.poison import POISON
@@ -153,6 +155,26 @@ def test_retention_that_overtakes_running_workers_is_reported_to_the_message(mak
     if lost == 250:
         kept = [one for one in site.log() if one.offset >= before[one.partition][1]]
         assert site.differences(counted + kept) == []
+
+
+def has_said(worker: ChildProcess, text: str) -> Callable[[], bool]:
+    return lambda: text in worker.log.read_text()
+
+
+def test_workers_that_are_set_to_read_different_topics_say_so(make_site: MakeSite) -> None:
+    site = make_site(seed=42, partitions=1)
+    first = site.start_worker()
+    site.wait_until_joined(first)
+    more = f"{site.topic}-more"
+    site.topics.create(more, 1)
+    site.more_topics.append(more)
+    second = site.start_worker()
+    for worker, own, other in (
+        (first, site.topic, f"{site.topic}, {more}"),
+        (second, f"{site.topic}, {more}", site.topic),
+    ):
+        said = f"this worker is set to read {own}, another one that lives {other}: give all the same SCOREKEEPER_TOPIC"
+        eventually(has_said(worker, said), 60, "the warning")
 
 
 def test_a_topic_that_is_taken_out_of_the_settings_does_not_hold_freshness_back(make_site: MakeSite) -> None:
