@@ -12,7 +12,7 @@ from typing import Any
 _SHARED = ("freshAsOf", "rebuilding", "generation", "logAnswers", "evictionPolicies")
 _OF_PARTITION = ("topic", "partition", "freshAsOf", "silentSeconds")
 _OF_WORKER = ("alive", "at", "startedAt", "partitions")
-_OF_GENERATION = ("number", "shown", "createdAt", "finished", "countedAt")
+_OF_GENERATION = ("number", "shown", "createdAt", "finished", "countedAt", "since")
 _OF_LOSS = ("topic", "partition", "at")
 
 

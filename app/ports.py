@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
+from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
 from app.domain.declaring import Step, Work
 from app.domain.history import DefinitionHistory as DefinitionHistory
@@ -118,6 +119,12 @@ class CounterStore(Protocol):
     @property
     def stripes(self) -> int: ...
 
+    @property
+    def beginning(self) -> Beginning:
+        """Where counting begins: at these offsets stand the checkpoints of a generation, and of a backfill, of which
+        nothing was counted yet."""
+        ...
+
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
         """Per position, per stripe: the next offset that is not counted yet; 0 where none is known."""
         ...
@@ -161,8 +168,8 @@ class Reading:
     rebuilding: bool = False
     """The generation has not yet counted all that the log held when it was created: its figures are too low."""
     lost_at: Sequence[int] = ()
-    """Of each loss, the earliest first: events received at or before this moment were lost before they could be
-    counted."""
+    """The earliest first: events received at or before this moment were lost before they could be counted, or were
+    left out, since the generation begins later."""
     mark: object = None
     """See CounterReader.mark. Never newer than the counters."""
 

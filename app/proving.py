@@ -1,4 +1,4 @@
-"""Proof that the number is right: count the log again, from its first record, and compare every counter.
+"""Proof that the number is right: count the log again, from where the counters begin, and compare every one.
 
 What is compared is the state at one moment of each stripe: its checkpoints say up to where the log was counted, and
 exactly that much is counted again, in memory, by the tracker that counts live.
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from app.backfilling import fold_backfills
 from app.domain import fields
+from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
 from app.domain.folding import Folder, Record
 from app.domain.folding_rules import FoldingRules
@@ -42,6 +43,9 @@ MAX_IDS = 20
 
 class Snapshot(Protocol):
     """Counters of each stripe, or of a backfill, as they were at one moment: owner -> field -> number."""
+
+    @property
+    def beginning(self) -> Beginning: ...
 
     async def snapshot(self) -> Sequence[Counters]: ...
 
@@ -78,7 +82,7 @@ class Explained:
 
 @dataclass(slots=True)
 class Verdict:
-    """`equal` is proof for the whole log; `unprovable` lists what the log holds no more.
+    """`equal` is proof for the whole log, or for what came `since` then; `unprovable` lists what the log holds no more.
 
     `unfinished` names the goals whose backfill is still being made: they show no number, and are not compared.
     """
@@ -88,6 +92,8 @@ class Verdict:
     differences: list[Explained]
     unprovable: list[str]
     unfinished: list[str] = field(default_factory=list)
+    since: int | None = None
+    """What came before this moment (epoch ms) is not counted, and was not read."""
 
     @property
     def equal(self) -> bool:
@@ -158,7 +164,8 @@ async def verify(
         unfinished = [goal for goal in unfinished if goal == only_goal]
     comparison = compare(have, should)
     explained = await _name_events(comparison, held.catalog, rules, left, spans)
-    return Verdict(messages, comparison.compared, explained, _unprovable(held, deleted_below), unfinished)
+    unprovable = _unprovable(held, snapshot.beginning, deleted_below)
+    return Verdict(messages, comparison.compared, explained, unprovable, unfinished, snapshot.beginning.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,7 @@ class _Held:
     """By name."""
     catalog: Catalog
     ends: Spans
+    """What the log holds of what is to be counted."""
 
 
 async def _look(
@@ -185,7 +193,7 @@ async def _look(
         name: await snapshot.backfill_snapshot(name, backfill.goal, rules.stripe_of(backfill.project))
         for name, backfill in (await read_catalog()).backfills.items()
     }
-    return _Held(stripes, backfills, await read_catalog(), await read_ends())
+    return _Held(stripes, backfills, await read_catalog(), snapshot.beginning.within(await read_ends()))
 
 
 def _of_goal(counters: Counters, goal: str) -> Counters:
@@ -253,18 +261,18 @@ def _counted_spans(marks: Marks, ends: Spans) -> Spans:
     }
 
 
-def _unprovable(held: _Held, deleted_below: Mapping[str, int]) -> list[str]:
+def _unprovable(held: _Held, beginning: Beginning, deleted_below: Mapping[str, int]) -> list[str]:
     """`deleted_below`: where the log of a position begins that was deleted while it was counted again."""
-    present = {position.name: span for position, span in held.ends.items()}
+    present = {position.name: (position, span) for position, span in held.ends.items()}
     told = []
     for name, marks in sorted(checkpoints_of(held.stripes).items()):
         if name not in present:
             if max(marks):
                 told.append(f"{name}: {max(marks)} messages were counted from a topic that is gone")
             continue
-        first, end = present[name]
+        position, (first, end) = present[name]
         first = max(first, deleted_below.get(name, 0))
-        if first > 0:
+        if first > beginning.of(position):
             told.append(f"{name}: offsets below {first} were counted and are not in the log any more")
         if max(marks) > end:
             told.append(f"{name}: offsets below {max(marks)} were counted, and the log ends at {end}: it was cut there")

@@ -66,12 +66,20 @@ class Rebuild:
         await self.store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
         return messages
 
+    async def begins_like(self, shown: Snapshot) -> bool:
+        """Whether both leave out the same of what the log holds. Raises StoreUnavailable."""
+        spans = await self.spans()
+        return self.store.beginning.within(spans) == shown.beginning.within(spans)
+
     async def compare_with(self, shown: Snapshot, on_progress: Callable[[Progress], None]) -> Comparison | None:
         """With another generation that is counted meanwhile: counts on up to where that one stands, and compares there.
 
         None when there is no such place: that one is behind at some position, or its stripes are apart, or the log does
-        not reach so far. Raises StoreUnavailable.
+        not reach so far. None, too, when that one began elsewhere and has to hold other numbers. Raises
+        StoreUnavailable.
         """
+        if not await self.begins_like(shown):
+            return None
         stripes, spans = await shown.snapshot(), await self.spans()
         reached = checkpoints_of(stripes)
         places = {position: set(reached.get(position.name, [0])) for position in spans}

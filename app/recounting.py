@@ -13,6 +13,7 @@ from itertools import compress, pairwise
 from operator import attrgetter
 from typing import Protocol, TypeAlias
 
+from app.domain.beginning import Beginning
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
 from app.errors import Conflict, DeletedMeanwhile
@@ -181,6 +182,10 @@ class StoreUpTo:
     @property
     def stripes(self) -> int:
         return self.inner.stripes
+
+    @property
+    def beginning(self) -> Beginning:
+        return self.inner.beginning
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
         return await self.inner.checkpoints(positions)

@@ -131,8 +131,10 @@ class Site:
         default_factory=lambda: GrowingCatalog(catalog(*DEFINITIONS, *goals(backfill=False, acts_from=0)))
     )
 
+    counters: MemoryCounters = field(default_factory=MemoryCounters)
+
     def __post_init__(self) -> None:
-        self.store = FlakyCounters(MemoryCounters(), iter(self.faults))
+        self.store = FlakyCounters(self.counters, iter(self.faults))
         self.source = MemoryLog(self.log)
 
     def define(self) -> None:

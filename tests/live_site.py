@@ -31,6 +31,7 @@ class LiveSite:
         """`counted`: counters that exist, and up to where."""
         self.log, self.step = log, step
         self.store, ends = counted or (MemoryCounters(stripes), dict.fromkeys(log, 0))
+        self.beginning = self.store.beginning
         self.ends = dict(ends)
         self.rules = replace(RULES, stripes=stripes)
         self.definitions = GrowingCatalog(definitions)

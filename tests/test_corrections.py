@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.beginning import WHOLE_LOG
 from app.domain.catalog import Catalog
 from app.domain.fields import exact_value
 from app.proving import FixedCatalog, verify
@@ -130,6 +131,7 @@ class _Kept:
 
     def __init__(self, store: MemoryCounters, log: list[LogRecord]) -> None:
         self._store, self._log = store, log
+        self.beginning = WHOLE_LOG
 
     async def snapshot(self) -> list[Counters]:
         owners = {owner: dict(own) for owner, own in self._store.owners().items()}

@@ -13,6 +13,7 @@ import pytest
 
 from app import backfilling, filling
 from app.domain import fields
+from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
@@ -192,9 +193,40 @@ async def test_verify_recounts_each_backfill_to_its_own_checkpoint_and_notices_o
     ]
 
 
+@pytest.mark.parametrize("is_asked_live", [True, False], ids=["while it is counted", "before"])
+async def test_under_a_generation_that_begins_late_a_backfill_begins_there(is_asked_live: bool) -> None:
+    log = log_of(4)
+    beginning = Beginning(SINCE, {position.name: 20 for position in log}, leaves_out=True)
+    site = Site(log, counters=MemoryCounters(beginning=beginning))
+    tracker, filler = site.worker()
+    if is_asked_live:
+        await site.read(tracker, 0.3)  # up to before the goals begin to act
+        site.define()
+        await filler.fill()
+        assert site.source.read_messages == sum(int(0.3 * len(own)) - 20 for own in log.values())
+        for position in log:
+            wanted = int(0.3 * len(log[position])) - 20
+            told = {kind: site.state(kind)[fields.TOTAL + position.name] for kind in KINDS}
+            assert told == dict.fromkeys(KINDS, wanted)
+            since = {kind: site.state(kind)[fields.SINCE + position.name] for kind in KINDS}
+            assert since == dict.fromkeys(KINDS, log[position][20].timestamp)
+    else:
+        site.define()
+    await site.read(tracker)
+    await filler.fill()
+    site.assert_filled_exactly()
+    found = await _verify(site, _Snapshot(site))
+    assert (found.differences, found.unfinished, found.since) == ([], [], SINCE)
+    assert found.compared > 100
+
+
 @dataclass
 class _Snapshot:
     site: Site
+
+    @property
+    def beginning(self) -> Beginning:
+        return self.site.store.beginning
 
     async def snapshot(self) -> Sequence[Mapping[str, Mapping[str, int]]]:
         stripe = self.site.store.inner._stripes[0]

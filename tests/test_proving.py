@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from app.domain.beginning import Beginning
 from app.proving import Verdict, verify
 from app.recounting import Progress, Spans, cut
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
-from tests.builders import batch, catalog, conversion_goal, records
+from tests.builders import NOW, batch, catalog, conversion_goal, records
 from tests.faults.in_memory import log_of, traffic_catalog
 from tests.live_site import LiveSite
 
@@ -106,6 +108,58 @@ async def test_what_is_deleted_before_a_backfill_is_read_cannot_be_proved() -> N
         f"{position.name}: offsets below 40 were counted and are not in the log any more" for position in site.log
     ]
     assert {one.difference.owner[:2] for one in verdict.differences} == {"f:"}
+
+
+def late_site(stripes: int = 1) -> LiveSite:
+    """Its counters begin at offset 150 of each position, and have counted as much again."""
+    log = log_of(5, 1_500)
+    beginning = Beginning(NOW, {position.name: 150 for position in log}, leaves_out=True)
+    store = MemoryCounters(stripes, beginning=beginning)
+    return LiveSite(log, traffic_catalog(), stripes=stripes, counted=(store, dict.fromkeys(log, 0)))
+
+
+@pytest.mark.parametrize("stripes", [1, 3])
+async def test_counters_that_begin_late_are_proved_from_there(stripes: int) -> None:
+    site = late_site(stripes)
+    await site.go_on(300)
+    for _ in range(3):
+        verdict = await verified(site)
+        assert (verdict.differences, verdict.unprovable, verdict.since) == ([], [], NOW)
+        assert verdict.compared > 100
+    site.step = 0
+    assert (await verified(site)).messages == sum(end - 150 for end in site.ends.values())
+    site.store._stripes[-1].counters["g:nobody"]["n"] += 1
+    assert [one.difference.owner for one in (await verified(site)).differences] == ["g:nobody"]
+
+
+async def test_what_such_counters_counted_and_the_log_lost_cannot_be_proved() -> None:
+    site = late_site()
+    await site.go_on(300)
+    site.step, (position, *_) = 0, site.log
+
+    async def ends_of_a_log_cut_at(first: int) -> Spans:
+        return {each: (first if each == position else 0, end) for each, end in site.ends.items()}
+
+    for first, told in (
+        (150, []),
+        (151, [f"{position.name}: offsets below 151 were counted and are not in the log any more"]),
+    ):
+        read_ends = partial(ends_of_a_log_cut_at, first)
+        verdict = await verify(site, MemoryCounters, site.rules, site.read_catalog, site, read_ends)
+        assert verdict.unprovable == told
+
+
+async def test_ids_behind_a_difference_are_of_what_counts() -> None:
+    log = {position: own[:80] for position, own in log_of(5, 1_500).items()}
+    beginning = Beginning(NOW, {position.name: 75 for position in log}, leaves_out=True)
+    site = LiveSite(log, traffic_catalog(), counted=(MemoryCounters(beginning=beginning), dict.fromkeys(log, 0)))
+    await site.go_on(80)
+    counting = [owner for owner in site.store.owners() if owner.startswith("c:")]
+    site.store._stripes[0].counters[counting[0]]["n"] += 1
+    (explained,) = (await verified(site)).differences
+    late = b"".join(record.value or b"" for own in log.values() for record in own[75:])
+    assert explained.event_ids
+    assert all(ident.encode() in late for ident in explained.event_ids)
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,10 @@ async def _generations(parts: Parts, spans: Spans | None) -> list[dict[str, Any]
             "createdAt": rfc3339(state.created_at),
             "finished": state.is_finished,
             "countedAt": rfc3339(state.counted_at),
+            "since": rfc3339(state.since),
         }
         if spans is not None:
-            row["counted"], row["messages"] = await _counted(parts, state, spans)
+            row["counted"], row["messages"], row["leftOut"] = await _counted(parts, state, spans)
         rows.append(row)
     return rows
 
@@ -104,20 +105,22 @@ def _agree(found: dict[str, Any]) -> None:
     """Of the generation that is shown the partitions know more, and no two figures may differ."""
     for row in found["generations"]:
         if row["shown"] and "counted" in row:
-            row["messages"] = sum(one["end"] - one["first"] for one in found["partitions"])
+            row["messages"] = sum(one["end"] - one["first"] for one in found["partitions"]) - row["leftOut"]
             row["counted"] = row["messages"] - sum(one["lag"] for one in found["partitions"])
 
 
-async def _counted(parts: Parts, state: GenerationState, spans: Spans) -> tuple[int, int]:
-    """How many of the log's messages the generation has counted, and how many there are."""
-    total = sum(end - first for first, end in spans.values())
+async def _counted(parts: Parts, state: GenerationState, spans: Spans) -> tuple[int, int, int]:
+    """How many of the log's messages the generation has counted, of how many, and how many it leaves out."""
+    held = sum(end - first for first, end in spans.values())
     try:
         counters = RedisCounters(parts.redis, await parts.generations.get(state.number))
         found = await counters.checkpoints(list(spans))
     except StoreUnavailable:
-        return 0, total
-    pairs = zip(found, spans.values(), strict=True)
-    return sum(min(max(min(own), first), end) - first for own, (first, end) in pairs), total
+        return 0, held, 0
+    due = counters.beginning.within(spans)
+    total = sum(end - first for first, end in due.values())
+    pairs = zip(found, due.values(), strict=True)
+    return sum(min(max(min(own), first), end) - first for own, (first, end) in pairs), total, held - total
 
 
 class PipelineReader:

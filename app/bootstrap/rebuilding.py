@@ -6,8 +6,10 @@ import time
 
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
+from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
+from app.domain.moments import rfc3339
 from app.errors import Conflict, GenerationMissing, OtherScheme
 from app.rebuilding import Rebuild
 from app.refreshing import CatalogRefresher
@@ -22,15 +24,17 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
+async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Rebuild]:
     """The number of the generation that a rebuild left unfinished, or of a new one; and what counts into it.
 
-    Raises Conflict when the former was begun with other settings than those of now.
+    `since` (epoch ms): what came before is left out. Raises Conflict when an unfinished one was begun with another such
+    moment, or with other settings than those of now.
     """
     generations, rules = parts.generations, folding_rules(parts.settings)
     generation = await generations.unfinished()
     if generation is None:
-        generation = await generations.create(rules, _now())
+        generation = await generations.create(rules, _now(), await _find_beginning(parts, since))
+    _require_the_same_beginning(generation, since)
     _require_settings_of_now(generation, rules)
     store = RedisCounters(parts.redis, generation)
     counting = Counting(store, generation.rules)
@@ -45,6 +49,32 @@ async def make_rebuild(parts: Parts) -> tuple[int, Rebuild]:
         store, counting, catalog, parts.log, parts.spans, lambda now: generations.note_counting(number, now), _now
     )
     return number, rebuild
+
+
+async def _find_beginning(parts: Parts, since: int | None) -> Beginning:
+    if since is None:
+        return WHOLE_LOG
+    # Kafka's clients are imported by who needs them, see Parts.
+    from app.streams.beginnings import find_beginning
+
+    return await find_beginning(parts.topics, parts.log, list(await parts.spans()), since)
+
+
+def _require_the_same_beginning(generation: Generation, since: int | None) -> None:
+    before = generation.beginning.since
+    if before == since:
+        return
+    number = generation.number
+    remedy = "leave --since out" if before is None else f"give --since {rfc3339(before)}"
+    raise Conflict(
+        f"an unfinished rebuild, generation {number}, was begun {_in_words(before)}, and is now asked for "
+        f"{_in_words(since)}: run `scorekeeper generations drop {number}` and rebuild again to begin anew, or "
+        f"{remedy}, and it goes on"
+    )
+
+
+def _in_words(since: int | None) -> str:
+    return "without --since" if since is None else f"with --since {rfc3339(since)}"
 
 
 def _require_settings_of_now(generation: Generation, now: FoldingRules) -> None:

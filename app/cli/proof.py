@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.asking import require_known, schema_ready, with_parts
+from app.cli.moments import WHEN, past_moment
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
 from app.domain.declaring import GOAL
 from app.domain.moments import rfc3339
@@ -19,7 +20,9 @@ from app.errors import GenerationMissing, OtherScheme
 if TYPE_CHECKING:
     from app.bootstrap import Parts
     from app.proving import Verdict
+    from app.rebuilding import Rebuild
     from app.recounting import Progress
+    from app.stores.redis import RedisCounters
 
 SHOWN_SECONDS = 1.0
 
@@ -28,7 +31,7 @@ def verify(
     goal: Annotated[str | None, typer.Option("--goal", help="Compare this goal's counters only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the log again from its first offset, count it in memory, and compare every counter.
+    """Read the log again from where the shown counting began, count it in memory, and compare every counter.
 
     Prints `equal`, or each difference with the ids of the events behind it; exit code 1 then.
     """
@@ -92,6 +95,7 @@ class _Shown:
 def _as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "equal": verdict.equal,
+        "since": rfc3339(verdict.since),
         "messages": verdict.messages,
         "compared": verdict.compared,
         "unprovable": verdict.unprovable,
@@ -121,20 +125,33 @@ def _print(verdict: Verdict) -> None:
             f"{found.owner} {found.field}: the counters say {found.counted}, the log says {found.recounted}; "
             f"the log counts there: {ids}"
         )
+    since = "" if verdict.since is None else f" since {rfc3339(verdict.since)}; what came before is not counted"
     if verdict.equal:
-        print_line(f"equal: {verdict.compared} counters, from {verdict.messages} messages")
+        print_line(f"equal: {verdict.compared} counters, from {verdict.messages} messages{since}")
+    elif since:
+        print_line(f"compared with the log{since}")
 
 
 def rebuild(
+    since: Annotated[
+        int | None,
+        typer.Option(
+            "--since",
+            metavar=WHEN,
+            parser=past_moment,
+            help="Leave out what was received before: a date (its beginning in UTC), or a date-time with its offset.",
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--no-switch", help="Count and compare, but do not show it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Count the whole log again beside the live counting, with the settings of now; then show the new counting.
 
-    A rebuild that was stopped goes on where it was, if its settings are those of now. The old generation stays until
-    it is dropped.
+    With --since, as if the log began there: goals that had started before are marked as incomplete. A rebuild that was
+    stopped goes on where it was, if its settings are those of now, and --since is what it was. The old generation stays
+    until it is dropped.
     """
-    found = with_parts(lambda parts: _rebuild(parts, switch=not keep))
+    found = with_parts(lambda parts: _rebuild(parts, since, switch=not keep))
     if as_json:
         print_json(found)
         return
@@ -143,34 +160,43 @@ def rebuild(
 
 
 def _told_of_comparison(found: Mapping[str, Any]) -> str:
+    since = "" if found["since"] is None else f"counted since {found['since']}; "
     if found["differences"] is None:
-        return (
-            "not compared: nothing that is shown stands at the same offsets; `scorekeeper verify` proves what is shown"
-        )
-    return f"{found['differences']} differences to what was shown"
+        return f"{since}not compared: {found['notCompared']}; `scorekeeper verify` proves what is shown"
+    return f"{since}{found['differences']} differences to what was shown"
 
 
-async def _rebuild(parts: Parts, *, switch: bool) -> dict[str, Any]:
+async def _rebuild(parts: Parts, since: int | None, *, switch: bool) -> dict[str, Any]:
     from app.bootstrap.rebuilding import make_rebuild
 
     await schema_ready(parts)
-    generation, rebuild = await make_rebuild(parts)
+    generation, rebuild = await make_rebuild(parts, since)
     on_progress = _Shown(f"counted into generation {generation}")
     messages = await rebuild.count(on_progress)
     shown = None
     with suppress(GenerationMissing, OtherScheme):
         shown = await parts.counters()
     comparison = await rebuild.compare_with(shown, on_progress) if shown is not None else None
+    not_compared = await _why_not_compared(rebuild, shown) if comparison is None else None
     await parts.generations.finish(generation)
     if switch:
         await parts.generations.switch(generation)
     return {
         "generation": generation,
+        "since": rfc3339(rebuild.store.beginning.since),
         "messages": messages,
         "compared": comparison.compared if comparison is not None else 0,
         "differences": len(comparison.differences) if comparison is not None else None,
+        "notCompared": not_compared,
         "shown": switch,
     }
+
+
+async def _why_not_compared(rebuild: Rebuild, shown: RedisCounters | None) -> str:
+    if shown is None or await rebuild.begins_like(shown):
+        return "nothing that is shown stands at the same offsets"
+    before = rfc3339(shown.beginning.since)
+    return f"what was shown counts from {before or 'the start of the log'}"
 
 
 generations = typer.Typer(help="Complete countings of the log: which exist, and which one is shown.")
@@ -185,7 +211,12 @@ def list_generations(context: typer.Context, as_json: AsJson = False) -> None:
     async def ask(parts: Parts) -> list[dict[str, Any]]:
         active = await parts.generations.active_number()
         return [
-            {"generation": state.number, "shown": state.number == active, "createdAt": state.created_at}
+            {
+                "generation": state.number,
+                "shown": state.number == active,
+                "createdAt": state.created_at,
+                "since": rfc3339(state.since),
+            }
             for state in await parts.generations.states()
         ]
 
@@ -193,8 +224,10 @@ def list_generations(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = [(row["generation"], "yes" if row["shown"] else "", rfc3339(row["createdAt"])) for row in rows]
-    print_table(["#generation", "shown", "created at"], table, empty="nothing was counted yet")
+    table = [
+        (row["generation"], "yes" if row["shown"] else "", rfc3339(row["createdAt"]), row["since"]) for row in rows
+    ]
+    print_table(["#generation", "shown", "created at", "counts since"], table, empty="nothing was counted yet")
 
 
 @generations.command("switch")

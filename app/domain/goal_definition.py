@@ -45,7 +45,7 @@ MAX_DESCRIPTION: Final = 2000
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_MOMENT_REMEDY: Final = "Give a date (2026-12-31) or an RFC 3339 date-time with its offset (2026-12-31T23:59:59Z)."
+MOMENT_REMEDY: Final = "Give a date (2026-12-31) or an RFC 3339 date-time with its offset (2026-12-31T23:59:59Z)."
 _OUT_OF_REACH: Final = (
     "it, or the period that it lies in, reaches beyond the years 1 to 9999.",
     "Give one of the years 2 to 9998.",
@@ -75,7 +75,7 @@ def compile_goal(
     """
     fields = Fields(body, FIELDS)
     ends_at = _moment(fields, "deadline", lambda text: _deadline(text, time_zone), required=True)
-    starts_at = _moment(fields, "startsAt", lambda text: _start(text, time_zone))
+    starts_at = _moment(fields, "startsAt", lambda text: first_moment(text, time_zone))
     goal = Goal(
         id=ident,
         project=project,
@@ -170,7 +170,7 @@ def _moment(fields: Fields, name: str, read: Callable[[str], int | None], *, req
         fields.problem(name, *_OUT_OF_REACH)
         return None
     if moment is None:
-        fields.problem(name, "it is no date that exists.", _MOMENT_REMEDY)
+        fields.problem(name, "it is no date that exists.", MOMENT_REMEDY)
     return moment
 
 
@@ -179,7 +179,11 @@ def _deadline(text: str, time_zone: str) -> int | None:
     return day[1] - 1 if day is not None else _date_time(text)
 
 
-def _start(text: str, time_zone: str) -> int | None:
+def first_moment(text: str, time_zone: str) -> int | None:
+    """Epoch ms of an RFC 3339 date-time, or of a date's first moment there; None when it is neither.
+
+    Raises OverflowError outside the years that can be written.
+    """
     day = _day_bounds(text, time_zone)
     return day[0] if day is not None else _date_time(text)
 

@@ -6,7 +6,8 @@ Keys outside every stripe:
   sk:generation:<n>       hash: the specification of generation n (below) and what is known of it
 
 Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, so that one script may touch them all:
-  gen                     the stripe's record, the generation's identity; without it the stripe was emptied
+  gen                     the stripe's record, the generation's identity; without it the stripe was emptied. It is
+                          written together with the checkpoints at which a generation begins that does not count all
   cp, wm                  hash: position -> checkpoint; position -> newest broker timestamp below it
   acct, p:<project>       hash: accounting by position and by project
   g: h: c: k: x: y:       counters, see app/domain/fields.py
@@ -24,8 +25,9 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.folding_rules import FoldingRules
 from app.domain.parsing import ParsingRules
 from app.errors import GenerationMissing, OtherScheme
@@ -46,6 +48,13 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1
 """
+_GIVE_RECORD: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+"""Whoever finds a record finds the checkpoints, too. Those that are there, as of a snapshot, stay."""
 _NOTE: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -66,6 +75,7 @@ class Generation:
     number: int
     rules: FoldingRules
     created_at: int
+    beginning: Beginning = WHOLE_LOG
 
     @property
     def stripes(self) -> int:
@@ -90,6 +100,8 @@ class GenerationState:
     """It was counted up to the log's end at least once."""
     counted_at: int | None
     """When a rebuild last said that it counts; None when none did."""
+    since: int | None = None
+    """What came before is not counted; None: all that the log held is."""
 
 
 def spec_key(number: int) -> str:
@@ -110,6 +122,22 @@ def bucket_names(buckets: int) -> list[str]:
 def new_rules(parsing: ParsingRules, *, window_ms: int, stripes: int) -> FoldingRules:
     """Rules with a new secret for the hashes."""
     return FoldingRules(parsing=parsing, secret=secrets.token_bytes(16), window_ms=window_ms, stripes=stripes)
+
+
+def give_record(client: Client, generation: Generation, prefix: str) -> Any:
+    """Begin what has these keys, a stripe or a backfill, if it has no record. To be awaited, or of a pipeline."""
+    offsets = [part for pair in generation.beginning.offsets.items() for part in pair]
+    return client.eval(_GIVE_RECORD, 2, prefix + "gen", prefix + "cp", generation.identity, *offsets)
+
+
+def _encoded(beginning: Beginning) -> str:
+    return json.dumps(
+        {"since": beginning.since, "offsets": dict(beginning.offsets), "leaves_out": beginning.leaves_out}
+    )
+
+
+def _decoded(text: bytes | None) -> Beginning:
+    return WHOLE_LOG if text is None else Beginning(**json.loads(text))
 
 
 class Generations:
@@ -145,9 +173,9 @@ class Generations:
             window_ms=fixed["window_ms"],
             stripes=fixed["stripes"],
         )
-        return Generation(number, rules, int(spec[b"created_at"]))
+        return Generation(number, rules, int(spec[b"created_at"]), _decoded(spec.get(b"beginning")))
 
-    async def create(self, rules: FoldingRules, created_at: int) -> Generation:
+    async def create(self, rules: FoldingRules, created_at: int, beginning: Beginning = WHOLE_LOG) -> Generation:
         """A new, empty generation; not shown yet."""
         parsing = rules.parsing
         fixed = {
@@ -164,10 +192,11 @@ class Generations:
             "rules": json.dumps(fixed),
             "secret": rules.secret.hex(),
             "created_at": created_at,
+            **({} if beginning is WHOLE_LOG else {"beginning": _encoded(beginning)}),
         }
         parts = [part for pair in spec.items() for part in pair]
         while True:
-            generation = Generation(await self._new_number(), rules, created_at)
+            generation = Generation(await self._new_number(), rules, created_at, beginning)
             with as_store_errors():
                 if await self._has_records(generation):
                     continue
@@ -203,12 +232,13 @@ class Generations:
         return any([await self._client.exists(name) for name in names])
 
     async def restore_records(self, generation: Generation) -> list[int]:
-        """Give each stripe its record; returns the stripes that had none: they were emptied, or are new."""
+        """Give each stripe its record, and the checkpoints at which it begins; returns the stripes that had none: they
+        were emptied, or are new."""
         with as_store_errors():
             return [
                 stripe
                 for stripe in range(generation.stripes)
-                if await self._client.set(generation.prefix(stripe) + "gen", generation.identity, nx=True)
+                if await give_record(self._client, generation, generation.prefix(stripe))
             ]
 
     async def ensure_active(self, rules: FoldingRules, now: int) -> Generation:
@@ -252,11 +282,12 @@ class Generations:
         found = []
         for number in await self.numbers():
             with as_store_errors():
-                at, finished, counted = await self._client.hmget(
-                    spec_key(number), ["created_at", "finished", "counted_at"]
+                at, finished, counted, beginning = await self._client.hmget(
+                    spec_key(number), ["created_at", "finished", "counted_at", "beginning"]
                 )
             if at is not None:
-                found.append(GenerationState(number, int(at), finished is not None, int(counted) if counted else None))
+                counted_at, since = int(counted) if counted else None, _decoded(beginning).since
+                found.append(GenerationState(number, int(at), finished is not None, counted_at, since))
         return found
 
     async def note_counting(self, number: int, now: int) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import compress
 
+from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.fields import in_backfill
 from app.domain.increments import Accounting, Applied, Change, Counter, Increments, Position, Single, Whose
 from app.ports import LeftReceipt, Reading, Receipt, Wanted
@@ -18,8 +20,8 @@ from app.stores.memory_experiments import MemoryExperiments
 class _Stripe:
     """One stripe: what `apply.lua` does, in Python."""
 
-    def __init__(self) -> None:
-        self.checkpoints: dict[str, int] = {}
+    def __init__(self, beginning: Beginning) -> None:
+        self.checkpoints: dict[str, int] = dict(beginning.offsets)
         self.watermarks: dict[str, int] = {}
         self.counters: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.seen: dict[str, set[int]] = defaultdict(set)
@@ -136,14 +138,16 @@ def accounting_fields(accounting: Accounting) -> list[tuple[str, int]]:
 class MemoryCounters:
     """One generation in memory. Implements CounterStore and CounterReader."""
 
-    def __init__(self, stripes: int = 1, *, generation: int = 1) -> None:
-        self._stripes = [_Stripe() for _ in range(stripes)]
-        self._backfills: dict[str, _Stripe] = defaultdict(_Stripe)
+    def __init__(self, stripes: int = 1, *, generation: int = 1, beginning: Beginning = WHOLE_LOG) -> None:
+        self.beginning = beginning
+        self._stripes = [_Stripe(beginning) for _ in range(stripes)]
+        self._backfills: dict[str, _Stripe] = defaultdict(partial(_Stripe, beginning))
         self._backfill_states: dict[str, dict[str, int]] = defaultdict(dict)
         self._generation = generation
         self.fresh_as_of: int | None = None
         self.rebuilding = False
-        self.lost_at: tuple[int, ...] = ()
+        left_out = beginning.left_out_up_to
+        self.lost_at: tuple[int, ...] = () if left_out is None else (left_out,)
 
     @property
     def stripes(self) -> int:

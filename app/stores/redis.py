@@ -12,9 +12,10 @@ from typing import Final
 from redis.exceptions import NoScriptError
 
 from app.domain import fields
+from app.domain.beginning import Beginning
 from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.stores.generations import Generation, bucket_names
+from app.stores.generations import Generation, bucket_names, give_record
 from app.stores.redis_client import Client, as_store_errors, pattern
 from app.stores.redis_packing import pack
 
@@ -52,6 +53,10 @@ class RedisCounters:
     @property
     def stripes(self) -> int:
         return self.generation.stripes
+
+    @property
+    def beginning(self) -> Beginning:
+        return self.generation.beginning
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
         """Raises GenerationMissing when a stripe was emptied: its checkpoints are not 0 but unknown."""
@@ -98,7 +103,7 @@ class RedisCounters:
         with as_store_errors():
             async with self._client.pipeline(transaction=False) as pipe:
                 for backfill, stripe in stripes.items():
-                    pipe.set(self._prefix(stripe, backfill) + "gen", self.generation.identity, nx=True)
+                    give_record(pipe, self.generation, self._prefix(stripe, backfill))
                     pipe.hmget(self._prefix(stripe, backfill) + "cp", names)
                 answers = await pipe.execute()
         found = dict(zip(stripes, answers[1::2], strict=True))

@@ -112,7 +112,9 @@ class RedisReader:
             async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
                 owners[index] = _numbers(wanted[index], answer, shapes)
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        lost_at = tuple(sorted(_received_before(json.loads(text)) for text in losses.values()))
+        left_out = generation.beginning.left_out_up_to
+        lost = [_received_before(json.loads(text)) for text in losses.values()]
+        lost_at = tuple(sorted(lost if left_out is None else [*lost, left_out]))
         return Reading(
             owners=owners,
             fresh_as_of=fresh_as_of or None,

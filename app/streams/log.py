@@ -6,7 +6,7 @@ A reader of its own, without a consumer group: live counting never notices it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -55,7 +55,7 @@ class Log:
 
     async def read_spans(
         self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int | None = None
-    ) -> AsyncIterator[Batch]:
+    ) -> AsyncGenerator[Batch, None]:
         """As `read`, of several partitions, and of each the spans in their order, with one consumer for all.
 
         `fetch_bytes` is what is asked of a partition at once, for who wants only a few records; a record that is larger

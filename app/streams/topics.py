@@ -102,6 +102,18 @@ class Topics:
         options["enable_incremental_fetch_sessions"] = False
         return KeptEnds({**options, "fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1})
 
+    def first_since(self, positions: Sequence[Position], moment: int) -> Mapping[Position, int]:
+        """As the broker says, per position the offset of the first message that was received at or after this moment
+        (epoch ms); those that hold none are left out."""
+        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        with _errors():
+            consumer = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
+            try:
+                found = consumer.offsets_for_times(dict.fromkeys(wanted, max(moment, 0)))
+            finally:
+                consumer.close()
+        return {position: found[tp].offset for tp, position in wanted.items() if found.get(tp) is not None}
+
     @contextmanager
     def _admin(self) -> Iterator[Any]:
         with _errors():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 from app.bootstrap.parts import Parts, folding_rules
 from app.bootstrap.rebuilding import make_rebuild
 from app.bootstrap.worker import WorkerParts
+from app.domain.beginning import Beginning
 from app.domain.increments import Position
 from app.errors import Conflict
 from app.stores.generations import spec_key
+from app.streams import beginnings
 from config.settings import Settings
 from tests.stores.counting import POSITION, apply, increments, simple
 
@@ -81,3 +83,56 @@ async def test_a_rebuild_that_was_stopped_goes_on_with_the_settings_that_it_was_
     await parts.generations.drop(first)
     number, rebuild = await make_rebuild(parts)
     assert (number, rebuild.counting.rules.stripes) == (first + 1, 4)
+
+
+class _Found:
+    """Stands for the log: where it is begun is asked once, whatever it would say later."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def find(self, _: object, __: object, positions: Sequence[Position], since: int) -> Beginning:
+        self.asked += 1
+        return Beginning(since, {position.name: 3 + self.asked for position in positions}, leaves_out=True)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> _Found:
+    made = _Found()
+    monkeypatch.setattr(beginnings, "find_beginning", made.find)
+    return made
+
+
+SINCE = 1_790_000_000_000
+BEGAN = "2026-09-21T14:13:20.000Z"
+
+
+async def test_where_it_begins_is_looked_up_once_and_remembered(parts: Parts, found: _Found) -> None:
+    first, rebuild = await make_rebuild(parts, SINCE)
+    assert rebuild.store.beginning == Beginning(SINCE, {POSITION.name: 4}, leaves_out=True)
+    again, rebuild = await make_rebuild(parts, SINCE)
+    assert (again, rebuild.store.beginning.offsets, found.asked) == (first, {POSITION.name: 4}, 1)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        (SINCE, None, f"was begun with --since {BEGAN}, and is now asked for without --since: "),
+        (SINCE, SINCE + 1, f"was begun with --since {BEGAN}, and is now asked for with --since {BEGAN[:-2]}1Z: "),
+        (None, SINCE, f"was begun without --since, and is now asked for with --since {BEGAN}: "),
+    ],
+)
+async def test_a_rebuild_that_was_stopped_goes_on_since_the_moment_that_it_was_begun_with_or_not_at_all(
+    parts: Parts, found: _Found, then: int | None, now: int | None, told: str
+) -> None:
+    first, _ = await make_rebuild(parts, then)
+    with pytest.raises(Conflict) as refused:
+        await make_rebuild(parts, now)
+    assert told in str(refused.value)
+    assert f"generations drop {first}" in str(refused.value)
+    assert f"{'leave --since out' if then is None else f'give --since {BEGAN}'}, and it goes on" in str(refused.value)
+    assert (await make_rebuild(parts, then))[0] == first
+    await parts.generations.drop(first)
+    number, rebuild = await make_rebuild(parts, now)
+    assert (number, rebuild.store.beginning.since) == (first + 1, now)
+    assert found.asked == (then is not None) + (now is not None)

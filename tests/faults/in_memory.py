@@ -6,6 +6,7 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.history import DefinitionVersion
@@ -91,6 +92,10 @@ class FlakyCounters:
     @property
     def stripes(self) -> int:
         return self.inner.stripes
+
+    @property
+    def beginning(self) -> Beginning:
+        return self.inner.beginning
 
     async def checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]]:
         if self.before_checkpoints is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import (
     Accounting,
     Applied,
@@ -164,10 +165,10 @@ def _without_zeros(own: Mapping[str, int]) -> dict[str, int]:
     return {name: number for name, number in own.items() if number}
 
 
-async def new_redis_store(client: Client, stripes: int = 1) -> RedisCounters:
+async def new_redis_store(client: Client, stripes: int = 1, beginning: Beginning = WHOLE_LOG) -> RedisCounters:
     """A new generation's counters in that Redis."""
     rules = new_rules(ParsingRules(), window_ms=WINDOW_MS, stripes=stripes)
-    return RedisCounters(client, await Generations(client).create(rules, created_at=1))
+    return RedisCounters(client, await Generations(client).create(rules, created_at=1, beginning=beginning))
 
 
 async def everything(client: Client) -> dict[str, Any]:

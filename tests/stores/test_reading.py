@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from app.domain.beginning import Beginning
 from app.domain.increments import Part, Position
 from app.ports import CounterReader, Known, Wanted
 from app.stores.generations import ACTIVE
@@ -65,6 +66,40 @@ async def test_a_mark_is_another_one_once_partitions_are_fresher_or_messages_wer
         marks.append(await reader.mark(SHOP))
     assert (await reader.read(WANTED)).lost_at == (3, 4, 7)
     assert all(one != other for one, other in pairwise(marks))
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_what_a_generation_leaves_out_marks_goals_as_a_loss_does(kind: str, client: Client) -> None:
+    for leaves_out, told in ((True, (4_999,)), (False, ())):
+        beginning = Beginning(5_000, {POSITION.name: 40}, leaves_out)
+        store: Store = MemoryCounters(beginning=beginning)
+        if kind == "redis":
+            store = await new_redis_store(client, beginning=beginning)
+        reader = await reader_of(store, client)
+        assert (await reader.read(WANTED)).lost_at == told
+
+
+async def test_it_is_no_loss_and_stands_among_the_losses_in_order(client: Client) -> None:
+    store = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, leaves_out=True))
+    assert await store.losses() == []
+    for start, at in ((0, 6_000), (9, 1_000)):
+        await store.report_loss({"position": POSITION.name, "from": start, "at": at})
+    assert (await (await reader_of(store, client)).read(WANTED)).lost_at == (1_000, 4_999, 6_000)
+
+
+async def test_a_switch_to_a_generation_that_begins_late_and_back_is_told_by_the_mark(client: Client) -> None:
+    whole = await new_redis_store(client)
+    late = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, leaves_out=True))
+    reader = RedisReader(client)
+    found = []
+    for store in (whole, late, whole):
+        await client.set(ACTIVE, store.generation.number)
+        reading = await reader.read(WANTED)
+        assert await reader.mark(SHOP) == reading.mark
+        found.append((reading.lost_at, reading.mark))
+    assert [lost_at for lost_at, _ in found] == [(), (4_999,), ()]
+    assert found[0] == found[2]
+    assert found[0][1] != found[1][1]
 
 
 async def test_who_takes_a_loss_back_leaves_what_another_worker_told_of_it(client: Client) -> None:

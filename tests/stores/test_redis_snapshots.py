@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from app.domain.beginning import Beginning
 from app.domain.parsing import ParsingRules
 from app.errors import OtherScheme
 from app.stores.generations import Generations, new_rules, spec_key
@@ -58,6 +59,20 @@ async def test_what_is_loaded_is_what_was_saved(client: Any, tmp_path: Path) -> 
     again = await load(client, file)
     assert again.number != generation.number
     assert await Generations(client).unfinished() is None
+
+
+async def test_where_a_generation_begins_is_saved_with_it(client: Any, tmp_path: Path) -> None:
+    """Of a position at which nothing was counted yet, too."""
+    file, generations = tmp_path / "counters.snapshot", Generations(client)
+    beginning = Beginning(5_000, {"events:0:x": 40, "events:1:x": 50}, leaves_out=True)
+    generation = await generations.create(new_rules(ParsingRules(), window_ms=1000, stripes=2), 5, beginning)
+    await client.hset(generation.prefix(0) + "cp", "events:0:x", 60)
+    await save(client, generation, file, 9)
+    await client.flushall()
+    loaded = await load(client, file)
+    assert (await generations.get(loaded.number)).beginning == beginning
+    found = [await client.hgetall(loaded.prefix(stripe) + "cp") for stripe in range(2)]
+    assert found == [{b"events:0:x": b"60", b"events:1:x": b"50"}, {b"events:0:x": b"40", b"events:1:x": b"50"}]
 
 
 @pytest.mark.parametrize("cut", [40, 0.5, 0.99])

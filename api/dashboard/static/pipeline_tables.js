@@ -66,7 +66,7 @@ export function showGenerations(body, { generations: rows, whole: isWhole }, sco
     showState(tr.children[1].firstChild, generationState(row, now));
     const [bar, text] = tr.children[2].firstChild.children;
     bar.value = share;
-    set(text, countedText(row, isWhole));
+    set(text, countedText(row, isWhole) + (row.since ? `, since ${fullTime(row.since)}` : ""));
     set(tr.children[3], fullTime(row.createdAt));
     const button = tr.children[4].firstChild;
     if (button) button.hidden = !isWhole || row.shown || !row.finished;

@@ -1,0 +1,42 @@
+"""Where a generation begins to count, when that is not the first message of the log.
+
+Offsets are remembered, and not only the moment that they were found by: what is counted again, or goes on, has to begin
+at the very same message, and a broker that is asked for a moment again may name another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.domain.increments import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A generation counts as if the log began here, at each position."""
+
+    since: int | None = None
+    """What came before this moment (epoch ms) is not counted; None: whatever the log holds is."""
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    """Name of a position -> the first offset that counts. One that is not named, such as that of a partition that was
+    added later, begins with the log."""
+    leaves_out: bool = False
+    """Whether the log held any message before."""
+
+    def of(self, position: Position) -> int:
+        return self.offsets.get(position.name, 0)
+
+    def within(self, spans: Mapping[Position, tuple[int, int]]) -> dict[Position, tuple[int, int]]:
+        """The part that counts of what the log holds: per position its first offset, and its end."""
+        return {position: (min(max(first, self.of(position)), end), end) for position, (first, end) in spans.items()}
+
+    @property
+    def left_out_up_to(self) -> int | None:
+        """Events received at or before this moment are not counted; None when there were none."""
+        return self.since - 1 if self.since is not None and self.leaves_out else None
+
+
+WHOLE_LOG: Final = Beginning()
+"""Of a generation that counts all that the log holds."""
