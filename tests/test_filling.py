@@ -196,7 +196,7 @@ async def test_verify_recounts_each_backfill_to_its_own_checkpoint_and_notices_o
 @pytest.mark.parametrize("is_asked_live", [True, False], ids=["while it is counted", "before"])
 async def test_under_a_generation_that_begins_late_a_backfill_begins_there(is_asked_live: bool) -> None:
     log = log_of(4)
-    beginning = Beginning(SINCE, {position.name: 20 for position in log}, leaves_out=True)
+    beginning = Beginning(SINCE, {position.name: 20 for position in log}, left_out_up_to=SINCE - 1)
     site = Site(log, counters=MemoryCounters(beginning=beginning))
     tracker, filler = site.worker()
     if is_asked_live:

@@ -113,7 +113,7 @@ async def test_what_is_deleted_before_a_backfill_is_read_cannot_be_proved() -> N
 def late_site(stripes: int = 1) -> LiveSite:
     """Its counters begin at offset 150 of each position, and have counted as much again."""
     log = log_of(5, 1_500)
-    beginning = Beginning(NOW, {position.name: 150 for position in log}, leaves_out=True)
+    beginning = Beginning(NOW, {position.name: 150 for position in log}, left_out_up_to=NOW - 1)
     store = MemoryCounters(stripes, beginning=beginning)
     return LiveSite(log, traffic_catalog(), stripes=stripes, counted=(store, dict.fromkeys(log, 0)))
 
@@ -151,7 +151,7 @@ async def test_what_such_counters_counted_and_the_log_lost_cannot_be_proved() ->
 
 async def test_ids_behind_a_difference_are_of_what_counts() -> None:
     log = {position: own[:80] for position, own in log_of(5, 1_500).items()}
-    beginning = Beginning(NOW, {position.name: 75 for position in log}, leaves_out=True)
+    beginning = Beginning(NOW, {position.name: 75 for position in log}, left_out_up_to=NOW - 1)
     site = LiveSite(log, traffic_catalog(), counted=(MemoryCounters(beginning=beginning), dict.fromkeys(log, 0)))
     await site.go_on(80)
     counting = [owner for owner in site.store.owners() if owner.startswith("c:")]

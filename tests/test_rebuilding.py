@@ -204,7 +204,7 @@ async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
 
 
 def begins_at(site: LiveSite, offset: int) -> Beginning:
-    return Beginning(NOW, {position.name: offset for position in site.log}, leaves_out=True)
+    return Beginning(NOW, {position.name: offset for position in site.log}, left_out_up_to=NOW - 1)
 
 
 async def test_one_that_begins_late_counts_from_there_and_live_counting_goes_on_with_it() -> None:

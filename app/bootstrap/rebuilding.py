@@ -6,7 +6,7 @@ import time
 
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
-from app.domain.beginning import WHOLE_LOG, Beginning
+from app.domain.beginning import Beginning
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
@@ -52,12 +52,13 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
 
 
 async def _find_beginning(parts: Parts, since: int | None) -> Beginning:
-    if since is None:
-        return WHOLE_LOG
     # Kafka's clients are imported by who needs them, see Parts.
-    from app.streams.beginnings import find_beginning
+    from app.streams.beginnings import find_beginning, find_whole_log
 
-    return await find_beginning(parts.topics, parts.log, list(await parts.spans()), since)
+    spans = await parts.spans()
+    if since is None:
+        return await find_whole_log(parts.log, spans, _now())
+    return await find_beginning(parts.topics, parts.log, list(spans), since, _now())
 
 
 def _require_the_same_beginning(generation: Generation, since: int | None) -> None:

@@ -22,8 +22,9 @@ class Beginning:
     offsets: Mapping[str, int] = field(default_factory=dict)
     """Name of a position -> the first offset that counts. One that is not named, such as that of a partition that was
     added later, begins with the log."""
-    leaves_out: bool = False
-    """Whether the log held any message before."""
+    left_out_up_to: int | None = None
+    """Events received at or before this moment (epoch ms) are left out, or were not in the log any more; None: nothing
+    is known to be missing."""
 
     def of(self, position: Position) -> int:
         return self.offsets.get(position.name, 0)
@@ -31,11 +32,6 @@ class Beginning:
     def within(self, spans: Mapping[Position, tuple[int, int]]) -> dict[Position, tuple[int, int]]:
         """The part that counts of what the log holds: per position its first offset, and its end."""
         return {position: (min(max(first, self.of(position)), end), end) for position, (first, end) in spans.items()}
-
-    @property
-    def left_out_up_to(self) -> int | None:
-        """Events received at or before this moment are not counted; None when there were none."""
-        return self.since - 1 if self.since is not None and self.leaves_out else None
 
 
 WHOLE_LOG: Final = Beginning()

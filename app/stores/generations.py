@@ -132,7 +132,7 @@ def give_record(client: Client, generation: Generation, prefix: str) -> Any:
 
 def _encoded(beginning: Beginning) -> str:
     return json.dumps(
-        {"since": beginning.since, "offsets": dict(beginning.offsets), "leaves_out": beginning.leaves_out}
+        {"since": beginning.since, "offsets": dict(beginning.offsets), "left_out_up_to": beginning.left_out_up_to}
     )
 
 
@@ -192,7 +192,7 @@ class Generations:
             "rules": json.dumps(fixed),
             "secret": rules.secret.hex(),
             "created_at": created_at,
-            **({} if beginning is WHOLE_LOG else {"beginning": _encoded(beginning)}),
+            **({} if beginning == WHOLE_LOG else {"beginning": _encoded(beginning)}),
         }
         parts = [part for pair in spec.items() for part in pair]
         while True:

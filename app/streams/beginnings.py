@@ -8,11 +8,17 @@ from contextlib import aclosing
 
 from app.domain.beginning import Beginning
 from app.domain.increments import Position
+from app.recounting import received_at
 from app.streams.log import Log, Span
 from app.streams.topics import Topics
 
 
-async def find_beginning(topics: Topics, log: Log, positions: Sequence[Position], since: int) -> Beginning:
+async def find_whole_log(log: Log, spans: Mapping[Position, Span], now: int) -> Beginning:
+    """All that the log holds; what it held before is left out. Raises StoreUnavailable."""
+    return Beginning(left_out_up_to=max(await _deleted_up_to(log, spans, now), default=None))
+
+
+async def find_beginning(topics: Topics, log: Log, positions: Sequence[Position], since: int, now: int) -> Beginning:
     """At each position the first message that was received at or after `since` (epoch ms), or the end of what there is.
 
     Raises StoreUnavailable.
@@ -25,8 +31,21 @@ async def find_beginning(topics: Topics, log: Log, positions: Sequence[Position]
         for position, (_, end) in spans.items()
     }
     before = {position: [(first, begins[position])] for position, (first, _) in spans.items()}
-    leaves_out = await _holds_messages(log, before)
-    return Beginning(since, {position.name: begin for position, begin in begins.items()}, leaves_out)
+    left_out = [since - 1] if await _holds_messages(log, before) else []
+    # Of these what was deleted may have come after that moment.
+    headless = {position: span for position, span in spans.items() if begins[position] <= span[0]}
+    left_out += await _deleted_up_to(log, headless, now)
+    return Beginning(since, {position.name: begin for position, begin in begins.items()}, max(left_out, default=None))
+
+
+async def _deleted_up_to(log: Log, spans: Mapping[Position, Span], now: int) -> list[int]:
+    """Of each position whose log does not begin with its first message: when what is left began to be received."""
+    found = []
+    for position, (first, end) in spans.items():
+        if first > 0:
+            received = await received_at(log, position, first) if first < end else None
+            found.append(now if received is None else received)
+    return found
 
 
 async def _first_since(log: Log, position: Position, start: int, end: int, since: int) -> int:

@@ -91,9 +91,9 @@ class _Found:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def find(self, _: object, __: object, positions: Sequence[Position], since: int) -> Beginning:
+    async def find(self, _: object, __: object, positions: Sequence[Position], since: int, ___: int) -> Beginning:
         self.asked += 1
-        return Beginning(since, {position.name: 3 + self.asked for position in positions}, leaves_out=True)
+        return Beginning(since, {position.name: 3 + self.asked for position in positions}, left_out_up_to=since - 1)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ BEGAN = "2026-09-21T14:13:20.000Z"
 
 async def test_where_it_begins_is_looked_up_once_and_remembered(parts: Parts, found: _Found) -> None:
     first, rebuild = await make_rebuild(parts, SINCE)
-    assert rebuild.store.beginning == Beginning(SINCE, {POSITION.name: 4}, leaves_out=True)
+    assert rebuild.store.beginning == Beginning(SINCE, {POSITION.name: 4}, left_out_up_to=SINCE - 1)
     again, rebuild = await make_rebuild(parts, SINCE)
     assert (again, rebuild.store.beginning.offsets, found.asked) == (first, {POSITION.name: 4}, 1)
 

@@ -8,7 +8,7 @@ from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
 
 NAMED, ADDED = Position("events", 0, "t"), Position("events", 1, "t")
-BEGINNING = Beginning(5_000, {NAMED.name: 40}, leaves_out=True)
+BEGINNING = Beginning(5_000, {NAMED.name: 40}, 4_999)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,3 @@ def test_a_position_that_is_not_named_begins_with_the_log() -> None:
     spans = {NAMED: (0, 90), ADDED: (3, 70)}
     assert BEGINNING.within(spans) == {NAMED: (40, 90), ADDED: (3, 70)}
     assert WHOLE_LOG.within(spans) == spans
-
-
-def test_the_last_moment_that_is_left_out_is_the_one_before() -> None:
-    """A goal that starts at the very moment misses nothing."""
-    assert BEGINNING.left_out_up_to == 4_999
-
-
-def test_where_nothing_was_left_out_no_goal_is_marked() -> None:
-    assert Beginning(5_000, {NAMED.name: 40}, leaves_out=False).left_out_up_to is None
-    assert WHOLE_LOG.left_out_up_to is None

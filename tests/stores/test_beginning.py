@@ -16,7 +16,7 @@ from tests.stores.counting import POSITION, Store, apply, increments, new_redis_
 
 NAME = "goal~7"
 ADDED = Position("events", 1, "first-topic")
-BEGINNING = Beginning(5_000, {POSITION.name: 40}, leaves_out=True)
+BEGINNING = Beginning(5_000, {POSITION.name: 40}, 4_999)
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -70,8 +70,8 @@ async def test_a_mark_is_another_one_once_partitions_are_fresher_or_messages_wer
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_what_a_generation_leaves_out_marks_goals_as_a_loss_does(kind: str, client: Client) -> None:
-    for leaves_out, told in ((True, (4_999,)), (False, ())):
-        beginning = Beginning(5_000, {POSITION.name: 40}, leaves_out)
+    for left_out_up_to, told in ((4_999, (4_999,)), (None, ())):
+        beginning = Beginning(5_000, {POSITION.name: 40}, left_out_up_to)
         store: Store = MemoryCounters(beginning=beginning)
         if kind == "redis":
             store = await new_redis_store(client, beginning=beginning)
@@ -80,7 +80,7 @@ async def test_what_a_generation_leaves_out_marks_goals_as_a_loss_does(kind: str
 
 
 async def test_it_is_no_loss_and_stands_among_the_losses_in_order(client: Client) -> None:
-    store = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, leaves_out=True))
+    store = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, 4_999))
     assert await store.losses() == []
     for start, at in ((0, 6_000), (9, 1_000)):
         await store.report_loss({"position": POSITION.name, "from": start, "at": at})
@@ -89,7 +89,7 @@ async def test_it_is_no_loss_and_stands_among_the_losses_in_order(client: Client
 
 async def test_a_switch_to_a_generation_that_begins_late_and_back_is_told_by_the_mark(client: Client) -> None:
     whole = await new_redis_store(client)
-    late = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, leaves_out=True))
+    late = await new_redis_store(client, beginning=Beginning(5_000, {POSITION.name: 40}, 4_999))
     reader = RedisReader(client)
     found = []
     for store in (whole, late, whole):

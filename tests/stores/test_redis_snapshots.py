@@ -64,7 +64,7 @@ async def test_what_is_loaded_is_what_was_saved(client: Any, tmp_path: Path) -> 
 async def test_where_a_generation_begins_is_saved_with_it(client: Any, tmp_path: Path) -> None:
     """Of a position at which nothing was counted yet, too."""
     file, generations = tmp_path / "counters.snapshot", Generations(client)
-    beginning = Beginning(5_000, {"events:0:x": 40, "events:1:x": 50}, leaves_out=True)
+    beginning = Beginning(5_000, {"events:0:x": 40, "events:1:x": 50}, left_out_up_to=4_999)
     generation = await generations.create(new_rules(ParsingRules(), window_ms=1000, stripes=2), 5, beginning)
     await client.hset(generation.prefix(0) + "cp", "events:0:x", 60)
     await save(client, generation, file, 9)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from app.domain.beginning import Beginning
+from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
 from app.embedded.broker import start_broker
-from app.streams.beginnings import find_beginning
+from app.streams.beginnings import find_beginning, find_whole_log
 from app.streams.log import Log
 from app.streams.topics import Topics
 
 FULL, EMPTY = 0, 1
+NOW = 9_000_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,7 @@ class Site:
     """A topic of two partitions, of which one stays empty, and whose broker stamps messages itself."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
         self.topics, self.log = Topics(bootstrap), Log(bootstrap)
         (described,) = self.topics.describe([topic])
         self.positions: list[Position] = described.positions()
@@ -51,7 +54,18 @@ class Site:
             time.sleep(0.001)
 
     async def find(self, since: int) -> Beginning:
-        return await find_beginning(self.topics, self.log, self.positions, since)
+        return await find_beginning(self.topics, self.log, self.positions, since, NOW)
+
+    async def find_whole(self) -> Beginning:
+        return await find_whole_log(self.log, self.topics.ends(self.positions), NOW)
+
+    def delete_below(self, offset: int) -> None:
+        admin: Any = KafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin.delete_records({TopicPartition(self._topic, FULL): offset})
+        admin.close()
+
+    def close(self) -> None:
+        self._producer.close()
 
     def begins(self, offset: int) -> dict[str, int]:
         return {self.positions[FULL].name: offset, self.positions[EMPTY].name: 0}
@@ -65,7 +79,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     else:
         made = Site(request.getfixturevalue("embedded"), _embedded_topic(request.getfixturevalue("embedded")))
     yield made
-    made._producer.close()
+    made.close()
 
 
 def _embedded_topic(bootstrap: str) -> str:
@@ -78,8 +92,8 @@ def _embedded_topic(bootstrap: str) -> str:
 async def test_it_begins_with_the_first_message_at_or_after_the_moment(site: Site) -> None:
     sent = site.send(4)
     for offset, at in enumerate(sent):
-        assert await site.find(at) == Beginning(at, site.begins(offset), leaves_out=offset > 0)
-        assert await site.find(at + 1) == Beginning(at + 1, site.begins(offset + 1), leaves_out=True)
+        assert await site.find(at) == Beginning(at, site.begins(offset), at - 1 if offset else None)
+        assert await site.find(at + 1) == Beginning(at + 1, site.begins(offset + 1), at)
 
 
 @pytest.mark.kafka
@@ -87,9 +101,9 @@ async def test_where_nothing_came_since_then_it_begins_at_the_end_and_where_noth
     site: Site,
 ) -> None:
     after = site.send(2)[-1] + 1
-    assert await site.find(after) == Beginning(after, site.begins(2), leaves_out=True)
+    assert await site.find(after) == Beginning(after, site.begins(2), after - 1)
     for before in (1_000, 0, -1, -86_400_000):
-        assert await site.find(before) == Beginning(before, site.begins(0), leaves_out=False)
+        assert await site.find(before) == Beginning(before, site.begins(0))
 
 
 @pytest.mark.kafka
@@ -119,3 +133,19 @@ async def test_what_comes_meanwhile_by_a_clock_that_trails_does_not(
 
     monkeypatch.setattr(site.topics, "first_since", name_the_last)
     assert (await site.find(after)).offsets == site.begins(4)
+
+
+@pytest.mark.kafka
+async def test_what_the_log_holds_no_more_is_left_out_up_to_the_first_message_that_is_left(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    site = Site(kafka_bootstrap, make_topic(2, message_timestamp_type="LogAppendTime"))
+    sent = site.send(4)
+    assert await site.find_whole() == WHOLE_LOG
+    site.delete_below(2)
+    assert await site.find_whole() == Beginning(left_out_up_to=sent[2])
+    assert await site.find(1_000) == Beginning(1_000, site.begins(2), sent[2])
+    assert await site.find(sent[3]) == Beginning(sent[3], site.begins(3), sent[3] - 1)
+    site.delete_below(4)
+    assert await site.find_whole() == Beginning(left_out_up_to=NOW)
+    site.close()
