@@ -143,7 +143,7 @@ async def test_who_was_turned_away_is_answered_when_the_process_ends(
     waiting = [asyncio.create_task(ask(world, f"sk_wrong_{number}_y")) for number in range(3)]
     for _ in range(100):
         await asyncio.sleep(0)
-    assert late._waiting == 3
+    assert late.waiting == 3
     world.client._transport.app.state.end_soon()  # type: ignore[attr-defined]  # ASGI transport
     async with asyncio.timeout(30):
         assert await asyncio.gather(*waiting) == [429] * 3
