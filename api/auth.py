@@ -14,6 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from fastapi import Request
 from starlette.datastructures import Headers
@@ -32,6 +33,7 @@ BELIEVED_SECONDS = 300.0
 """How long a key is believed that cannot be looked up again. Nobody can revoke one in a database that is away."""
 _LOOK_UP_SECONDS = 1.5
 _LOOK_UP_AGAIN_SECONDS = 0.5
+_FIRST_LOOK_UPS_AT_ONCE = 8
 _REMEMBERED = 10_000
 
 
@@ -48,6 +50,8 @@ class Doorkeeper:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Key]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By address; each lives as long as somebody waits for it."""
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def gate(self, scope: Any) -> None:
@@ -84,8 +88,10 @@ class Doorkeeper:
         try:
             if not is_session:
                 parse_key(secret)
-            patience = _LOOK_UP_SECONDS if known is None else _LOOK_UP_AGAIN_SECONDS
-            key = await within(patience, "sql", self._look_up(mark, secret, is_session=is_session))
+            if known is None:
+                key = await within(_LOOK_UP_SECONDS, "sql", self._look_up_first(scope, mark, secret, is_session))
+            else:
+                key = await within(_LOOK_UP_AGAIN_SECONDS, "sql", self._look_up(mark, secret, is_session))
         except InvalidApiKey:
             self._known.pop(mark, None)
             self._note_failure(address_of(scope))
@@ -101,7 +107,21 @@ class Doorkeeper:
             self._known.popitem(last=False)
         return key
 
-    async def _look_up(self, mark: str, secret: str, *, is_session: bool) -> Key:
+    async def _look_up_first(self, scope: Any, mark: str, secret: str, is_session: bool) -> Key:
+        """Of one that is not known. Few at a time from an address: so many fail of a flood that begins at once, and the
+        others are turned away, before looking all of them up takes too long, which is nobody's failure."""
+        address = address_of(scope)
+        turns = self._turns.get(address)
+        if turns is None:
+            turns = self._turns[address] = asyncio.Semaphore(_FIRST_LOOK_UPS_AT_ONCE)
+        async with turns:
+            known = self._known.get(mark)
+            if known is not None and self._clock() - known[0] < FRESH_SECONDS:
+                return known[1]
+            self._refuse_failing(scope)
+            return await self._look_up(mark, secret, is_session)
+
+    async def _look_up(self, mark: str, secret: str, is_session: bool) -> Key:
         """One look-up a key at a time, whatever the number of requests that wait for it."""
         asking = self._asking.get(mark)
         if asking is None:

@@ -115,6 +115,31 @@ async def test_wrong_keys_of_an_address_are_limited_and_nobody_else_notices(
     assert await ask(world, world.project_keys["other"]) == 200, "a minute later"
 
 
+async def test_of_a_flood_that_begins_at_once_few_keys_are_looked_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them at once would take longer than a look-up may, and that is nobody's failure."""
+    asked, most, under_way = count_look_ups(world, monkeypatch), 0, 0
+    look_up = doorkeeper(world)._look_up
+
+    async def watched(*given: Any) -> Any:
+        nonlocal most, under_way
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await look_up(*given)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(doorkeeper(world), "_look_up", watched)
+    wrong = [key_text(f"{number:08x}", "0" * 32) for number in range(300)]
+    answers = await asyncio.gather(*(ask(world, key) for key in wrong))
+    assert (answers.count(401), answers.count(429)) == (len(asked), 300 - len(asked))
+    assert 30 <= len(asked) < 30 + auth._FIRST_LOOK_UPS_AT_ONCE
+    assert most <= auth._FIRST_LOOK_UPS_AT_ONCE
+    assert not doorkeeper(world)._turns
+
+
 async def test_signing_in_is_limited_like_any_other_use_of_a_key(world: World) -> None:
     answers = [await world.client.post("/session", json={"apiKey": f"sk_wrong_{n}_x"}) for n in range(40)]
     assert [answer.status_code for answer in answers] == [401] * 30 + [429] * 10
