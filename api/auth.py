@@ -89,9 +89,10 @@ class Doorkeeper:
             if not is_session:
                 parse_key(secret)
             if known is None:
-                key = await within(_LOOK_UP_SECONDS, "sql", self._look_up_first(scope, mark, secret, is_session))
+                first = self._look_up_first(scope, mark, secret, is_session=is_session)
+                key = await within(_LOOK_UP_SECONDS, "sql", first)
             else:
-                key = await within(_LOOK_UP_AGAIN_SECONDS, "sql", self._look_up(mark, secret, is_session))
+                key = await within(_LOOK_UP_AGAIN_SECONDS, "sql", self._look_up(mark, secret, is_session=is_session))
         except InvalidApiKey:
             self._known.pop(mark, None)
             self._note_failure(address_of(scope))
@@ -107,7 +108,7 @@ class Doorkeeper:
             self._known.popitem(last=False)
         return key
 
-    async def _look_up_first(self, scope: Any, mark: str, secret: str, is_session: bool) -> Key:
+    async def _look_up_first(self, scope: Any, mark: str, secret: str, *, is_session: bool) -> Key:
         """Of one that is not known. Few at a time from an address: so many fail of a flood that begins at once, and the
         others are turned away, before looking all of them up takes too long, which is nobody's failure."""
         address = address_of(scope)
@@ -119,9 +120,9 @@ class Doorkeeper:
             if known is not None and self._clock() - known[0] < FRESH_SECONDS:
                 return known[1]
             self._refuse_failing(scope)
-            return await self._look_up(mark, secret, is_session)
+            return await self._look_up(mark, secret, is_session=is_session)
 
-    async def _look_up(self, mark: str, secret: str, is_session: bool) -> Key:
+    async def _look_up(self, mark: str, secret: str, *, is_session: bool) -> Key:
         """One look-up a key at a time, whatever the number of requests that wait for it."""
         asking = self._asking.get(mark)
         if asking is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.increments import Position
-from app.domain.moments import rfc3339
+from app.domain.loss import loss_of
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
@@ -109,31 +109,17 @@ class Rebuild:
 
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
         """As live counting does: goals that had started before are marked incomplete."""
-        now = self.now()
-        received = await received_at(self.log, position, end)
-        before = now if received is None else received
+        before = await received_at(self.log, position, end)
         log.error(
-            "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that started "
-            "before %s are marked incomplete",
+            "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that may "
+            "lack them are marked incomplete",
             end - start,
             position.topic,
             position.partition,
             start,
             end,
-            rfc3339(before),
         )
-        await self.store.report_loss(
-            {
-                "position": position.name,
-                "topic": position.topic,
-                "partition": position.partition,
-                "from": start,
-                "to": end,
-                "number": end - start,
-                "at": now,
-                "before": before,
-            }
-        )
+        await self.store.report_loss(loss_of(position, start, end, at=self.now(), received_before=before))
 
     async def _fill_backfills(self, tracker: Tracker, spans: Spans) -> None:
         """Most were counted with all the rest; those that were defined meanwhile are behind."""

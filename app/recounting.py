@@ -71,7 +71,8 @@ class LogAsLeft:
 async def received_at(log: LogSource, position: Position, offset: int) -> int | None:
     """When the message there was received, by the broker's clock (epoch ms); None where the log holds none there.
 
-    Raises StoreUnavailable."""
+    Raises StoreUnavailable.
+    """
     found = None
     with suppress(DeletedMeanwhile):
         async for batch in log.read(position, offset, offset + 1):

@@ -1,4 +1,4 @@
-"""Where a generation begins to count, when that is not the first message of the log.
+"""Where a generation begins to count, when that is not the first message that the log ever held.
 
 Offsets are remembered, and not only the moment that they were found by: what is counted again, or goes on, has to begin
 at the very same message, and a broker that is asked for a moment again may name another one.

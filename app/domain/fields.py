@@ -11,8 +11,6 @@ that saw several variants; and with the suffix `|<conversion goal>|<variant>`: `
 converted, `v` and `u` their value. Of a project: `k|<key>` and `v|<experiment>|<variant>` what is known, `#` and
 `#<experiment>` how many, `refused` whether any was beyond the limit (not how often).
 
-In Redis a sum may have a third field `w`, how many times CARRY was taken out of `v`; who reads gets it back in `v`.
-
 Of all others, field = letter + suffix. Letters: `n` conversions (or unique subjects), `v` and `u` the whole part and
 the millionths of their value, `d` the denominator of a rate, `last` the newest occurred-at. Suffixes: nothing for the
 total, `@<ms>` for the period that starts at that epoch millisecond, `.<hour>` for an hour since the epoch, `/<day>` for
@@ -21,15 +19,12 @@ a day (ISO date in the project's time zone).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Final
 
 HOUR_MS: Final = 3_600_000
 MICRO: Final = 1_000_000
-CARRY: Final = 10**15
 LAST: Final = "last"
 CROSSED: Final = "crossed"
 REFUSED: Final = "refused"
@@ -92,26 +87,6 @@ def hour_suffix(occurred_at_ms: int) -> str:
 
 def day_suffix(iso_date: str) -> str:
     return f"/{iso_date}"
-
-
-_WITH_SUMS: Final = re.compile(r"(?:f:[^:]*:)?[ghckx]:").match
-CARRIED: Final = "w"
-
-
-def with_carried(names: Sequence[str]) -> Sequence[str]:
-    """What has to be asked for to know these fields of an owner: of each sum also what was carried."""
-    carried = [CARRIED + name[1:] for name in names if name.startswith("v")]
-    return (*names, *carried) if carried else names
-
-
-def without_carried(owner: str, stored: dict[str, int]) -> dict[str, int]:
-    """The fields of an owner as they are read, of those that are stored: each sum's `v` is its whole part."""
-    carried = [name for name in stored if name.startswith(CARRIED)]
-    if carried and _WITH_SUMS(owner):
-        for name in carried:
-            whole = "v" + name[1:]
-            stored[whole] = stored.get(whole, 0) + CARRY * stored.pop(name)
-    return stored
 
 
 def exact_value(whole: int, millionths: int) -> Decimal:

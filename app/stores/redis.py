@@ -18,6 +18,7 @@ from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generation, bucket_names, give_record
 from app.stores.redis_client import Client, as_store_errors, pattern
 from app.stores.redis_packing import pack
+from app.stores.redis_sums import without_carried
 
 _HERE: Final = Path(__file__).parent
 _SCRIPT: Final = (
@@ -289,7 +290,7 @@ class RedisCounters:
 def _counts(owner: str, flat: Sequence[bytes]) -> dict[str, int]:
     """Of a hash as a script returns it: field, number, field, number."""
     stored = {field.decode(): int(number) for field, number in zip(flat[::2], flat[1::2], strict=True)}
-    return fields.without_carried(owner, stored)
+    return without_carried(owner, stored)
 
 
 def _loss_name(loss: Mapping[str, object]) -> str:

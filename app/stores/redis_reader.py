@@ -8,12 +8,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from app.domain import fields
 from app.errors import GenerationMissing
 from app.patience import giving_way
 from app.ports import Reading, Wanted
 from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
+from app.stores.redis_sums import with_carried, without_carried
 
 _ALL: Final = "*"
 _READ: Final = """
@@ -147,7 +147,7 @@ def _shape_of(names: Sequence[str], shapes: _Shapes) -> tuple[int, tuple[str, ..
     wanted = tuple(names)
     shape = shapes.get(wanted)
     if shape is None:
-        shape = shapes[wanted] = (len(shapes) + 1, tuple(fields.with_carried(wanted)))
+        shape = shapes[wanted] = (len(shapes) + 1, tuple(with_carried(wanted)))
     return shape
 
 
@@ -155,10 +155,10 @@ def _numbers(asked: Wanted, answer: list[Any], shapes: _Shapes) -> Mapping[str, 
     names = asked.fields
     if len(names) == 1 and names[0] == _ALL:
         stored = {name: int(number) for name, number in zip(answer[::2], answer[1::2], strict=True)}
-        return fields.without_carried(asked.owner, stored)
+        return without_carried(asked.owner, stored)
     _, stored_as = _shape_of(names, shapes)
     if asked.known is not None and len(answer) < len(stored_as):
         names = asked.known.fields
         _, stored_as = _shape_of(names, shapes)
     found = {name: int(number) for name, number in zip(stored_as, answer, strict=True) if number}
-    return found if len(stored_as) == len(names) else fields.without_carried(asked.owner, found)
+    return found if len(stored_as) == len(names) else without_carried(asked.owner, found)

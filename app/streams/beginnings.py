@@ -15,7 +15,8 @@ from app.streams.topics import Topics
 
 async def find_whole_log(log: Log, spans: Mapping[Position, Span], now: int) -> Beginning:
     """All that the log holds; what it held before is left out. Raises StoreUnavailable."""
-    return Beginning(left_out_up_to=max(await _deleted_up_to(log, spans, now), default=None))
+    offsets = {position.name: first for position, (first, _) in spans.items() if first > 0}
+    return Beginning(offsets=offsets, left_out_up_to=max(await _deleted_up_to(log, spans, now), default=None))
 
 
 async def find_beginning(topics: Topics, log: Log, positions: Sequence[Position], since: int, now: int) -> Beginning:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from faust.types import TP
 
 from app.domain.increments import Position
+from app.domain.loss import loss_of
 from app.errors import NotFound, StoreUnavailable
 from app.tracking import Tracker
 from app.waiting import Waiting
@@ -102,7 +103,6 @@ class TrackedPartitions:
         if checkpoint != position:
             # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
             return checkpoint
-        now = int(time.time() * 1000)
         before = None
         if position < earliest:
             number, to = earliest - position, earliest
@@ -111,17 +111,9 @@ class TrackedPartitions:
         else:
             number, to = position - end, end
             what = f"{number} counted messages of {tp.topic}/{tp.partition} are not in the log any more"
-        log.error("%s (offsets %d to %d); goals that were running then are marked incomplete", what, position, to)
-        loss = {
-            "position": where.name,
-            "topic": tp.topic,
-            "partition": tp.partition,
-            "from": min(position, to),
-            "to": max(position, to),
-            "number": number,
-            "at": now,
-            "before": now if before is None else before,
-        }
+        log.error("%s (offsets %d to %d); goals that may lack them are marked incomplete", what, position, to)
+        now = int(time.time() * 1000)
+        loss = loss_of(where, min(position, to), max(position, to), at=now, received_before=before)
         # Told first: who dies in between tells it again, and nothing is lost in silence.
         await self._report_loss(loss, True)
         if await self._tracker.skip(where, to):

@@ -122,12 +122,12 @@ async def test_of_a_flood_that_begins_at_once_few_keys_are_looked_up(
     asked, most, under_way = count_look_ups(world, monkeypatch), 0, 0
     look_up = doorkeeper(world)._look_up
 
-    async def watched(*given: Any) -> Any:
+    async def watched(*given: Any, is_session: bool) -> Any:
         nonlocal most, under_way
         under_way += 1
         most = max(most, under_way)
         try:
-            return await look_up(*given)
+            return await look_up(*given, is_session=is_session)
         finally:
             under_way -= 1
 
