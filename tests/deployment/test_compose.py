@@ -47,7 +47,7 @@ def test_images_are_pinned_to_a_version() -> None:
 
 
 def test_what_is_installed_is_locked_by_hash() -> None:
-    for name in ("runtime", "development", "benchmark"):
+    for name in ("installer", "runtime", "development", "benchmark"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
