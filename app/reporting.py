@@ -338,7 +338,9 @@ class Reporter:
 
 def _as_known(known: Report | None, report: Report) -> Report:
     """The report; the last one, with all that was written of it, where that says the same."""
-    if known is None or len(known.items) != len(report.items) or not all(map(is_, known.items, report.items)):
+    if known is None or known is report or len(known.items) != len(report.items):
+        return report
+    if not all(map(is_, known.items, report.items)):
         return report
     return known if replace(known, items=report.items) == report else report
 

@@ -15,6 +15,7 @@ from app import metrics
 from app.bootstrap.addresses import load_settings
 from app.bootstrap.observing import StepClock, TimedCounters
 from app.bootstrap.parts import Parts, folding_rules
+from app.bootstrap.priority import Priority
 from app.bootstrap.tracing import make_tracer
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
@@ -44,6 +45,7 @@ class WorkerParts:
         self._parts = Parts(settings, "worker")
         self.hook = StepClock(hook)
         self._invalid_share = InvalidShare(settings.invalid_share_warning)
+        self._priority = Priority()
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
@@ -132,7 +134,9 @@ class WorkerParts:
             log.warning("%s; see `scorekeeper dead-letters list`", warning)
 
     def show(self, positions: Mapping[Position, tuple[int, int, int]], *, is_waiting: bool) -> None:
-        """Tell where the assigned positions are: (checkpoint, end of the log, complete up to in epoch ms)."""
+        """Tell where the assigned positions are: (checkpoint, end of the log, complete up to in epoch ms). While there
+        is much to be counted yet, this process gives way to others."""
+        self._priority.suit(sum(max(0, end - checkpoint) for checkpoint, end, _ in positions.values()))
         rows = {(position.topic, position.partition): row for position, row in positions.items()}
         metrics.show_only(
             metrics.LAG, {where: max(0, end - checkpoint) for where, (checkpoint, end, _) in rows.items()}
