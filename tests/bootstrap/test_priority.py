@@ -24,6 +24,16 @@ for lag in (0, BACKLOG + 1, 0):
 """
 
 
+def may_change() -> bool:
+    try:
+        AUTOGROUP.write_text("0")
+    except BlockingIOError:
+        return True  # too many at once
+    except OSError:
+        return False
+    return True
+
+
 def weight(group: Path) -> str | None:
     return group.read_text() if group.exists() else None
 
@@ -68,7 +78,7 @@ def test_a_change_that_comes_too_soon_is_made_at_the_next_report(
     assert weight(group) == str(GIVING_WAY)
 
 
-@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+@pytest.mark.skipif(not may_change(), reason="this kernel has no autogroups, or does not let them be changed")
 def test_the_kernel_takes_both_weights() -> None:
     done = subprocess.run([sys.executable, "-c", REAL], start_new_session=True, timeout=30, capture_output=True)
     assert done.stdout.split() == [b"0", str(BACKLOG + 1).encode(), b"0"], done.stderr
