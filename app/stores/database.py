@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -19,11 +19,14 @@ from app.stores.tables import REVISIONS
 if TYPE_CHECKING:
     from alembic.config import Config
 
+T = TypeVar("T")
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 2.0
 _STATEMENT_SECONDS = 5.0
 _SILENT_SECONDS = 2.0
 """Beyond what a statement may take: then the server does not work at all."""
+_SINGLE: Final = "is_single"
 
 
 class Database:
@@ -36,6 +39,8 @@ class Database:
         self.url = url
         self.engine = _engine(url, patience_seconds)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        alone = {_SINGLE: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._single = self.engine.execution_options(**alone)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -45,6 +50,11 @@ class Database:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
+
+    def value(self, query: Select[T]) -> T:
+        """The one value that a query gives. It sees one state by itself: no transaction is begun around it."""
+        with _store_errors(), self._single.connect() as connection:
+            return connection.execute(query).scalar_one()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -150,9 +160,10 @@ def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        # A write takes its lock at once: a reader that becomes a writer could not wait for it.
-        is_write = connection.get_execution_options().get("is_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get(_SINGLE, False):
+            # A write takes its lock at once: a reader that becomes a writer could not wait for it.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("is_write", False) else "BEGIN")
 
 
 def _end_connection(_connection: Any, record: ConnectionPoolEntry) -> None:

@@ -37,6 +37,7 @@ from app.stores.version_rows import (
 
 _KEPT = 500
 """Lists of definitions that are remembered."""
+_REVISION = select(catalog.c.revision)
 
 
 class SqlDefinitions:
@@ -51,13 +52,13 @@ class SqlDefinitions:
     def revision(self) -> tuple[int, int]:
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return connection.execute(select(catalog.c.revision)).scalar_one(), now
+            return connection.execute(_REVISION).scalar_one(), now
 
     def history(self) -> DefinitionHistory:
         with self._database.read() as connection:
             # The clock first: what is committed after this moment is not promised to be seen.
             now = self._database.now(connection)
-            revision = connection.execute(select(catalog.c.revision)).scalar_one()
+            revision = connection.execute(_REVISION).scalar_one()
             rows = connection.execute(select(versions).order_by(versions.c.revision, versions.c.id)).all()
             found = [to_version(row) for row in rows if not row.is_deleted]
             return DefinitionHistory(revision, now, read_projects(connection), found)
@@ -78,11 +79,11 @@ class SqlDefinitions:
 
         Remembered until the catalog's revision is another one: every change raises it.
         """
+        known = self._present.get((project, kind))
+        if known is not None and known[0] == self._database.value(_REVISION):
+            return known[1], known[2]
         with self._database.read() as connection:
-            revision = connection.execute(select(catalog.c.revision)).scalar_one()
-            known = self._present.get((project, kind))
-            if known is not None and known[0] == revision:
-                return known[1], known[2]
+            revision = connection.execute(_REVISION).scalar_one()
             row = connection.execute(select(projects).where(projects.c.key == project)).one_or_none()
             if row is None:
                 raise NotFound("project", project)
