@@ -66,7 +66,8 @@ class Experiments:
         return {**summary, "freshAsOf": rfc3339(reading.fresh_as_of), "conversionGoals": goals}
 
     async def _known(self, project: str) -> Mapping[str, int]:
-        return (await self._read([Wanted(project, fields.experiments_owner(project), ("*",))])).owners[0]
+        (own,) = (await self._read([Wanted(project, fields.experiments_owner(project), ("*",))])).owners
+        return own
 
     async def _read(self, wanted: Sequence[Wanted]) -> Reading:
         reading = await self._counters.read(wanted)

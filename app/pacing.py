@@ -15,6 +15,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal, PaceKind
 from app.domain.pace import LINEAR, WEEKS_NEEDED, Pace, learn_pace
 from app.errors import GenerationMissing
+from app.patience import giving_way
 from app.ports import CounterReader, DefinitionStore, Wanted
 
 MOST_KEPT = 10_000
@@ -62,10 +63,11 @@ class Paces:
             self._known.clear()
         # What is not counted yet must not look like a quiet hour.
         until = min(now, reading.fresh_as_of)
+        histories = [history async for history in giving_way(reading.owners)]
         for goal in goals:
             letter = "v" if goal.aggregation is Aggregation.SUM else "n"
             hourly: Counter[int] = Counter()
-            for (ident, metric), history in zip(metrics.items(), reading.owners, strict=True):
+            for (ident, metric), history in zip(metrics.items(), histories, strict=True):
                 if goal.is_fed_by(ident, metric):
                     hourly.update(_by_hour(history, letter))
             pace = learn_pace(hourly, until, goal.time_zone)

@@ -6,7 +6,7 @@ are reached by coroutines. Times are epoch milliseconds, UTC, unless a name says
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -160,8 +160,8 @@ class LeftReceipt:
 class Reading:
     """Counters as they were at one moment of each stripe."""
 
-    owners: Sequence[Mapping[str, int]]
-    """Per requested owner, the requested fields that exist."""
+    owners: Iterable[Mapping[str, int]]
+    """Per requested owner, the requested fields that exist; each is worked out when it is reached. May be repeated."""
     fresh_as_of: int | None
     """Complete up to this broker time; None when nothing was ever read."""
     generation: int

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from operator import is_
 from typing import Any, Protocol
 
@@ -316,9 +317,9 @@ class Reporter:
         asked = [Wanted(project, fields.conversion_goal_owner(version.id), totals) for version in versions]
         reading = await self._read(asked)
         items = []
-        for index, version in enumerate(versions):
+        owners: Iterable[Mapping[str, int] | None] = repeat(None) if reading is None else reading.owners
+        async for version, counters in giving_way(zip(versions, owners, strict=False)):
             item = definition_item(version)
-            counters = reading.owners[index] if reading is not None else None
             item["conversions"] = counters.get("n", 0) if counters is not None else None
             if version.body.get("valueProperty") is not None:
                 value = fields.exact_value(counters.get("v", 0), counters.get("u", 0)) if counters is not None else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from app.errors import GenerationMissing
-from app.patience import giving_way
 from app.ports import Reading, Wanted
 from app.stores.generations import ACTIVE, Generation, Generations
 from app.stores.redis_client import Client, as_store_errors
@@ -48,6 +48,20 @@ Redis to give them."""
 
 _Shapes: TypeAlias = dict[tuple[str, ...], tuple[int, tuple[str, ...]]]
 """Fields that are wanted -> the number of their list, from 1, and what has to be asked for to know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Owners:
+    """Each is made when it is reached: to make those of ten thousand goals takes longer than Redis took, others want
+    their turn meanwhile, and it is no waiting for Redis."""
+
+    wanted: Sequence[Wanted]
+    answers: Sequence[list[Any]]
+    shapes: _Shapes
+
+    def __iter__(self) -> Iterator[Mapping[str, int]]:
+        for asked, answer in zip(self.wanted, self.answers, strict=True):
+            yield _numbers(asked, answer, self.shapes)
 
 
 class RedisReader:
@@ -107,16 +121,16 @@ class RedisReader:
         if any(record.decode() != generation.identity for record in records):
             return None
         checkpoints, answers = rest[len(prefixes) :][: len(stripes)], rest[len(prefixes) + len(stripes) :]
-        owners: list[Mapping[str, int]] = [{} for _ in wanted]
+        found: list[Any] = [()] * len(wanted)
         for own, packed in zip(indexes.values(), answers, strict=True):
-            async for index, answer in giving_way(zip(own, msgspec.msgpack.decode(packed), strict=True)):
-                owners[index] = _numbers(wanted[index], answer, shapes)
+            for index, answer in zip(own, msgspec.msgpack.decode(packed), strict=True):
+                found[index] = answer
         fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
         left_out = generation.beginning.left_out_up_to
         lost = [_received_before(json.loads(text)) for text in losses.values()]
         lost_at = tuple(sorted(lost if left_out is None else [*lost, left_out]))
         return Reading(
-            owners=owners,
+            owners=_Owners(wanted, found, shapes),
             fresh_as_of=fresh_as_of or None,
             generation=generation.number,
             rebuilding=fresh_as_of < generation.created_at,

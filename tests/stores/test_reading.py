@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,6 +11,7 @@ import pytest
 
 from app.domain.beginning import Beginning
 from app.domain.increments import Part, Position
+from app.patience import IDLE_SECONDS, Leisure, giving_way, leisure
 from app.ports import CounterReader, Known, Wanted
 from app.stores.generations import ACTIVE
 from app.stores.memory import MemoryCounters
@@ -49,7 +52,7 @@ async def test_a_mark_is_another_one_once_something_was_counted(store: Store, cl
     await apply(store, increments(simple(1)))
     assert await reader.mark(SHOP) != first.mark
     second = await reader.read(WANTED)
-    assert second.owners == [{"n": 1}]
+    assert list(second.owners) == [{"n": 1}]
     assert await reader.mark(SHOP) == second.mark
 
 
@@ -165,12 +168,44 @@ async def test_what_is_known_is_not_given_again(store: Store, client: Client, re
     await apply(store, increments(simple(1, 2, counters=counters, last=(LAST,), moments=(7, 9))))
     asked = Wanted(SHOP, "g:goal", ("none", "last", "n", "other"), Known(("none", "n", "other"), rest))
     reading = await (await reader_of(store, client)).read([asked])
-    assert reading.owners == [given]
+    assert list(reading.owners) == [given]
 
 
 async def test_nothing_may_be_what_is_known(store: Store, client: Client) -> None:
     asked = Wanted(SHOP, "g:never", ("n", "other", "last"), Known(("n", "other"), 0))
-    assert (await (await reader_of(store, client)).read([asked])).owners == [{}]
+    (found,) = (await (await reader_of(store, client)).read([asked])).owners
+    assert found == {}
+
+
+def work(seconds: float) -> None:
+    """Hold the event loop."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+async def test_what_redis_answered_is_not_waited_for(client: Client) -> None:
+    """Who reads at leisure beside others who always have something to do took Redis for away: what he did himself, and
+    all that they did meanwhile, was counted as waiting for it."""
+    reader, turns = await reader_of(await new_redis_store(client), client), 0
+
+    async def be_busy() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            work(2 * IDLE_SECONDS)
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(be_busy())
+    asked = [Wanted(SHOP, f"g:{number}", ("n", "v", "u", "last")) for number in range(20_000)]
+    leisure.set(Leisure())
+    reading = await reader.read(asked)
+    turns = 0
+    owners = [one async for one in giving_way(reading.owners)]
+    to_work_out, turns = turns, 0
+    assert [one async for one in giving_way(owners)] == [{}] * len(asked)
+    busy.cancel()
+    assert to_work_out > 3 * turns
 
 
 @pytest.mark.parametrize("names", [("n", "v", "u"), ("last", "v"), ("*",)])
