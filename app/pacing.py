@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain import fields
@@ -63,15 +63,24 @@ class Paces:
             self._known.clear()
         # What is not counted yet must not look like a quiet hour.
         until = min(now, reading.fresh_as_of)
-        histories = [history async for history in giving_way(reading.owners)]
-        for goal in goals:
+        histories = dict(zip(metrics, [history async for history in giving_way(reading.owners)], strict=True))
+        # Most goals of a project share what they are fed by: to learn it takes milliseconds.
+        learned: dict[tuple[str, str, tuple[str, ...]], Chosen] = {}
+        async for goal in giving_way(goals):
             letter = "v" if goal.aggregation is Aggregation.SUM else "n"
-            hourly: Counter[int] = Counter()
-            for (ident, metric), history in zip(metrics.items(), histories, strict=True):
-                if goal.is_fed_by(ident, metric):
-                    hourly.update(_by_hour(history, letter))
-            pace = learn_pace(hourly, until, goal.time_zone)
-            self._known[self._key(goal, now)] = Chosen(reason=TOO_EARLY) if pace is None else Chosen(pace)
+            feeds = tuple(ident for ident, metric in metrics.items() if goal.is_fed_by(ident, metric))
+            like = (letter, goal.time_zone, feeds)
+            if like not in learned:
+                learned[like] = _learned([_by_hour(histories[ident], letter) for ident in feeds], until, goal.time_zone)
+            self._known[self._key(goal, now)] = learned[like]
+
+
+def _learned(histories: Iterable[Mapping[int, int]], until: int, time_zone: str) -> Chosen:
+    hourly: Counter[int] = Counter()
+    for history in histories:
+        hourly.update(history)
+    pace = learn_pace(hourly, until, time_zone)
+    return Chosen(reason=TOO_EARLY) if pace is None else Chosen(pace)
 
 
 def _by_hour(history: Mapping[str, int], letter: str) -> dict[int, int]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from app import pacing
 from app.domain.fields import HOUR_MS, conversion_goal_history_owner, goal_owner, hour_suffix
 from app.domain.increments import Increments, Position, Simple
+from app.domain.pace import SeasonalPace, learn_pace
 from tests.api.conftest import World, _patience, world
 
 __all__ = ["_patience", "world"]
@@ -56,6 +58,26 @@ async def test_the_target_is_expected_when_the_week_usually_brings_it(monday_eve
     assert (goal["pace"], goal["paceUsed"], goal.get("paceReason")) == ("seasonal", "seasonal", None)
     # 95 % go by history, 5 % evenly over the seven days.
     assert goal["expected"] == pytest.approx(700 * (0.95 + 0.05 / 7), abs=0.001)
+
+
+async def test_goals_that_are_fed_by_the_same_learn_it_once(
+    monday_evening: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _history(monday_evening, 4)
+    learned = []
+
+    def note(*what: Any) -> SeasonalPace | None:
+        learned.append(what)
+        return learn_pace(*what)
+
+    monkeypatch.setattr(pacing, "learn_pace", note)
+    for target in range(100, 400, 100):
+        await monday_evening.call("POST", "/api/goals", json={**BODY, "target": target})
+    learned.clear()
+    monday_evening.now = monday_evening.counters.fresh_as_of = MONDAY + 25 * HOUR
+    goals = (await monday_evening.call("GET", "/api/goals")).json()
+    assert [goal["paceUsed"] for goal in goals] == ["seasonal"] * 3
+    assert len(learned) == 1
 
 
 async def test_the_projection_follows_the_same_pace(monday_evening: World) -> None:
