@@ -223,9 +223,11 @@ class Tracker:
         """Move the checkpoint to `to`, over (or back from) offsets that the log does not hold any more.
 
         A stripe that is beyond a gap stays where it is. False when the checkpoint was not what this object took it for:
-        nothing is skipped then, and the checkpoint is known now.
+        nothing is skipped then, and the checkpoint is known now. False too when the position was taken away.
         """
-        checkpoints = self._checkpoints[position]
+        checkpoints = self._checkpoints.get(position)
+        if checkpoints is None:
+            return False
         counting = await self.counting()
         await self._meet_backfills(counting, position, min(checkpoints))
         is_cut = to < min(checkpoints)

@@ -297,6 +297,13 @@ async def test_a_stripe_that_is_beyond_a_gap_is_not_counted_again() -> None:
     assert await counters.checkpoints([POSITION]) == [[50, 50]]
 
 
+async def test_a_skip_of_what_was_taken_away_skips_nothing() -> None:
+    counters, tracker = await _tracking()
+    await tracker.assign([])
+    assert not await tracker.skip(POSITION, 60)
+    assert await counters.checkpoints([POSITION]) == [[0]]
+
+
 async def test_a_skip_from_a_checkpoint_that_moved_meanwhile_skips_nothing() -> None:
     counters, tracker = await _tracking()
     await counters.apply([Increments(POSITION, 0, 0, 5, 1)])

@@ -332,7 +332,8 @@ class BatchConsumer(driver.Consumer):
             except StoreUnavailable as unavailable:
                 log.warning("waiting to tell what was lost: %s", unavailable)
                 await self.sleep(ERROR_PAUSE_SECONDS)
-            self._go_to(tp, position)
+            if tp in self._position:
+                self._go_to(tp, position)
 
     # -- Kafka's committed offsets, as a hint
 

@@ -88,6 +88,16 @@ async def test_a_loss_says_before_which_moment_the_messages_had_been_received(wo
     assert unknown["before"] == unknown["at"]
 
 
+async def test_what_is_taken_away_while_its_loss_is_told_is_left_to_who_has_it_now(world: World) -> None:
+    async def take_away() -> None:
+        await world.partitions.starts([ONE])
+
+    world.when_told = take_away
+    await world.partitions.lost(ZERO, 300, 340, 900)
+    assert [is_lost for _, is_lost in world.told] == [True, False]
+    assert await world.checkpoint() == 300
+
+
 async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> None:
     assert await world.partitions.lost(ZERO, 300, 0, 250) == 250
     ((loss, _),) = world.told
