@@ -15,7 +15,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.goal import Aggregation, Goal, PaceKind
 from app.domain.pace import LINEAR, WEEKS_NEEDED, Pace, learn_pace
 from app.errors import GenerationMissing
-from app.patience import giving_way
+from app.patience import Patience, giving_way
 from app.ports import CounterReader, DefinitionStore, Wanted
 
 MOST_KEPT = 10_000
@@ -38,23 +38,25 @@ class Paces:
         self._counters = counters
         self._known: dict[tuple[str, int, int], Chosen] = {}
 
-    async def choose(self, project: str, goals: Sequence[Goal], now: int) -> Mapping[str, Chosen]:
+    async def choose(self, project: str, goals: Sequence[Goal], now: int, patience: Patience) -> Mapping[str, Chosen]:
         """By goal id, for those that ask for another pace than the straight line. At most one read of each store."""
         seasonal = [goal for goal in goals if goal.pace is PaceKind.SEASONAL]
         missing = [goal for goal in seasonal if self._key(goal, now) not in self._known]
         if missing:
-            await self._learn(project, missing, now)
+            await self._learn(project, missing, now, patience)
         return {goal.id: self._known.get(self._key(goal, now), Chosen(reason=TOO_EARLY)) for goal in seasonal}
 
     def _key(self, goal: Goal, now: int) -> tuple[str, int, int]:
         return goal.id, goal.revision, now // HOUR_MS
 
-    async def _learn(self, project: str, goals: Sequence[Goal], now: int) -> None:
-        _, present = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
+    async def _learn(self, project: str, goals: Sequence[Goal], now: int, patience: Patience) -> None:
+        ask = asyncio.to_thread(self._definitions.current, project, "conversion_goal")
+        _, present = await patience.wait("sql", ask)
         metrics = {version.id: str(version.body.get("metric")) for version in present}
         owners = [fields.conversion_goal_history_owner(ident) for ident in metrics]
         try:
-            reading = await self._counters.read([Wanted(project, owner, ("*",)) for owner in owners])
+            wanted = [Wanted(project, owner, ("*",)) for owner in owners]
+            reading = await patience.wait("redis", self._counters.read(wanted))
         except GenerationMissing:
             return
         if reading.rebuilding or reading.fresh_as_of is None:

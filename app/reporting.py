@@ -187,8 +187,7 @@ class Reporter:
 
     async def list_conversion_goals(self, project: str) -> Report:
         """The project's conversion goals, oldest first, with how often and when they matched."""
-        look = within(PATIENCE_SECONDS, "a store", self._list_conversion_goals(project))
-        return await self._or_stale(("conversion goals", project), look)
+        return await self._or_stale(("conversion goals", project), self._list_conversion_goals(project))
 
     async def _or_stale(self, key: tuple[str, ...], asked: Awaitable[Report]) -> Report:
         try:
@@ -241,7 +240,7 @@ class Reporter:
     ) -> bool:
         if len(versions) < MANY_GOALS or last.versions is not versions or not last.seen_from <= now < last.holds_until:
             return False
-        paces = await patience.wait("a store", self._paces.choose(project, last.seasonal, now))
+        paces = await self._paces.choose(project, last.seasonal, now, patience)
         return paces == last.paces and await patience.wait("redis", self._mark(project)) == last.mark
 
     async def _mark(self, project: str) -> object:
@@ -257,7 +256,7 @@ class Reporter:
         """These goals of a project; `is_whole`: with all that is known of them."""
         known = [self._shown.known(version, owner) async for version in giving_way(versions)]
         seasonal = [one.goal for one in known if one.goal is not None and one.goal.pace is PaceKind.SEASONAL]
-        paces = await patience.wait("a store", self._paces.choose(owner.key, seasonal, now))
+        paces = await self._paces.choose(owner.key, seasonal, now, patience)
         backfills = {version.id: await self._backfill(version, patience) for version in versions}
         spark = spark_of(now // HOUR_MS, owner.time_zone)
         asked = [
@@ -312,10 +311,12 @@ class Reporter:
         return self._backfills[key]
 
     async def _list_conversion_goals(self, project: str) -> Report:
-        _, versions = await asyncio.to_thread(self._definitions.current, project, "conversion_goal")
+        patience = Patience(PATIENCE_SECONDS)
+        ask = asyncio.to_thread(self._definitions.current, project, "conversion_goal")
+        _, versions = await patience.wait("sql", ask)
         totals = ("n", "v", "u", fields.LAST)
         asked = [Wanted(project, fields.conversion_goal_owner(version.id), totals) for version in versions]
-        reading = await self._read(asked)
+        reading = await patience.wait("redis", self._read(asked))
         items = []
         owners: Iterable[Mapping[str, int] | None] = repeat(None) if reading is None else reading.owners
         async for version, counters in giving_way(zip(versions, owners, strict=False)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from app import pacing
 from app.domain.fields import HOUR_MS, conversion_goal_history_owner, goal_owner, hour_suffix
 from app.domain.increments import Increments, Position, Simple
 from app.domain.pace import SeasonalPace, learn_pace
+from app.patience import Patience
 from tests.api.conftest import World, _patience, world
 
 __all__ = ["_patience", "world"]
@@ -78,6 +80,32 @@ async def test_goals_that_are_fed_by_the_same_learn_it_once(
     goals = (await monday_evening.call("GET", "/api/goals")).json()
     assert [goal["paceUsed"] for goal in goals] == ["seasonal"] * 3
     assert len(learned) == 1
+
+
+async def test_who_learns_does_not_wait_for_a_store(monday_evening: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take longer than anybody waits for one, and none is away then."""
+    await _history(monday_evening, 4)
+    await _goal(monday_evening)
+    waiting: list[str] = []
+    waiting_while_learning = []
+    wait = Patience.wait
+
+    async def note_wait(patience: Patience, store: str, asked: Awaitable[Any]) -> Any:
+        waiting.append(store)
+        try:
+            return await wait(patience, store, asked)
+        finally:
+            waiting.remove(store)
+
+    def note_learning(*what: Any) -> SeasonalPace | None:
+        waiting_while_learning.append(list(waiting))
+        return learn_pace(*what)
+
+    monkeypatch.setattr(Patience, "wait", note_wait)
+    monkeypatch.setattr(pacing, "learn_pace", note_learning)
+    monday_evening.now = monday_evening.counters.fresh_as_of = MONDAY + 25 * HOUR
+    await monday_evening.call("GET", "/api/goals")
+    assert waiting_while_learning == [[]]
 
 
 async def test_the_projection_follows_the_same_pace(monday_evening: World) -> None:

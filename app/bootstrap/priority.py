@@ -19,22 +19,24 @@ BACKLOG: Final = 10_000
 GIVING_WAY: Final = 10
 """A tenth of the usual weight, as `nice` has it."""
 _USUAL: Final = 0
-_OWN: Final = Path("/proc/self/autogroup")
+
+
+def own_group() -> Path | None:
+    """Of this process's session; None where others are in it: a terminal's, say, which would become slow too."""
+    return Path("/proc/self/autogroup") if os.getsid(0) == os.getpid() else None
 
 
 class Priority:
-    """Of this process. Does nothing where the kernel has no autogroups, or where others are in the same session: a
-    terminal's, say, which would become slow too."""
+    """Of the session with this group. Does nothing without one, and where the kernel has no autogroups."""
 
-    def __init__(self, group: Path = _OWN, *, is_alone: bool | None = None) -> None:
+    def __init__(self, group: Path | None) -> None:
         self._group = group
-        self._may_change = os.getsid(0) == os.getpid() if is_alone is None else is_alone
         self._is_low = False
 
-    def suit(self, lag: int) -> None:
+    def adapt_to(self, lag: int) -> None:
         """Give way while so many messages are to be counted, else not. May be repeated."""
         is_low = lag > BACKLOG
-        if not self._may_change or is_low == self._is_low:
+        if self._group is None or is_low == self._is_low:
             return
         try:
             self._group.write_text(str(GIVING_WAY if is_low else _USUAL))
@@ -42,6 +44,6 @@ class Priority:
             return  # The kernel allows ten changes a second on the whole machine: at the next report.
         except OSError as error:
             log.debug("no priority below the usual one: %s", error)
-            self._may_change = False
+            self._group = None
             return
         self._is_low = is_low

@@ -15,7 +15,7 @@ from app import metrics
 from app.bootstrap.addresses import load_settings
 from app.bootstrap.observing import StepClock, TimedCounters
 from app.bootstrap.parts import Parts, folding_rules
-from app.bootstrap.priority import Priority
+from app.bootstrap.priority import Priority, own_group
 from app.bootstrap.tracing import make_tracer
 from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
@@ -45,7 +45,7 @@ class WorkerParts:
         self._parts = Parts(settings, "worker")
         self.hook = StepClock(hook)
         self._invalid_share = InvalidShare(settings.invalid_share_warning)
-        self._priority = Priority()
+        self._priority = Priority(own_group())
         self.kafka = self._parts.kafka
         self.data_dir: Path = settings.data_dir / "faust"
         self.signals = self._parts.signals
@@ -136,11 +136,12 @@ class WorkerParts:
     def show(self, positions: Mapping[Position, tuple[int, int, int]], *, is_waiting: bool) -> None:
         """Tell where the assigned positions are: (checkpoint, end of the log, complete up to in epoch ms). While there
         is much to be counted yet, this process gives way to others."""
-        self._priority.suit(sum(max(0, end - checkpoint) for checkpoint, end, _ in positions.values()))
-        rows = {(position.topic, position.partition): row for position, row in positions.items()}
-        metrics.show_only(
-            metrics.LAG, {where: max(0, end - checkpoint) for where, (checkpoint, end, _) in rows.items()}
-        )
+        rows: dict[tuple[object, ...], tuple[int, int, int]] = {
+            (position.topic, position.partition): row for position, row in positions.items()
+        }
+        lags = {where: max(0, end - checkpoint) for where, (checkpoint, end, _) in rows.items()}
+        self._priority.adapt_to(sum(lags.values()))
+        metrics.show_only(metrics.LAG, lags)
         metrics.show_only(metrics.CHECKPOINT, {where: checkpoint for where, (checkpoint, _, _) in rows.items()})
         metrics.show_only(metrics.FRESH, {where: fresh / 1000 for where, (_, _, fresh) in rows.items()})
         metrics.WAITING.set(is_waiting)

@@ -332,8 +332,7 @@ class BatchConsumer(driver.Consumer):
             except StoreUnavailable as unavailable:
                 log.warning("waiting to tell what was lost: %s", unavailable)
                 await self.sleep(ERROR_PAUSE_SECONDS)
-            if tp in self._position:
-                self._go_to(tp, position)
+            self.rewind(tp, position)  # or not at all: it may have been revoked meanwhile
 
     # -- Kafka's committed offsets, as a hint
 

@@ -13,13 +13,13 @@ from app.bootstrap.priority import BACKLOG, GIVING_WAY, Priority
 AUTOGROUP = Path("/proc/self/autogroup")
 REAL = """
 from pathlib import Path
-from app.bootstrap.priority import BACKLOG, Priority
+from app.bootstrap.priority import BACKLOG, Priority, own_group
 
-priority = Priority()
+priority = Priority(own_group())
 for lag in (0, BACKLOG + 1, 0):
-    priority.suit(lag)
+    priority.adapt_to(lag)
     while Path("/proc/self/autogroup").read_text().split()[-1] != ("10" if lag else "0"):
-        priority.suit(lag)
+        priority.adapt_to(lag)
     print(lag)
 """
 
@@ -40,26 +40,28 @@ def weight(group: Path) -> str | None:
 
 def test_it_gives_way_while_there_is_a_backlog_and_not_longer(tmp_path: Path) -> None:
     group = tmp_path / "autogroup"
-    priority = Priority(group, is_alone=True)
+    priority = Priority(group)
     found = []
     for lag in (0, BACKLOG, BACKLOG + 1, 5 * BACKLOG, BACKLOG, 0):
-        priority.suit(lag)
+        priority.adapt_to(lag)
         found.append(weight(group))
     assert found == [None, None, str(GIVING_WAY), str(GIVING_WAY), "0", "0"]
 
 
-def test_what_shares_its_session_is_left_alone(tmp_path: Path) -> None:
-    group = tmp_path / "autogroup"
-    Priority(group, is_alone=False).suit(BACKLOG + 1)
-    assert weight(group) is None
+@pytest.mark.parametrize(("is_alone", "told"), [(True, b"/proc/self/autogroup"), (False, b"None")])
+def test_what_shares_its_session_is_left_alone(is_alone: bool, told: bytes) -> None:
+    ask = "from app.bootstrap.priority import own_group; print(own_group())"
+    done = subprocess.run([sys.executable, "-c", ask], start_new_session=is_alone, timeout=30, capture_output=True)
+    assert done.stdout.strip() == told, done.stderr
+    Priority(None).adapt_to(BACKLOG + 1)
 
 
 def test_a_kernel_without_groups_is_not_asked_again(tmp_path: Path) -> None:
     missing = tmp_path / "none" / "autogroup"
-    priority = Priority(missing, is_alone=True)
-    priority.suit(BACKLOG + 1)
+    priority = Priority(missing)
+    priority.adapt_to(BACKLOG + 1)
     missing.parent.mkdir()
-    priority.suit(BACKLOG + 1)
+    priority.adapt_to(BACKLOG + 1)
     assert weight(missing) is None
 
 
@@ -70,11 +72,11 @@ def test_a_change_that_comes_too_soon_is_made_at_the_next_report(
         raise BlockingIOError
 
     group = tmp_path / "autogroup"
-    priority = Priority(group, is_alone=True)
+    priority = Priority(group)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", too_soon)
-        priority.suit(BACKLOG + 1)
-    priority.suit(BACKLOG + 1)
+        priority.adapt_to(BACKLOG + 1)
+    priority.adapt_to(BACKLOG + 1)
     assert weight(group) == str(GIVING_WAY)
 
 

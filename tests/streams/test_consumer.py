@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.types import TP
 
 from app.streams.batches import RecordBatch
@@ -99,6 +100,20 @@ async def test_a_partition_that_was_revoked_is_not_handed_on(reader: Reader) -> 
     reader._position.clear()
     await reader.read(0, 1)
     assert reader.handed_on() == []
+
+
+async def test_a_partition_that_is_revoked_while_its_loss_is_told_is_not_sought(reader: Reader) -> None:
+    async def lost(*_: Any) -> int:
+        reader._position.clear()
+        return 340
+
+    async def known(*_: TP) -> dict[TP, int]:
+        return {ZERO: 340}
+
+    reader.partitions = cast(Any, SimpleNamespace(lost=lost))
+    reader.earliest_offsets = reader.highwaters = known  # type: ignore[method-assign]
+    await reader._recover_positions(OffsetOutOfRangeError({ZERO: 0}))
+    assert (reader._position, reader.sought) == ({}, [])
 
 
 class Watched(_Thread):
