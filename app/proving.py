@@ -34,6 +34,7 @@ from app.recounting import (
     Spans,
     StoreUpTo,
     compare,
+    received_at,
     recount,
 )
 from app.tracking import Batch, Counting, Tracker
@@ -164,7 +165,7 @@ async def verify(
         unfinished = [goal for goal in unfinished if goal == only_goal]
     comparison = compare(have, should)
     explained = await _name_events(comparison, held.catalog, rules, left, spans)
-    unprovable = _unprovable(held, snapshot.beginning, deleted_below)
+    unprovable = await _unprovable(held, snapshot.beginning, deleted_below, left)
     return Verdict(messages, comparison.compared, explained, unprovable, unfinished, snapshot.beginning.since)
 
 
@@ -261,7 +262,7 @@ def _counted_spans(marks: Marks, ends: Spans) -> Spans:
     }
 
 
-def _unprovable(held: _Held, beginning: Beginning, deleted_below: Mapping[str, int]) -> list[str]:
+async def _unprovable(held: _Held, beginning: Beginning, deleted_below: Mapping[str, int], log: LogSource) -> list[str]:
     """`deleted_below`: where the log of a position begins that was deleted while it was counted again."""
     present = {position.name: (position, span) for position, span in held.ends.items()}
     told = []
@@ -272,11 +273,17 @@ def _unprovable(held: _Held, beginning: Beginning, deleted_below: Mapping[str, i
             continue
         position, (first, end) = present[name]
         first = max(first, deleted_below.get(name, 0))
-        if first > beginning.of(position):
+        if first > beginning.of(position) and await _was_anybodys(held.catalog, log, position, first):
             told.append(f"{name}: offsets below {first} were counted and are not in the log any more")
         if max(marks) > end:
             told.append(f"{name}: offsets below {max(marks)} were counted, and the log ends at {end}: it was cut there")
     return told
+
+
+async def _was_anybodys(catalog: Catalog, log: LogSource, position: Position, first: int) -> bool:
+    """Whether what lay below the first offset that the log holds may have been a project's."""
+    before = await received_at(log, position, first)
+    return before is None or catalog.had_projects(before)
 
 
 async def _name_events(

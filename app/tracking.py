@@ -244,6 +244,11 @@ class Tracker:
         await self._apply(counting.store, checkpoints, jumps)
         return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]
 
+    async def had_projects(self, at: int) -> bool:
+        """Whether what was received then (epoch ms) may have been a project's. Waits for the catalog."""
+        await self._persist(lambda: self._catalog.reach(at))
+        return self._catalog.current.had_projects(at)
+
     def _stripe_of(self, counting: Counting, backfill: str) -> int:
         return counting.rules.stripe_of(self._catalog.current.backfills[backfill].project)
 

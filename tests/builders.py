@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.catalog import Catalog, build_catalog
@@ -73,3 +73,9 @@ def catalog(*versions: DefinitionVersion, projects: Sequence[str] = ("shop",)) -
     """By default one conversion goal for purchases that feeds one goal."""
     made = versions or (conversion_goal(), goal())
     return build_catalog(DefinitionHistory(1, NOW, [Project(key, key, "UTC", 0) for key in projects], made))
+
+
+def created(definitions: Catalog, at: int) -> Catalog:
+    """The same of projects that were created then."""
+    views = definitions.projects.items()
+    return replace(definitions, projects={k: replace(v, project=replace(v.project, created_at=at)) for k, v in views})

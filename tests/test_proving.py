@@ -13,7 +13,7 @@ from app.recounting import Progress, Spans, cut
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
-from tests.builders import NOW, batch, catalog, conversion_goal, records
+from tests.builders import NOW, batch, catalog, conversion_goal, created, records
 from tests.faults.in_memory import log_of, traffic_catalog
 from tests.live_site import LiveSite
 
@@ -147,6 +147,23 @@ async def test_what_such_counters_counted_and_the_log_lost_cannot_be_proved() ->
         read_ends = partial(ends_of_a_log_cut_at, first)
         verdict = await verify(site, MemoryCounters, site.rules, site.read_catalog, site, read_ends)
         assert verdict.unprovable == told
+
+
+@pytest.mark.parametrize(("created_at", "is_told"), [(NOW + 40, True), (NOW + 41, False)])
+async def test_what_came_before_the_first_project_needs_no_proof(created_at: int, *, is_told: bool) -> None:
+    log = log_of(5, 1_500)
+    for own in log.values():
+        own[:] = [replace(record, timestamp=NOW + record.offset) for record in own]
+    site = LiveSite(log, created(traffic_catalog(), created_at))
+    await site.go_on(300)
+    site.step, (position, *_) = 0, site.log
+
+    async def ends_of_a_cut_log() -> Spans:
+        return {each: (40 if each == position else 0, end) for each, end in site.ends.items()}
+
+    verdict = await verify(site, MemoryCounters, site.rules, site.read_catalog, site, ends_of_a_cut_log)
+    assert [position.name in told for told in verdict.unprovable] == [True] * is_told
+    assert verdict.compared > 100
 
 
 async def test_ids_behind_a_difference_are_of_what_counts() -> None:

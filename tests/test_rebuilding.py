@@ -18,7 +18,7 @@ from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
-from tests.builders import NOW, RULES, catalog
+from tests.builders import NOW, RULES, catalog, created
 from tests.faults.in_memory import differences_to_log, log_of, traffic_catalog
 from tests.live_site import LiveSite
 
@@ -166,6 +166,22 @@ async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_i
     left = {position: own[:100] for position, own in site.log.items()}
     left[cut][25:60] = left[gone][:] = []
     assert differences_to_log(store, left) == []
+
+
+@pytest.mark.parametrize(("created_at", "told"), [(NOW + 60, [25]), (NOW + 61, [])])
+async def test_what_came_before_the_first_project_is_no_loss(created_at: int, told: list[int]) -> None:
+    site, store = await live_site(), NewGeneration()
+    site.step, site.definitions.current = 0, created(site.definitions.current, created_at)
+    cut, *_ = site.log
+    site.log[cut][:] = [replace(record, timestamp=NOW + record.offset) for record in site.log[cut]]
+
+    def delete(progress: Progress) -> None:
+        if progress.position == cut:
+            site.source.deleted_below = {cut: 60}
+
+    await rebuild_of(site, store).count(delete)
+    assert [loss["from"] for loss in store.losses] == told
+    assert await store.checkpoints([cut]) == [[100]]
 
 
 async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:

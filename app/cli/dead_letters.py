@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.asking import with_parts
+from app.cli.moments import since_option
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table
 from app.errors import Reason
 
@@ -19,7 +20,7 @@ dead_letters = typer.Typer(help="Messages that could not be counted.", no_args_i
 
 WithReason = Annotated[Reason | None, typer.Option("--reason", metavar="REASON", help="Only those with this reason.")]
 OfProject = Annotated[str | None, typer.Option("--project", help="Only this project's.")]
-Since = Annotated[int | None, typer.Option("--since", help="Only those received since (epoch ms).")]
+Since = Annotated[int | None, since_option("Only those received since")]
 
 
 @dead_letters.command("list")

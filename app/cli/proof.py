@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.asking import require_known, schema_ready, with_parts
-from app.cli.moments import WHEN, past_moment
+from app.cli.moments import since_option
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
 from app.domain.declaring import GOAL
 from app.domain.moments import rfc3339
@@ -133,15 +133,7 @@ def _print(verdict: Verdict) -> None:
 
 
 def rebuild(
-    since: Annotated[
-        int | None,
-        typer.Option(
-            "--since",
-            metavar=WHEN,
-            parser=past_moment,
-            help="Leave out what was received before: a date (its beginning in UTC), or a date-time with its offset.",
-        ),
-    ] = None,
+    since: Annotated[int | None, since_option("Leave out what was received before")] = None,
     keep: Annotated[bool, typer.Option("--no-switch", help="Count and compare, but do not show it.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -55,6 +55,10 @@ class Catalog:
     """The countings of present goals with `backfill`, by name."""
     left_out: tuple[LeftOut, ...] = ()
 
+    def had_projects(self, at: int) -> bool:
+        """Whether there was a project by then (epoch ms): of what was received before, nothing counts anywhere."""
+        return any(view.project.created_at <= at for view in self.projects.values())
+
 
 EMPTY = Catalog(revision=-1, as_of=0)
 

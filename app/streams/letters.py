@@ -13,8 +13,8 @@ from app.domain.increments import Position
 from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition, NotFound, ScorekeeperError
 from app.ports import Which
+from app.recounting import LogAsLeft, LogSource
 from app.streams.dead_letters import FORMAT, PREFIX
-from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
 
@@ -64,12 +64,16 @@ def fits(letter: Letter, which: Which) -> bool:
     )
 
 
+async def _leave_out(position: Position, start: int, to: int) -> None:
+    """What retention deleted while it was read is no letter any more."""
+
+
 class Letters:
     """The topic of dead letters. Raises StoreUnavailable, and NotFound when the topic does not exist."""
 
-    def __init__(self, topics: Topics, log: Log, topic: str, publisher: Callable[[str], Publisher]) -> None:
+    def __init__(self, topics: Topics, log: LogSource, topic: str, publisher: Callable[[str], Publisher]) -> None:
         self._topics = topics
-        self._log = log
+        self._log = LogAsLeft(log, _leave_out)
         self._topic = topic
         self._publisher = publisher
 

@@ -79,9 +79,8 @@ class Log:
             while pending:
                 try:
                     found = await _next_records(consumer, {tp: unread.end for tp, unread in pending.items()})
-                except OffsetOutOfRangeError:
-                    await _look_for_deleted(consumer, pending)
-                    raise
+                except OffsetOutOfRangeError as error:
+                    raise await _what_is_gone(consumer, pending, error) from error
                 for tp, records in found.items():
                     unread = pending[tp]
                     yield unread.take(records)
@@ -123,12 +122,18 @@ class _Unread:
         return Batch(self.position, start, beyond, records)
 
 
-async def _look_for_deleted(consumer: Any, pending: Mapping[Any, _Unread]) -> None:
-    """Raises DeletedMeanwhile for the first of the partitions whose log begins beyond what is to be read next."""
-    begins = await consumer.beginning_offsets(list(pending))
+async def _what_is_gone(consumer: Any, pending: Mapping[Any, _Unread], error: Exception) -> Exception:
+    """For the first of the partitions whose log begins beyond what is to be read next, or ends before it; `error` where
+    there is none by now."""
+    begins, ends = await consumer.beginning_offsets(list(pending)), await consumer.end_offsets(list(pending))
     for tp, unread in pending.items():
+        name = f"{tp.topic}/{tp.partition}"
         if begins[tp] > unread.start:
-            raise DeletedMeanwhile(f"{tp.topic}/{tp.partition}", unread.start, begins[tp])
+            return DeletedMeanwhile(name, unread.start, begins[tp])
+        if ends[tp] < unread.start:
+            told = f"{name} was cut off at offset {ends[tp]} while it was read from {unread.start} on: try again"
+            return StoreUnavailable("kafka", told)
+    return error
 
 
 async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, list[Any]]:

@@ -111,14 +111,25 @@ class TrackedPartitions:
         else:
             number, to = position - end, end
             what = f"{number} counted messages of {tp.topic}/{tp.partition} are not in the log any more"
+        if before is not None and not await self._tracker.had_projects(before):
+            log.info(
+                "%s (offsets %d to %d); they came before the first project, nothing lacks them", what, position, to
+            )
+            return await self._pass(where, to, None)
         log.error("%s (offsets %d to %d); goals that may lack them are marked incomplete", what, position, to)
         now = int(time.time() * 1000)
         loss = loss_of(where, min(position, to), max(position, to), at=now, received_before=before)
-        # Told first: who dies in between tells it again, and nothing is lost in silence.
-        await self._report_loss(loss, True)
+        return await self._pass(where, to, loss)
+
+    async def _pass(self, where: Position, to: int, loss: Mapping[str, object] | None) -> int:
+        """Go on at `to`, or where whoever passed it meanwhile has got to."""
+        if loss is not None:
+            # Told first: who dies in between tells it again, and nothing is lost in silence.
+            await self._report_loss(loss, True)
         if await self._tracker.skip(where, to):
             return to
-        await self._report_loss(loss, False)
+        if loss is not None:
+            await self._report_loss(loss, False)
         present = self._tracker.checkpoint(where)
         return to if present is None else present
 

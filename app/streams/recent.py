@@ -12,7 +12,7 @@ from app.domain.event import Event
 from app.domain.increments import Position
 from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules, parse_message
-from app.errors import InvalidEvent, StoreUnavailable
+from app.errors import DeletedMeanwhile, InvalidEvent, StoreUnavailable
 from app.patience import within
 from app.streams.log import Log
 from app.streams.topics import Topics
@@ -93,22 +93,30 @@ class RecentEvents:
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         async with known.lock:
-            ends = await asyncio.to_thread(self._ends)
-            begun = time.monotonic()
-            share = max(1, min(MOST_MESSAGES, 4 * limit) // max(1, len(ends)))
-            part = max(1, _PART // max(1, len(ends)))
-            floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
-            if any(known.spans[position][1] < floor for position, floor in floors.items() if position in known.spans):
-                known.forget()  # more came since than is looked at
-            await self._extend(known, _newer(known.spans, floors, ends, part))
-            older = _older(known.spans, floors, part)
-            while older and known.lacks_events and time.monotonic() - begun < _SECONDS:
-                await self._extend(known, older)
-                older = _older(known.spans, floors, part)
-            # Nothing older is told than what was not looked at yet, unless there would be nothing.
-            if not known.events or (known.lacks_events and not older):
-                await self._pick(known, _below(known.spans, floors, ends))
+            try:
+                await self._look(known)
+            except DeletedMeanwhile:
+                known.forget()  # of its parts, some are not in the log any more
+                await self._look(known)
             return list(known.events)
+
+    async def _look(self, known: _Known) -> None:
+        """Read what is missing of what the log holds now."""
+        ends = await asyncio.to_thread(self._ends)
+        begun = time.monotonic()
+        share = max(1, min(MOST_MESSAGES, 4 * known.limit) // max(1, len(ends)))
+        part = max(1, _PART // max(1, len(ends)))
+        floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
+        if any(known.spans[position][1] < floor for position, floor in floors.items() if position in known.spans):
+            known.forget()  # more came since than is looked at
+        await self._extend(known, _newer(known.spans, floors, ends, part))
+        older = _older(known.spans, floors, part)
+        while older and known.lacks_events and time.monotonic() - begun < _SECONDS:
+            await self._extend(known, older)
+            older = _older(known.spans, floors, part)
+        # Nothing older is told than what was not looked at yet, unless there would be nothing.
+        if not known.events or (known.lacks_events and not older):
+            await self._pick(known, _below(known.spans, floors, ends))
 
     async def _extend(self, known: _Known, wanted: Mapping[Position, tuple[int, int]]) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""

@@ -17,6 +17,7 @@ from app.cli.moments import past_moment
         ("2025-11-01T00:00:00Z", 1_761_955_200_000),
         ("2025-11-01T01:00:00.250+01:00", 1_761_955_200_250),
         ("1970-01-01", 0),
+        ("1761955200250", 1_761_955_200_250),
     ],
 )
 def test_a_date_begins_in_utc_and_a_date_time_has_its_offset(text: str, at: int) -> None:
@@ -24,7 +25,8 @@ def test_a_date_begins_in_utc_and_a_date_time_has_its_offset(text: str, at: int)
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "2025-02-30", "2025-11-01T00:00:00", "1761955200000", "", "0000-01-01", "9999-12-31"]
+    "text",
+    ["yesterday", "2025-02-30", "2025-11-01T00:00:00", "20251101", "-1761955200000", "", "0000-01-01", "9999-12-31"],
 )
 def test_what_is_no_moment_is_named_with_what_to_give(text: str) -> None:
     with pytest.raises(typer.BadParameter) as refused:

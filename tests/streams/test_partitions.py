@@ -15,7 +15,7 @@ from app.recounting import NoDeadLetters
 from app.stores.memory import MemoryCounters
 from app.streams.partitions import TrackedPartitions
 from app.tracking import Counting, Tracker
-from tests.builders import RULES, catalog
+from tests.builders import RULES, catalog, created
 
 ZERO, ONE = TP("events", 0), TP("events", 1)
 
@@ -30,7 +30,8 @@ class World:
         self.received: dict[int, int] = {}
         """Offset -> when its message was received."""
         self.when_told: Callable[[], Awaitable[None]] | None = None
-        self.tracker = Tracker(self._open, FixedCatalog(catalog()), NoDeadLetters())
+        self.catalog = FixedCatalog(catalog())
+        self.tracker = Tracker(self._open, self.catalog, NoDeadLetters())
         self.partitions = TrackedPartitions(self.tracker, self._incarnation_of, self._report, self._received_at)
 
     async def _open(self) -> Counting:
@@ -86,6 +87,15 @@ async def test_a_loss_says_before_which_moment_the_messages_had_been_received(wo
     (known, _), (unknown, _) = world.told
     assert known["before"] == 1_790_000_000_000
     assert unknown["before"] == unknown["at"]
+
+
+async def test_what_came_before_the_first_project_is_passed_and_no_loss(world: World) -> None:
+    world.catalog.current = created(catalog(), 1_790_000_000_000)
+    world.received = {340: 1_789_999_999_999, 350: 1_790_000_000_000}
+    assert await world.partitions.lost(ZERO, 300, 340, 900) == 340
+    assert (await world.checkpoint(), world.told) == (340, [])
+    assert await world.partitions.lost(ZERO, 340, 350, 900) == 350
+    assert [loss["from"] for loss, _ in world.told] == [340]
 
 
 async def test_what_is_taken_away_while_its_loss_is_told_is_left_to_who_has_it_now(world: World) -> None:

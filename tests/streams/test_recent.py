@@ -11,7 +11,7 @@ import pytest
 from app.domain.increments import Position
 from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules
-from app.errors import StoreUnavailable
+from app.errors import DeletedMeanwhile, StoreUnavailable
 from app.streams import recent
 from app.streams.log import Log, Span
 from app.streams.recent import RecentEvents
@@ -30,6 +30,9 @@ class _Kept:
     read_offsets: list[tuple[Position, int]] = field(default_factory=list)
     landmarks: list[Landmark] = field(default_factory=list)
     is_redis_away: bool = False
+    begins: dict[Position, int] = field(default_factory=dict)
+    deletes_next: Mapping[Position, int] = field(default_factory=dict)
+    """What the log begins with as soon as somebody has asked where it does."""
 
     def add(self, number: int, project: str = "shop") -> None:
         for _ in range(number):
@@ -46,12 +49,17 @@ class _Kept:
         return POSITIONS
 
     def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        return {position: (0, len(self.log[position])) for position in positions}
+        found = {position: (self.begins.get(position, 0), len(self.log[position])) for position in positions}
+        self.begins.update(self.deletes_next)
+        return found
 
     async def read_spans(self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int) -> AsyncIterator[Batch]:
         assert fetch_bytes
         for position, spans in wanted.items():
             for start, end in spans:
+                first = self.begins.get(position, 0)
+                if start < first:
+                    raise DeletedMeanwhile(position.name, start, first)
                 self.read_offsets += [(position, offset) for offset in range(start, end)]
                 yield Batch(position, start, end, self.log[position][start:end])
 
@@ -150,3 +158,10 @@ async def test_when_the_time_is_over_what_was_read_is_the_answer_and_the_next_on
     monkeypatch.setattr(recent, "_SECONDS", 600.0)
     assert ids(await reader.recent("shop", 300)) == list(range(700, 1_000))
     assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 300
+
+
+async def test_where_retention_overtakes_the_reading_what_is_left_is_found(kept: _Kept) -> None:
+    kept.add(300)
+    reader = over(kept)
+    kept.deletes_next = {POSITIONS[0]: 120, POSITIONS[1]: 140}
+    assert ids(await reader.recent("shop", 200)) == [*range(240, 280, 2), *range(280, 300)]

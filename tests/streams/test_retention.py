@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,13 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from app.domain.increments import Position
-from app.errors import DeletedMeanwhile
+from app.errors import DeletedMeanwhile, StoreUnavailable
+from app.ports import Which
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters, Progress, recount
 from app.stores.memory import MemoryCounters
+from app.streams.dead_letters import PREFIX
+from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
@@ -113,3 +116,30 @@ async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstr
     assert counters.accounting()[1][f"{position.name}|received"] == read
     assert await counters.checkpoints([position]) == [[MESSAGES]]
     assert shown[-1] == Progress(position, read, read)
+
+
+async def test_what_was_cut_off_at_the_end_is_told(kafka_bootstrap: str, position: Position) -> None:
+    told = f"{position.topic}/0 was cut off at offset {MESSAGES} while it was read from {MESSAGES + 1} on: try again"
+    with pytest.raises(StoreUnavailable, match=told):
+        await read_all(Log(kafka_bootstrap).read(position, MESSAGES + 1, MESSAGES + 9))
+
+
+async def test_dead_letters_that_are_deleted_before_they_are_read_are_left_out(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(1)
+    publisher = Publisher(kafka_bootstrap, topic)
+    await publisher.start()
+    for number in range(9):
+        await publisher.add(Message(None, b"{}", [(f"{PREFIX}id", b"l%d" % number), (f"{PREFIX}topic", b"events")]))
+    await publisher.flush()
+    await publisher.stop()
+
+    class TopicsBefore(Topics):
+        def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+            found = super().ends(positions)
+            delete_records(kafka_bootstrap, positions[0], 6)
+            return found
+
+    letters = Letters(TopicsBefore(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda _: publisher)
+    assert [letter.ident async for letter in letters.read(Which())] == ["l6", "l7", "l8"]
