@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
+import msgspec
+
 from app.domain.catalog import Catalog
 from app.domain.correcting import Correction
 from app.domain.event import Event
@@ -23,6 +25,7 @@ from app.domain.receipts import Place
 from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
 
+MOST_WAYS: Final = 20_000
 NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
@@ -53,8 +56,7 @@ class DeadLetter:
     """Which element of a batch message; None is the whole message."""
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(msgspec.Struct, gc=False):
     """One project's part of the batch while it is folded. Small: of thousands of projects each has few events."""
 
     types: Mapping[str, TypeIndex]
@@ -71,15 +73,15 @@ class _Way:
     """What becomes of the events that matched the same feeds, as long as no boundary of their plan, and of the epoch
     of their ids, is crossed."""
 
-    __slots__ = ("alike", "occurred_since", "occurred_until", "plan", "received_since", "received_until")
+    __slots__ = ("epoch", "is_simple", "occurred_since", "occurred_until", "plan", "received_since", "received_until")
 
-    def __init__(self, plan: Plan, epoch_begins: int, window_ms: int) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, epoch: int, window_ms: int) -> None:
+        self.plan, self.epoch = plan, epoch
         self.occurred_since, self.occurred_until = plan.occurred
-        self.received_since = max(plan.received[0], epoch_begins)
-        self.received_until = min(plan.received[1], epoch_begins + window_ms)
-        self.alike: Alike | None = None
-        """For those that no experiment and no correction concerns, where nothing but their id matters."""
+        self.received_since = max(plan.received[0], epoch * window_ms)
+        self.received_until = min(plan.received[1], (epoch + 1) * window_ms)
+        self.is_simple = plan.is_simple and bool(plan.parts)
+        """Whether nothing but their ids matters, of those that no experiment and no correction concerns."""
 
     def fits(self, event: Event) -> bool:
         return (
@@ -89,13 +91,16 @@ class _Way:
 
 
 class Folder:
-    """Folds batches with one catalog. Keeps plans (which counters matched definitions move) between batches."""
+    """Folds batches with one catalog. Keeps ways (which counters matched definitions move) between batches."""
 
     def __init__(self, catalog: Catalog, rules: FoldingRules, *, with_receipts: bool = False) -> None:
         self.catalog = catalog
         self._with_receipts = with_receipts
         self._rules = rules
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._ways: dict[tuple[object, int, int], _Way] = {}
+        """By the identity of the feeds, the hour and the epoch."""
+        self._newest_ways: dict[object, _Way] = {}
+        """By the identity of the feeds."""
 
     def fold(
         self,
@@ -133,14 +138,29 @@ class Folder:
         return self._rules.stripe_of(self.catalog.backfills[backfill].project)
 
     def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
-        """The plan for an event that matched these feeds; remembered for events at about the same time."""
-        key = (event.occurred_at // HOUR_MS, *map(id, feeds))
-        plan = self._plans.get(key)
-        if plan is None or not plan.fits(event.occurred_at, event.received_at):
-            if len(self._plans) > 20_000:
-                self._plans.clear()
-            plan = self._plans[key] = make_plan(feeds, event.occurred_at, event.received_at)
-        return plan
+        """The plan for an event that matched these feeds."""
+        return self.way(feeds, event).plan
+
+    def way(self, feeds: Sequence[Feed], event: Event) -> _Way:
+        """The way of an event that matched these feeds; remembered for events at about the same time."""
+        key = id(feeds[0]) if len(feeds) == 1 else tuple(map(id, feeds))
+        way = self._newest_ways.get(key)
+        if way is None or not way.fits(event):
+            way = self._newest_ways[key] = self._find_way(key, feeds, event)
+        return way
+
+    def _find_way(self, key: object, feeds: Sequence[Feed], event: Event) -> _Way:
+        epoch = event.received_at // self._rules.window_ms
+        # Late events lie between the others: each hour's way is found again.
+        full = (key, event.occurred_at // HOUR_MS, epoch)
+        way = self._ways.get(full)
+        if way is None or not way.fits(event):
+            if len(self._ways) > MOST_WAYS:
+                self._ways.clear()
+                self._newest_ways.clear()
+            plan = make_plan(feeds, event.occurred_at, event.received_at)
+            way = self._ways[full] = _Way(plan, epoch, self._rules.window_ms)
+        return way
 
     @property
     def rules(self) -> FoldingRules:
@@ -166,8 +186,9 @@ class _Batch:
         self._lowest = lowest
         self._receipts_from = receipts_from
         self._tallies: dict[str, _Tally] = {}
-        self._ways: dict[object, _Way] = {}
-        """By the identity of the feeds, the last; and by that, the hour and the epoch, all."""
+        self._alike: dict[_Way, Alike] = {}
+        # Nothing is read below the checkpoint then: all that is matched is new.
+        self._takes_alike = receipts_from is None and not backfills
         self._backfills = {name: Gathering(own, self._rules) for name, own in backfills.items()}
         self.dead_letters: list[DeadLetter] = []
 
@@ -218,10 +239,14 @@ class _Batch:
             tally.fates.unmatched += is_new
 
     def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
-        way, gathering = self._way(feeds, event, tally), tally.gathering
-        alike, plan = way.alike, way.plan
-        if alike is not None and event.experiments is None and gathering.join(alike, event):
-            return
+        way, gathering = self._folder.way(feeds, event), tally.gathering
+        plan = way.plan
+        if way.is_simple and self._takes_alike and event.experiments is None:
+            alike = self._alike.get(way)
+            if alike is None:
+                alike = self._alike[way] = gathering.alike(plan, event.project, way.epoch)
+            if gathering.join(alike, event):
+                return
         for name, own in plan.backfills:
             filled = self._backfills.get(name)
             if filled is not None and own.parts and record.offset >= filled.increments.expected:
@@ -233,24 +258,6 @@ class _Batch:
             tally.fates.unmatched += 1
         elif not gathering.add(plan, event, self._place(record, event, index)):
             tally.fates.duplicate += 1
-
-    def _way(self, feeds: Sequence[Feed], event: Event, tally: _Tally) -> _Way:
-        key = id(feeds[0]) if len(feeds) == 1 else tuple(map(id, feeds))
-        way = self._ways.get(key)
-        if way is None or not way.fits(event):
-            window_ms = self._rules.window_ms
-            epoch = event.received_at // window_ms
-            # Late events lie between the others: each hour's way is found again.
-            full = (key, event.occurred_at // HOUR_MS, epoch)
-            way = self._ways.get(full)
-            if way is None or not way.fits(event):
-                plan = self._folder.plan(feeds, event)
-                way = self._ways[full] = _Way(plan, epoch * window_ms, window_ms)
-                if plan.parts and plan.is_simple and self._receipts_from is None and not self._backfills:
-                    # Nothing is read below the checkpoint then: all that is matched is new.
-                    way.alike = tally.gathering.alike(plan, event.project, epoch)
-            self._ways[key] = way
-        return way
 
     def _place(self, record: Record, event: Event, index: int | None) -> Place | None:
         """Where the event lies, for its receipts; None where there are none."""

@@ -1,10 +1,15 @@
-"""What one batch changes: plain values between the fold (pure) and the stores (which apply all of it or nothing)."""
+"""What one batch changes: plain values between the fold (pure) and the stores (which apply all of it or nothing).
+
+Those of which a batch has thousands are structs of msgspec's: see event.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+import msgspec
 
 Counter: TypeAlias = tuple[str, str]
 """(owner, field), named as in fields.py."""
@@ -23,8 +28,7 @@ class Position:
         return f"{self.topic}:{self.partition}:{self.incarnation}"
 
 
-@dataclass(slots=True)
-class Accounting:
+class Accounting(msgspec.Struct, gc=False):
     """Events by their fate, as far as it is known before the store has spoken.
 
     The store adds `counted` and the rest of `duplicate`, so that received = counted + unmatched + duplicate + rejected.
@@ -33,7 +37,7 @@ class Accounting:
     received: int = 0
     unmatched: int = 0
     duplicate: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = msgspec.field(default_factory=dict)
 
     def add(self, other: Accounting) -> None:
         """Grow by the other's numbers."""
@@ -109,20 +113,19 @@ class Exposure:
     subject: int | None
 
 
-@dataclass(slots=True)
-class Simple:
+class Simple(msgspec.Struct, gc=False):
     """Events that differ in nothing but their id: same project, epoch and counters; no guard, no value. A store applies
     them before all singles: the order of these events decides nothing."""
 
     project: str
     epoch: int
     counters: tuple[Counter, ...]
-    hashes: list[int] = field(default_factory=list)
+    hashes: list[int] = msgspec.field(default_factory=list)
     """Of events with an id, all different: each counts when its hash is new in the deduplication memory."""
     without_id: int = 0
     last: tuple[Counter, ...] = ()
     """These become the moment at which the newest event that counts occurred, unless they are later; epoch ms."""
-    moments: list[int] = field(default_factory=list)
+    moments: list[int] = msgspec.field(default_factory=list)
     """When the event of each hash occurred."""
     newest_without_id: int = 0
 

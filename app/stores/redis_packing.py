@@ -119,7 +119,7 @@ def pack(increments: Increments) -> bytes:
             increments.next_offset,
             increments.watermark,
             _fates(increments.partition),
-            [[key, _fates(accounting)] for key, accounting in increments.projects.items()],
+            [(key, _fates(accounting)) for key, accounting in increments.projects.items()],
             list(indexes.numbers),
             simple,
             parts.packed,
@@ -141,8 +141,8 @@ def _simple(one: Simple, indexes: _Indexes) -> list[object]:
     ]
 
 
-def _fates(accounting: Accounting) -> list[object]:
-    return [accounting.received, accounting.unmatched, accounting.duplicate, accounting.rejected]
+def _fates(accounting: Accounting) -> tuple[object, ...]:
+    return accounting.received, accounting.unmatched, accounting.duplicate, accounting.rejected
 
 
 def _change(change: Change, parts: _Parts) -> list[object]:
