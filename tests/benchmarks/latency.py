@@ -36,6 +36,8 @@ LOOK_SECONDS = 0.0005
 WAIT_SECONDS = 5.0
 MOST_SECONDS = 45.0
 """For the probes of one load: who falls behind for seconds makes each of them last so long."""
+CATCH_UP_SECONDS = 60.0
+"""After a load, for who fell behind: what he has left of it would be a load where there is to be none."""
 OURS, SHOWN, STREAMED, PLAIN = "Scorekeeper, in Redis", "GET /api/goals", "event stream", "plain Faust agent, in Redis"
 
 
@@ -54,11 +56,9 @@ class Seen:
                 known[probe] = now
             self.has_news.notify_all()
 
-    def wait_for(self, probe: int, places: int) -> bool:
+    def wait_for(self, probe: int, places: int, seconds: float) -> bool:
         with self.has_news:
-            return self.has_news.wait_for(
-                lambda: sum(probe in known for known in self.at.values()) == places, WAIT_SECONDS
-            )
+            return self.has_news.wait_for(lambda: sum(probe in known for known in self.at.values()) == places, seconds)
 
 
 def main(*, quick: bool = False) -> None:
@@ -157,10 +157,11 @@ class _Field:
             if background is not None:
                 background.kill()
                 background.wait()
-        time.sleep(1.0)
+        self._probe(CATCH_UP_SECONDS)
         return found
 
-    def _probe(self) -> dict[str, float]:
+    def _probe(self, seconds: float = WAIT_SECONDS) -> dict[str, float]:
+        """Publication to each place, in seconds; whoever has not shown it after so many has `seconds`."""
         self._sent += 1
         probe = self._sent
         event = {
@@ -174,8 +175,8 @@ class _Field:
         begun = time.perf_counter()
         self._producer.send(self._topic, json.dumps(event).encode(), key=str(probe).encode())
         self._producer.flush()
-        self._seen.wait_for(probe, 4)
-        return {place: known.get(probe, begun + WAIT_SECONDS) - begun for place, known in self._seen.at.items()}
+        self._seen.wait_for(probe, 4, seconds)
+        return {place: known.get(probe, begun + seconds) - begun for place, known in self._seen.at.items()}
 
     def _poll(self, place: str, look: Callable[[], int]) -> None:
         while not self._is_over.is_set():
