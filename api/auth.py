@@ -34,6 +34,8 @@ BELIEVED_SECONDS = 300.0
 _LOOK_UP_SECONDS = 1.5
 _LOOK_UP_AGAIN_SECONDS = 0.5
 _FIRST_LOOK_UPS_AT_ONCE = 8
+_TURN_SECONDS = 0.2
+_HAS_A_TURN = "has_a_turn"
 _REMEMBERED = 10_000
 
 
@@ -41,7 +43,8 @@ class Doorkeeper:
     """Finds out who asks. `clock` gives seconds.
 
     An address that fails too often is turned away without a look-up, and its request marked so, for the answer to be
-    late (see refusals.py); who is known already does not notice, even from the same address.
+    late (see refusals.py). Behind a proxy everybody may have one address: who is known already does not notice, and of
+    the others one that can be a key at all is looked up every `_TURN_SECONDS` all the same.
     """
 
     def __init__(self, services: Services, clock: Any = time.monotonic) -> None:
@@ -53,15 +56,17 @@ class Doorkeeper:
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """By address; each lives as long as somebody waits for it."""
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._next_turn: dict[str, float] = {}
+        """When the next one of an address that fails too often is looked up; of those in `_failures`."""
 
     def gate(self, scope: Any) -> None:
         """Before anything else is done for a request: an address that fails too often is refused, unless its key is
-        known. Raises Problem(429)."""
+        known or has its turn. Raises Problem(429)."""
         if not self._failures or self._seconds_to_wait(address_of(scope)) <= 0:
             return
         text = _header_key(Headers(scope=scope))
         if text is not None and _mark(text, is_session=False) not in self._known:
-            self._refuse_failing(scope)
+            self._refuse_failing(scope, text)
 
     async def identify(self, request: Request) -> Key:
         """Raises InvalidApiKey, Problem(429), StoreUnavailable."""
@@ -84,7 +89,7 @@ class Doorkeeper:
         if known is not None and now - known[0] < FRESH_SECONDS:
             return known[1]
         if known is None:
-            self._refuse_failing(scope)
+            self._refuse_failing(scope, secret)
         try:
             if not is_session:
                 parse_key(secret)
@@ -119,7 +124,7 @@ class Doorkeeper:
             known = self._known.get(mark)
             if known is not None and self._clock() - known[0] < FRESH_SECONDS:
                 return known[1]
-            self._refuse_failing(scope)
+            self._refuse_failing(scope, secret)
             return await self._look_up(mark, secret, is_session=is_session)
 
     async def _look_up(self, mark: str, secret: str, *, is_session: bool) -> Key:
@@ -140,8 +145,10 @@ class Doorkeeper:
         failures.append(self._clock())
         del failures[: -self._most_failures]
         self._failures.move_to_end(address)
+        self._next_turn[address] = self._clock() + _TURN_SECONDS
         while len(self._failures) > _REMEMBERED:
-            self._failures.popitem(last=False)
+            forgotten, _ = self._failures.popitem(last=False)
+            del self._next_turn[forgotten]
 
     def _seconds_to_wait(self, address: str) -> float:
         failures = self._failures.get(address, [])
@@ -149,9 +156,17 @@ class Doorkeeper:
             return 0.0
         return 60.0 - float(self._clock() - failures[0])
 
-    def _refuse_failing(self, scope: Any) -> None:
+    def _has_a_turn(self, scope: Any, secret: str) -> bool:
+        """Whether the request is one of the few that are looked up although their address fails too often."""
+        state, address, now = scope["state"], address_of(scope), self._clock()
+        if _HAS_A_TURN not in state and now >= self._next_turn[address] and _can_be_a_key(secret):
+            self._next_turn[address] = now + _TURN_SECONDS
+            state[_HAS_A_TURN] = True
+        return _HAS_A_TURN in state
+
+    def _refuse_failing(self, scope: Any, secret: str) -> None:
         wait = self._seconds_to_wait(address_of(scope))
-        if wait <= 0:
+        if wait <= 0 or self._has_a_turn(scope, secret):
             return
         scope["state"][TURNED_AWAY] = True
         headers = {"Retry-After": str(int(wait) + 1)}
@@ -165,6 +180,14 @@ class Doorkeeper:
 def _mark(secret: str, *, is_session: bool) -> str:
     """What a key or a session is remembered by: never kept in the clear, not even in memory."""
     return hashlib.sha256(f"{is_session}\0{secret}".encode()).hexdigest()
+
+
+def _can_be_a_key(text: str) -> bool:
+    try:
+        parse_key(text)
+    except InvalidApiKey:
+        return False
+    return True
 
 
 def address_of(scope: Any) -> str:

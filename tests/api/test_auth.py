@@ -115,10 +115,28 @@ async def test_wrong_keys_of_an_address_are_limited_and_nobody_else_notices(
     assert await ask(world, world.project_keys["other"]) == 200, "a minute later"
 
 
+async def test_who_is_not_known_yet_has_a_turn_although_his_address_fails_too_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy that is not named in the settings everybody has one address."""
+    clock = [1000.0]
+    monkeypatch.setattr(doorkeeper(world), "_clock", lambda: clock[0])
+    await fail_too_often(world)
+    good, wrong = world.project_keys["shop"], key_text("abcdefgh", "0" * 32)
+    assert await ask(world, good) == 429, "the last failure was just now"
+    clock[0] += auth._TURN_SECONDS
+    assert await ask(world, "sk_wrong_a_x") == 429, "what cannot be a key takes nobody's turn"
+    assert [await ask(world, wrong) for _ in range(3)] == [401, 429, 429]
+    assert await ask(world, good) == 429
+    clock[0] += auth._TURN_SECONDS
+    assert [await ask(world, good) for _ in range(3)] == [200] * 3
+
+
 async def test_of_a_flood_that_begins_at_once_few_keys_are_looked_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them at once would take longer than a look-up may, and that is nobody's failure."""
+    monkeypatch.setattr(doorkeeper(world), "_clock", lambda: 1000.0)
     asked, most, under_way = count_look_ups(world, monkeypatch), 0, 0
     look_up = doorkeeper(world)._look_up
 
