@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +15,7 @@ from typing import Any, Self
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.net.compat import KafkaNetClient
 
 from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
@@ -107,7 +108,7 @@ class Topics:
         (epoch ms); those that hold none are left out."""
         wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
         with _errors():
-            consumer = KafkaConsumer(**self._options, group_id=None, enable_auto_commit=False)
+            consumer = _connected(KafkaConsumer, {**self._options, "group_id": None, "enable_auto_commit": False})
             try:
                 found = consumer.offsets_for_times(dict.fromkeys(wanted, max(moment, 0)))
             finally:
@@ -117,7 +118,7 @@ class Topics:
     @contextmanager
     def _admin(self) -> Iterator[Any]:
         with _errors():
-            admin = KafkaAdminClient(**self._options)
+            admin = _connected(KafkaAdminClient, self._options)
             try:
                 yield admin
             finally:
@@ -169,7 +170,7 @@ class KeptEnds:
             if time.monotonic() - since < _KEPT_SECONDS:
                 return consumer
             consumer.close()
-        return KafkaConsumer(**self._options)
+        return _connected(KafkaConsumer, self._options)
 
     def _give_back(self, consumer: Any) -> None:
         with self._lock:
@@ -178,6 +179,22 @@ class KeptEnds:
                 self._idle = consumer, time.monotonic()
         if not is_kept:
             consumer.close()
+
+
+def _connected(client: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """The client, connected. One that cannot connect would leave its thread running, and its sockets open, for ever."""
+    networks: list[KafkaNetClient] = []
+
+    def network(**configs: Any) -> KafkaNetClient:
+        networks.append(KafkaNetClient(**configs))
+        return networks[-1]
+
+    try:
+        return client(**options, kafka_client=network)
+    except BaseException:
+        for each in networks:
+            each.close()
+        raise
 
 
 def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,3 +139,26 @@ def test_settings_of_a_topic_are_told(kafka_bootstrap: str, make_topic: Callable
 def test_brokers_that_are_away_are_named() -> None:
     with pytest.raises(StoreUnavailable, match="kafka is unavailable"):
         Topics("127.0.0.1:1", timeout_seconds=0.5).describe(["events"])
+
+
+def test_who_asks_brokers_that_are_away_leaves_no_thread_and_no_socket_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What pytest keeps of the log holds the errors of refused connections, and these their sockets.
+    monkeypatch.setattr(logging.getLogger("kafka"), "propagate", False)
+    topics, position = Topics("127.0.0.1:1", timeout_seconds=0.6), Position("events", 0, "incarnation")
+    calls: list[Callable[[], object]] = [
+        topics.names,
+        lambda: topics.ends([position]),
+        lambda: topics.first_since([position], 0),
+    ]
+    before = open_files(), threading.active_count()
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match="Unable to bootstrap"):
+            call()
+    assert (open_files(), threading.active_count()) == before
+
+
+def open_files() -> int:
+    """Without the sockets of refused connections, which kafka-python leaves to the garbage collector."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
