@@ -27,7 +27,7 @@ from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
 from app.stores.redis import RedisCounters
 from app.stores.redis_outbox import RedisOutbox
-from app.streams.dead_letters import LateDeadLetterTopic
+from app.streams.dead_letters import DeadLetterTopic
 from app.streams.receipts import KafkaReceipts
 from app.streams.security import aiokafka_security
 from app.tracking import Outcome
@@ -56,7 +56,7 @@ class WorkerParts:
             allowance_ms=int(settings.clock_allowance_seconds * 1000),
             on_change=show_catalog,
         )
-        self._letters = LateDeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
+        self._letters = DeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
         self.dead_letters = _CountedLetters(self._letters)
 
         self._tracer = make_tracer(settings.traces, "worker")
@@ -159,7 +159,7 @@ class WorkerParts:
 class _CountedLetters:
     """Implements tracking.DeadLetters, and counts them."""
 
-    def __init__(self, inner: LateDeadLetterTopic) -> None:
+    def __init__(self, inner: DeadLetterTopic) -> None:
         self._inner = inner
 
     async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:

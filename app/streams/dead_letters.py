@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
+from app.streams.producing import LateProducer
 
 PREFIX = "scorekeeper-"
 FORMAT = 1
@@ -52,36 +53,47 @@ def headers_of(letter: DeadLetter, position: Position, *, by_reference: bool) ->
 
 
 class DeadLetterTopic:
-    """Implements tracking.DeadLetters: sends and waits until the brokers have them."""
+    """Implements tracking.DeadLetters: sends and waits until the brokers have them. Connects with the first letter."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
-        self._producer = producer
+    def __init__(self, bootstrap: str, topic: str, security: Mapping[str, Any] | None = None) -> None:
+        options: dict[str, Any] = {
+            "bootstrap_servers": bootstrap.split(","),
+            "acks": "all",
+            "client_id": "scorekeeper-dead-letters",
+            **(security or {}),
+        }
+        self._producer = LateProducer(options)
         self._topic = topic
 
     async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
         try:
-            pending = [await self._send(letter, position) for letter in letters]
+            producer = await self._producer.connected()
+            pending = [await self._send(producer, letter, position) for letter in letters]
             refused = [letter for letter, sent in zip(letters, pending, strict=True) if not await _is_written(sent)]
             for letter in refused:
-                await (await self._send_reference(letter, position))
+                await (await self._send_reference(producer, letter, position))
         except (KafkaError, OSError, TimeoutError) as error:
             raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
 
-    async def _send(self, letter: DeadLetter, position: Position) -> Any:
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._producer.close()
+
+    async def _send(self, producer: AIOKafkaProducer, letter: DeadLetter, position: Position) -> Any:
         record = letter.record
         try:
-            return await self._producer.send(
+            return await producer.send(
                 self._topic,
                 key=_sendable(record.key, record.value),
                 value=record.value,
                 headers=headers_of(letter, position, by_reference=False),
             )
         except MessageSizeTooLargeError:
-            return await self._send_reference(letter, position)
+            return await self._send_reference(producer, letter, position)
 
-    async def _send_reference(self, letter: DeadLetter, position: Position) -> Any:
+    async def _send_reference(self, producer: AIOKafkaProducer, letter: DeadLetter, position: Position) -> Any:
         key = letter.record.key
-        return await self._producer.send(
+        return await producer.send(
             self._topic,
             key=_sendable(key if len(key or b"") <= 1000 else None, None),
             value=None,
@@ -101,32 +113,3 @@ async def _is_written(sent: Any) -> bool:
     except (MessageSizeTooLargeError, RecordListTooLargeError):
         return False
     return True
-
-
-class LateDeadLetterTopic:
-    """Implements tracking.DeadLetters; connects with the first letter, so that a worker starts without the brokers."""
-
-    def __init__(self, bootstrap: str, topic: str, security: Mapping[str, Any] | None = None) -> None:
-        self._options: dict[str, Any] = {
-            "bootstrap_servers": bootstrap.split(","),
-            "acks": "all",
-            "client_id": "scorekeeper-dead-letters",
-            **(security or {}),
-        }
-        self._topic = topic
-        self._producer: AIOKafkaProducer | None = None
-
-    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
-        if self._producer is None:
-            producer = AIOKafkaProducer(**self._options)
-            try:
-                await producer.start()
-            except (KafkaError, OSError, TimeoutError) as error:
-                await producer.stop()
-                raise StoreUnavailable("the dead-letter topic", f"{type(error).__name__}: {error}") from error
-            self._producer = producer
-        await DeadLetterTopic(self._producer, self._topic).send(letters, position)
-
-    async def close(self) -> None:
-        if self._producer is not None:
-            await self._producer.stop()

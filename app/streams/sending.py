@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from app.errors import StoreUnavailable, Unconfirmed
+from app.streams.producing import LateProducer
 
 Message: TypeAlias = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
 """(key, value, headers)"""
@@ -31,7 +32,7 @@ class EventSender:
     def __init__(
         self, bootstrap: str, topic: str, security: Mapping[str, Any] | None = None, *, timeout_seconds: float = 1.8
     ) -> None:
-        self._options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "bootstrap_servers": bootstrap.split(","),
             "acks": "all",
             "linger_ms": 2,
@@ -44,8 +45,7 @@ class EventSender:
         }
         self.topic = topic
         self._timeout_seconds = timeout_seconds
-        self._producer: AIOKafkaProducer | None = None
-        self._lock = asyncio.Lock()
+        self._producer = LateProducer(options)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when the brokers have all. Each goes where its key belongs, as every Kafka client would send it, so
@@ -53,7 +53,7 @@ class EventSender:
         sending = False
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                producer = await self._connected()
+                producer = await self._producer.connected()
                 partitions = sorted(await producer.partitions_for(self.topic))
                 batches = [
                     (partition, _batch_of(producer, together))
@@ -72,23 +72,9 @@ class EventSender:
     async def _send(self, producer: AIOKafkaProducer, partition: int, batch: Any) -> None:
         await (await producer.send_batch(batch, self.topic, partition=partition))
 
-    async def _connected(self) -> AIOKafkaProducer:
-        async with self._lock:
-            if self._producer is None:
-                producer = AIOKafkaProducer(**self._options)
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-            return self._producer
-
     async def close(self) -> None:
         """Send what is pending, and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        await self._producer.close()
 
 
 def _by_partition(messages: Sequence[Message], partitions: list[int]) -> dict[int, list[Message]]:

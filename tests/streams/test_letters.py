@@ -15,7 +15,7 @@ from app.domain.increments import Position
 from app.errors import InvalidDefinition, NotFound, Reason
 from app.ports import Which
 from app.streams import letters
-from app.streams.dead_letters import PREFIX, LateDeadLetterTopic
+from app.streams.dead_letters import PREFIX, DeadLetterTopic
 from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.publishing import Publisher
@@ -62,7 +62,7 @@ async def test_a_recreated_topics_letter_does_not_hide_behind_the_old_one(
 ) -> None:
     source, topic = make_topic(1), make_topic(1)
     (present,) = Topics(kafka_bootstrap).describe([source])
-    sender = LateDeadLetterTopic(kafka_bootstrap, topic)
+    sender = DeadLetterTopic(kafka_bootstrap, topic)
     store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
     letter = DeadLetter(LogRecord(0, b"{"), Reason.INVALID_JSON, "no JSON")
     try:
