@@ -77,8 +77,7 @@ def _written(loss: Mapping[str, object]) -> dict[str, str | None]:
 async def read_spans(parts: Parts) -> Spans | None:
     """What the log holds; None when Kafka does not answer or a topic is missing."""
     try:
-        topics = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
-        return await asyncio.to_thread(parts.topics.ends, [p for topic in topics for p in topic.positions()])
+        return await parts.spans()
     except (StoreUnavailable, NotFound):
         return None
 
@@ -161,9 +160,9 @@ class PipelineReader:
             # Brokers that are away are waited for in the background, not by every reading.
             done, _ = await asyncio.wait([self._asking], timeout=LOG_TIMEOUT_SECONDS if self._spans is None else 0.5)
             if done:
-                self._spans = self._asking.result()
-                self._asking = None
+                asked, self._asking = self._asking, None
                 self._asked_at = time.monotonic()
+                self._spans = asked.result()
         return self._spans
 
     async def _eviction_policies(self) -> list[str] | None:
