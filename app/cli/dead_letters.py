@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +37,13 @@ def list_letters(
     async def ask(parts: Parts) -> list[Letter]:
         from app.ports import Which
 
-        return [letter async for letter in parts.letters.read(Which(reason, _only(project), since))][:limit]
+        found: list[Letter] = []
+        async with aclosing(parts.letters.read(Which(reason, _only(project), since))) as letters:
+            async for letter in letters:
+                found.append(letter)
+                if len(found) == limit:
+                    break
+        return found
 
     found = with_parts(ask)
     if as_json:

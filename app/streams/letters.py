@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from heapq import merge
 from typing import Any
 
@@ -77,7 +77,7 @@ class Letters:
         self._topic = topic
         self._publisher = publisher
 
-    async def read(self, which: Which) -> AsyncIterator[Letter]:
+    async def read(self, which: Which) -> AsyncGenerator[Letter, None]:
         """The letters, each identity once: what is counted again after a crash is written again."""
         seen: set[str] = set()
         for position, (first, end) in (await self._spans()).items():
