@@ -41,15 +41,18 @@ class Paces:
     async def choose(self, project: str, goals: Sequence[Goal], now: int, patience: Patience) -> Mapping[str, Chosen]:
         """By goal id, for those that ask for another pace than the straight line. At most one read of each store."""
         seasonal = [goal for goal in goals if goal.pace is PaceKind.SEASONAL]
-        missing = [goal for goal in seasonal if self._key(goal, now) not in self._known]
+        # Kept here: whoever learns meanwhile may make room in what is remembered.
+        chosen = {goal.id: self._known.get(self._key(goal, now)) for goal in seasonal}
+        missing = [goal for goal in seasonal if chosen[goal.id] is None]
         if missing:
-            await self._learn(project, missing, now, patience)
-        return {goal.id: self._known.get(self._key(goal, now), Chosen(reason=TOO_EARLY)) for goal in seasonal}
+            chosen |= await self._learn(project, missing, now, patience)
+        return {ident: found or Chosen(reason=TOO_EARLY) for ident, found in chosen.items()}
 
     def _key(self, goal: Goal, now: int) -> tuple[str, int, int]:
         return goal.id, goal.revision, now // HOUR_MS
 
-    async def _learn(self, project: str, goals: Sequence[Goal], now: int, patience: Patience) -> None:
+    async def _learn(self, project: str, goals: Sequence[Goal], now: int, patience: Patience) -> dict[str, Chosen]:
+        """By goal id; none of them while there is nothing to learn from."""
         ask = asyncio.to_thread(self._definitions.current, project, "conversion_goal")
         _, present = await patience.wait("sql", ask)
         metrics = {version.id: str(version.body.get("metric")) for version in present}
@@ -58,9 +61,9 @@ class Paces:
             wanted = [Wanted(project, owner, ("*",)) for owner in owners]
             reading = await patience.wait("redis", self._counters.read(wanted))
         except GenerationMissing:
-            return
+            return {}
         if reading.rebuilding or reading.fresh_as_of is None:
-            return
+            return {}
         if len(self._known) > MOST_KEPT:
             self._known.clear()
         # What is not counted yet must not look like a quiet hour.
@@ -68,13 +71,15 @@ class Paces:
         histories = dict(zip(metrics, [history async for history in giving_way(reading.owners)], strict=True))
         # Most goals of a project share what they are fed by: to learn it takes milliseconds.
         learned: dict[tuple[str, str, tuple[str, ...]], Chosen] = {}
+        chosen: dict[str, Chosen] = {}
         async for goal in giving_way(goals):
             letter = "v" if goal.aggregation is Aggregation.SUM else "n"
             feeds = tuple(ident for ident, metric in metrics.items() if goal.is_fed_by(ident, metric))
             like = (letter, goal.time_zone, feeds)
             if like not in learned:
                 learned[like] = _learned([_by_hour(histories[ident], letter) for ident in feeds], until, goal.time_zone)
-            self._known[self._key(goal, now)] = learned[like]
+            chosen[goal.id] = self._known[self._key(goal, now)] = learned[like]
+        return chosen
 
 
 def _learned(histories: Iterable[Mapping[int, int]], until: int, time_zone: str) -> Chosen:

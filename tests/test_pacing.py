@@ -82,6 +82,18 @@ async def test_goals_that_are_fed_by_the_same_learn_it_once(
     assert len(learned) == 1
 
 
+async def test_learning_the_pace_of_a_new_goal_takes_no_other_ones_away(
+    monday_evening: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is room in memory for one only."""
+    monkeypatch.setattr(pacing, "MOST_KEPT", 0)
+    await _history(monday_evening, 4)
+    await _goal(monday_evening)
+    await monday_evening.call("POST", "/api/goals", json=BODY)
+    goals = (await monday_evening.call("GET", "/api/goals")).json()
+    assert [goal["paceUsed"] for goal in goals] == ["seasonal"] * 2
+
+
 async def test_who_learns_does_not_wait_for_a_store(monday_evening: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may take longer than anybody waits for one, and none is away then."""
     await _history(monday_evening, 4)
