@@ -28,7 +28,8 @@ class KeyGuard:
         sent = (request.headers.get(name, "") for name in ("x-api-key", "authorization", "cookie"))
         mark = hashlib.sha256("\0".join(sent).encode()).hexdigest()
         self._watches.setdefault(mark, set()).add(watch)
-        if mark not in self._tasks:
+        looking = self._tasks.get(mark)
+        if looking is None or looking.done():
             self._tasks[mark] = asyncio.create_task(self._keep_looking(mark, request))
         return mark
 
@@ -39,11 +40,14 @@ class KeyGuard:
             self._tasks.pop(mark).cancel()
 
     async def _keep_looking(self, mark: str, request: Request) -> None:
-        while True:
+        """Until the key ends. A stream whose client is slow outlives it, and each further look would be one more wrong
+        key from its address."""
+        is_valid = True
+        while is_valid:
             await asyncio.sleep(LOOK_SECONDS)
-            if not await _is_still_valid(request):
-                for watch in self._watches[mark]:
-                    watch.stop("revoked")
+            is_valid = await _is_still_valid(request)
+        for watch in self._watches[mark]:
+            watch.stop("revoked")
 
 
 async def _is_still_valid(request: Request) -> bool:

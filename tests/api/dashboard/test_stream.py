@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from fastapi import Request
 
-from api.dashboard import stream
+from api.dashboard import key_guard, stream
 from api.dashboard.hub import Hub
+from api.dashboard.key_guard import KeyGuard
 from app.reporting import Report
 from tests.api.conftest import World
 
@@ -179,6 +181,30 @@ async def test_a_stream_ends_and_says_so_soon_after_its_key(world: World) -> Non
         await connection.until(b"event: ended")
         await asyncio.wait_for(task, 60)
         assert connection.is_over
+
+
+async def test_a_key_that_ended_is_looked_up_once_however_long_its_streams_linger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    async def has_ended(_: Request) -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    monkeypatch.setattr(key_guard, "_is_still_valid", has_ended)
+    monkeypatch.setattr(key_guard, "LOOK_SECONDS", 0)
+    guard, hub = KeyGuard(), Hub(Goals().read)
+    request = Request({"type": "http", "headers": [(b"x-api-key", b"key")]})
+    for number in (1, 2):
+        async with asyncio.timeout(60), hub.watch("shop") as watch:
+            guard.add(request, watch)
+            while not watch.is_ending:
+                await watch.next(60)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert looks == number
 
 
 async def test_a_client_that_takes_nothing_is_told_and_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
