@@ -13,11 +13,11 @@ from api.auth import READ, services_of
 from api.bodies import answer
 from api.problem_schemas import PROBLEMS
 from api.services import Key, Services
+from app.domain.catalog import goal_of
 from app.domain.conversion_goal import ConversionGoal, DefinitionStatus, compile_conversion_goal
 from app.domain.discovery import discover
 from app.domain.event import Event
 from app.domain.goal import Goal
-from app.domain.goal_definition import compile_goal
 from app.domain.matching import matches
 from app.domain.moments import rfc3339
 from app.errors import InvalidDefinition
@@ -143,10 +143,7 @@ def show_event(event: Event) -> dict[str, Any]:
 
 def _goal(services: Services, project: str, ident: str) -> Goal:
     owner = services.definitions.project(project)
-    version = services.definitions.get(project, "goal", ident)
-    return compile_goal(
-        version.body, ident=ident, project=project, time_zone=owner.time_zone, created_at=version.created_at
-    )
+    return goal_of(services.definitions.get(project, "goal", ident), owner.time_zone)
 
 
 def _feeding(services: Services, project: str, goal: Goal) -> dict[str, ConversionGoal]:
@@ -158,8 +155,6 @@ def _feeding(services: Services, project: str, goal: Goal) -> dict[str, Conversi
             definition = compile_conversion_goal(version.body, ident=version.id, project=project)
         except InvalidDefinition:
             continue
-        wanted = goal.conversion_goal_ids
-        feeds = definition.metric == goal.metric if wanted is None else version.id in wanted
-        if feeds and definition.status is DefinitionStatus.ACTIVE:
+        if goal.is_fed_by(version.id, definition.metric) and definition.status is DefinitionStatus.ACTIVE:
             found[version.id] = definition
     return found
