@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -260,24 +260,19 @@ def wait(
 async def wait_until_counted(parts: Parts, timeout_seconds: float) -> int:
     """The messages published before the call that are not counted yet: 0, or what is left after the timeout."""
     deadline = time.monotonic() + timeout_seconds
-    described = await asyncio.to_thread(parts.topics.describe, parts.settings.topics)
-    positions = [position for topic in described for position in topic.positions()]
-    ends = await asyncio.to_thread(parts.topics.ends, positions)
+    spans = await parts.spans()
     while True:
-        lag = await _lag(parts, positions, ends)
+        lag = await _lag(parts, spans)
         if not lag or time.monotonic() >= deadline:
             return lag
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _lag(parts: Parts, positions: list[Position], ends: Any) -> int:
+async def _lag(parts: Parts, spans: Mapping[Position, tuple[int, int]]) -> int:
     """A log that begins later than the checkpoint has lost what lies between: that is not waited for."""
     try:
-        found = await (await parts.counters()).checkpoints(positions)
+        found = await (await parts.counters()).checkpoints(list(spans))
     except GenerationMissing:
-        found = [[0] for _ in positions]
-    lag = 0
-    for position, checkpoints in zip(positions, found, strict=True):
-        first, end = ends[position]
-        lag += max(0, end - max(min(checkpoints), first))
-    return lag
+        found = [[0] for _ in spans]
+    pairs = zip(found, spans.values(), strict=True)
+    return sum(max(0, end - max(min(own), first)) for own, (first, end) in pairs)
