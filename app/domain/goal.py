@@ -1,4 +1,4 @@
-"""The goal: a metric, a target and a deadline, and how its periods lie in time.
+"""The goal: a metric, a target and a deadline. How its periods lie in time stands in periods.py.
 
 Pure. Times are epoch milliseconds, UTC; calendar rules use the project's time zone.
 """

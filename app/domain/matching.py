@@ -6,7 +6,6 @@ through the index over many definitions (type_index.py), which a property test h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain.clause import Clause
@@ -15,31 +14,22 @@ from app.domain.event import Event
 
 
 def matches(event: Event, definition: ConversionGoal) -> bool:
-    """Whether the event is what the definition counts. Time plays no part; see `acts_on`."""
-    return event.type == definition.event_type and _holds(event, definition, None)
+    """Whether the event is what the definition counts. When the definition acts plays no part."""
+    return (
+        event.type == definition.event_type
+        and _fits_url(event, definition)
+        and is_attributed(event, definition.counting)
+        and (definition.condition is None or definition.condition.matches(event.properties))
+    )
 
 
-def acts_on(definition: ConversionGoal, received_at: int) -> bool:
-    """Whether this version of the definition acts on a record with this broker timestamp."""
-    return definition.effective_from <= received_at < definition.effective_until
-
-
-def _holds(event: Event, definition: ConversionGoal, data: Mapping[str, object] | None) -> bool:
-    if not _where_and_who(event, definition):
-        return False
-    condition = definition.condition
-    return condition is None or condition.matches(event.properties if data is None else data)
-
-
-def _where_and_who(event: Event, definition: ConversionGoal) -> bool:
+def _fits_url(event: Event, definition: ConversionGoal) -> bool:
     pattern = definition.url_pattern
-    if pattern is not None and (event.url is None or not pattern.matches(event.url)):
-        return False
-    return _who(event, definition)
+    return pattern is None or (event.url is not None and pattern.matches(event.url))
 
 
-def _who(event: Event, definition: ConversionGoal) -> bool:
-    counting = definition.counting
+def is_attributed(event: Event, counting: Counting) -> bool:
+    """Whether the event has the session or the subject of which it may be the first."""
     if counting is Counting.EVERY_EVENT:
         return True
     return event.session_id is not None if counting is Counting.ONCE_PER_SESSION else event.subject is not None
@@ -74,7 +64,7 @@ def explain(event: Event, definition: ConversionGoal) -> Explanation:
                 operator="matches the URL pattern",
                 wanted=definition.url_pattern.source,
                 found=event.url,
-                holds=event.url is not None and definition.url_pattern.matches(event.url),
+                holds=_fits_url(event, definition),
             )
         )
     if definition.condition is not None:
@@ -90,11 +80,11 @@ def verdicts(event: Event, definition: ConversionGoal) -> tuple[bool, ...]:
     """Which of `explain`'s clauses hold, in their order, at a small part of the cost."""
     held = [event.type == definition.event_type]
     if definition.url_pattern is not None:
-        held.append(event.url is not None and definition.url_pattern.matches(event.url))
+        held.append(_fits_url(event, definition))
     if definition.condition is not None:
         held.extend(definition.condition.verdicts(event.properties))
     if definition.counting is not Counting.EVERY_EVENT:
-        held.append(_who(event, definition))
+        held.append(is_attributed(event, definition.counting))
     return tuple(held)
 
 

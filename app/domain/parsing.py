@@ -36,8 +36,6 @@ from app.domain.native import (
     project_of,
 )
 from app.domain.native import ParsingRules as ParsingRules
-from app.domain.properties import decode_data as decode_data
-from app.domain.properties import exact_number as exact_number
 from app.domain.refusal import MAX_DEPTH, depth, not_text, refusal, too_deep
 from app.errors import InvalidEvent, Reason
 

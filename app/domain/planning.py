@@ -15,8 +15,8 @@ from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
 from app.domain.goal import Aggregation, Goal, Period
 from app.domain.increments import Change, Counter, Part, Whose
-from app.domain.parsing import exact_number
 from app.domain.periods import local_date, period_bounds
+from app.domain.properties import exact_number
 from app.domain.type_index import Feed
 
 

@@ -12,7 +12,8 @@ from typing import Final, cast
 
 import msgspec
 
-MICRO: Final = 1_000_000
+from app.domain.fields import MICRO
+
 MAX_VALUE: Final = 10**12
 """The greatest absolute value that is summed: beyond it an event still counts, but has no value."""
 MAX_NUMBER_TEXT: Final = 64

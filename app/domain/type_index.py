@@ -15,6 +15,7 @@ from typing import Final
 from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
 from app.domain.goal import Goal
+from app.domain.matching import is_attributed
 from app.domain.url_pattern import plain_path
 
 _WORTH_AN_INDEX: Final = 6
@@ -66,7 +67,7 @@ class _Candidate:
         if (
             self.since <= event.received_at < self.until
             and (self.condition is None or self.condition(event.properties))
-            and (self.counting is Counting.EVERY_EVENT or _is_attributed(event, self.counting))
+            and (self.counting is Counting.EVERY_EVENT or is_attributed(event, self.counting))
         ):
             return self.alone
         return NO_FEEDS
@@ -245,9 +246,5 @@ def _ask(
             if not answer:
                 continue
         counting = candidate.counting
-        if counting is Counting.EVERY_EVENT or _is_attributed(event, counting):
+        if counting is Counting.EVERY_EVENT or is_attributed(event, counting):
             found.append(candidate.feed)
-
-
-def _is_attributed(event: Event, counting: Counting) -> bool:
-    return event.session_id is not None if counting is Counting.ONCE_PER_SESSION else event.subject is not None

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from app.domain.event import Event
-from app.domain.parsing import ParsingRules, exact_number, parse_message
+from app.domain.parsing import ParsingRules, parse_message
+from app.domain.properties import exact_number
 from app.errors import InvalidEvent, Reason
 
 NOW = 1_790_000_000_000

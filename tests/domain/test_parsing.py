@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.event import Event
-from app.domain.parsing import ParsingRules, decode_data, parse_message
+from app.domain.parsing import ParsingRules, parse_message
+from app.domain.properties import decode_data
 from app.errors import InvalidEvent, Reason
 
 NOW = 1_790_000_000_000
