@@ -32,6 +32,9 @@ Marks: TypeAlias = Mapping[Position, Sequence[int]]
 APPROXIMATE = frozenset({"last", "refused"})
 """Fields that say when or whether, not how many: not compared."""
 
+LOG_APPEND_TIME = 1
+"""Kafka's type of a timestamp that the broker set."""
+
 
 class LogSource(Protocol):
     """How the log is read again."""
@@ -69,7 +72,8 @@ class LogAsLeft:
 
 
 async def received_at(log: LogSource, position: Position, offset: int) -> int | None:
-    """When the message there was received, by the broker's clock (epoch ms); None where the log holds none there.
+    """When the message there was received, by the broker's clock (epoch ms): all that lay before it came by then. None
+    where nobody knows: the log holds none there, or producers set the time, of which none says anything of another.
 
     Raises StoreUnavailable.
     """
@@ -77,7 +81,7 @@ async def received_at(log: LogSource, position: Position, offset: int) -> int | 
     with suppress(DeletedMeanwhile):
         async for batch in log.read(position, offset, offset + 1):
             for record in batch.records:
-                found = record.timestamp
+                found = record.timestamp if record.timestamp_type == LOG_APPEND_TIME else None
     return found
 
 

@@ -13,6 +13,7 @@ from app.domain.folding_rules import FoldingRules
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
+from app.recounting import LOG_APPEND_TIME
 from app.tracking import Batch
 
 NOW = 1_790_000_000_000
@@ -29,6 +30,7 @@ class LogRecord:
     timestamp: int = NOW
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_type: int | None = LOG_APPEND_TIME
 
 
 def event(ident: str | None = None, type: str = "purchase", project: str = "shop", **fields: Any) -> bytes:  # noqa: A002  # the event's own word

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.beginning import Beginning
 from app.proving import Verdict, verify
-from app.recounting import Progress, Spans, cut
+from app.recounting import LOG_APPEND_TIME, Progress, Spans, cut
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
@@ -149,11 +149,17 @@ async def test_what_such_counters_counted_and_the_log_lost_cannot_be_proved() ->
         assert verdict.unprovable == told
 
 
-@pytest.mark.parametrize(("created_at", "is_told"), [(NOW + 40, True), (NOW + 41, False)])
-async def test_what_came_before_the_first_project_needs_no_proof(created_at: int, *, is_told: bool) -> None:
+@pytest.mark.parametrize(
+    ("created_at", "stamped", "is_told"),
+    [(NOW + 40, LOG_APPEND_TIME, True), (NOW + 41, LOG_APPEND_TIME, False), (NOW + 41, 0, True)],
+)
+async def test_what_came_before_the_first_project_needs_no_proof(
+    created_at: int, stamped: int, *, is_told: bool
+) -> None:
+    """Producers' timestamps say nothing of what was received before."""
     log = log_of(5, 1_500)
     for own in log.values():
-        own[:] = [replace(record, timestamp=NOW + record.offset) for record in own]
+        own[:] = [replace(record, timestamp=NOW + record.offset, timestamp_type=stamped) for record in own]
     site = LiveSite(log, created(traffic_catalog(), created_at))
     await site.go_on(300)
     site.step, (position, *_) = 0, site.log

@@ -13,7 +13,7 @@ from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
 from app.errors import Conflict
 from app.rebuilding import Rebuild
-from app.recounting import Counters, Progress, Spans
+from app.recounting import LOG_APPEND_TIME, Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.backfill_site import DEFINITIONS, SINCE, goals
@@ -168,12 +168,20 @@ async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_i
     assert differences_to_log(store, left) == []
 
 
-@pytest.mark.parametrize(("created_at", "told"), [(NOW + 60, [25]), (NOW + 61, [])])
-async def test_what_came_before_the_first_project_is_no_loss(created_at: int, told: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("created_at", "stamped", "told"),
+    [(NOW + 60, LOG_APPEND_TIME, [25]), (NOW + 61, LOG_APPEND_TIME, []), (NOW + 61, 0, [25]), (NOW + 61, None, [25])],
+)
+async def test_what_came_before_the_first_project_is_no_loss(
+    created_at: int, stamped: int | None, told: list[int]
+) -> None:
+    """Producers' timestamps say nothing of what was received before."""
     site, store = await live_site(), NewGeneration()
     site.step, site.definitions.current = 0, created(site.definitions.current, created_at)
     cut, *_ = site.log
-    site.log[cut][:] = [replace(record, timestamp=NOW + record.offset) for record in site.log[cut]]
+    site.log[cut][:] = [
+        replace(record, timestamp=NOW + record.offset, timestamp_type=stamped) for record in site.log[cut]
+    ]
 
     def delete(progress: Progress) -> None:
         if progress.position == cut:

@@ -30,12 +30,14 @@ NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
 class Record(Protocol):
-    """A message as it lies in the log. `timestamp` is the broker's, epoch ms."""
+    """A message as it lies in the log. `timestamp` is the broker's, epoch ms, where `timestamp_type` says so."""
 
     @property
     def offset(self) -> int: ...
     @property
     def timestamp(self) -> int: ...
+    @property
+    def timestamp_type(self) -> int | None: ...
     @property
     def key(self) -> bytes | None: ...
     @property

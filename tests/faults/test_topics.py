@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from app.embedded.process import ChildProcess
@@ -222,6 +222,28 @@ def set_topic(site: Site, topic: str, **config: str) -> None:
     finally:
         admin.close()
     eventually(lambda: wanted.items() <= site.topics.config(topic).items(), what="the settings")
+
+
+def test_a_producers_clock_hides_no_loss(make_site: MakeSite) -> None:
+    """What is left of the log begins with a message that says to be older than every project."""
+    site = make_site(seed=44, partitions=1)
+    set_topic(site, site.topic, message_timestamp_type="CreateTime")
+    (worker,) = site.start_workers(1)
+    site.publish(100)
+    site.wait_until_counted()
+    worker.stop()
+    counted = site.log()
+    site.publish(50)
+    producer = KafkaProducer(bootstrap_servers=site.kafka, acks="all")
+    producer.send(site.topic, b"{}", partition=0, timestamp_ms=now_ms() - 86_400_000).get(60)
+    producer.close(timeout=30)
+    delete_records(site, {0: 150})
+    site.start_workers(1)
+    site.wait_until_counted()
+    (loss,) = site.told_losses()
+    assert (loss["from"], loss["number"]) == (100, 50)
+    assert loss["before"] == loss["at"]
+    assert site.differences(counted + site.log()) == []
 
 
 def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: MakeSite) -> None:
