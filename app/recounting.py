@@ -131,8 +131,8 @@ async def recount(
     """Track every position's span (first offset, end), from the tracker's checkpoint on; returns the messages read.
 
     May be repeated: goes on where it stopped. Where the log does not reach back to there any more, or retention
-    overtakes the reading, `on_hole` is told before what is missing is passed over. Positions are read one after the
-    other.
+    overtakes the reading, `on_hole` is told before what is missing is passed over; also of a position of which nothing
+    was counted yet, since one that is to begin later has a checkpoint there. Positions are read one after the other.
     """
     starts = await tracker.assign(list(spans))
     total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
@@ -148,8 +148,7 @@ async def recount(
     for position, (first, end) in spans.items():
         start = starts[position]
         if start < first:
-            if start > 0:
-                await on_hole(position, start, first)
+            await on_hole(position, start, first)
             await tracker.skip(position, first)
             start = first
         async for batch in left.read(position, start, end):

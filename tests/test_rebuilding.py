@@ -147,6 +147,28 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
     assert await store.checkpoints([cut, *others]) == [[end] for end in site.ends.values()]
 
 
+async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_was_counted_is_told() -> None:
+    """Positions are read one after the other: it was stopped before it came to the last one."""
+    site, store = await live_site(), NewGeneration()
+    site.step, rebuild = 0, rebuild_of(site, store)
+    first, *_, last = site.log
+
+    def stop(progress: Progress) -> None:
+        if progress.position == first:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rebuild.count(stop)
+    assert await store.checkpoints([last]) == [[0]]
+
+    async def spans_of_a_cut_log() -> Spans:
+        return {position: (30 if position == last else 0, end) for position, end in site.ends.items()}
+
+    rebuild.spans = spans_of_a_cut_log
+    await rebuild.count(ignore)
+    assert [(loss["position"], loss["from"], loss["to"]) for loss in store.losses] == [(last.name, 0, 30)]
+
+
 async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_is_counted() -> None:
     """Of one position below what is still to be read, of another all that was there."""
     site, store = await live_site(), NewGeneration()
@@ -216,7 +238,8 @@ async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:
 
 async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
     """It counts what there is, as docs/how-to/upgrade.md says."""
-    site, store = await live_site(), NewGeneration()
+    site = await live_site()
+    store = NewGeneration(begins_at(site, 40))
     rebuild = rebuild_of(site, store)
 
     async def spans_of_a_cut_log() -> Spans:
