@@ -10,8 +10,10 @@ import pytest
 from app import rebuilding
 from app.domain import fields
 from app.domain.beginning import WHOLE_LOG, Beginning
+from app.domain.catalog import Catalog
 from app.domain.increments import Position
 from app.errors import Conflict
+from app.proving import FixedCatalog
 from app.rebuilding import Rebuild
 from app.recounting import LOG_APPEND_TIME, Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
@@ -214,6 +216,21 @@ async def test_what_came_before_the_first_project_is_no_loss(
     assert await store.checkpoints([cut]) == [[100]]
 
 
+async def test_a_project_that_is_created_while_it_reads_can_lose_something() -> None:
+    """The hole reaches further than all that was read so far, and the catalog with it."""
+    site, store = await live_site(), NewGeneration()
+    site.step, cut, rebuild = 0, next(iter(site.log)), rebuild_of(site, store)
+    site.log[cut][:] = [replace(record, timestamp=NOW + record.offset) for record in site.log[cut]]
+    rebuild.catalog = LateCatalog(site.definitions.current, NOW + 50)
+
+    def delete(progress: Progress) -> None:
+        if progress.position == cut:
+            site.source.deleted_below = {cut: 60}
+
+    await rebuild.count(delete)
+    assert [loss["from"] for loss in store.losses] == [25]
+
+
 async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:
     """Retention passes the first offset between the counting and the filling."""
     site, store = LiveSite(backfill_log_of(6), catalog(*DEFINITIONS)), NewGeneration()
@@ -248,6 +265,19 @@ async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
     rebuild.spans = spans_of_a_cut_log
     await rebuild.count(ignore)
     assert store.losses == []
+
+
+class LateCatalog(FixedCatalog):
+    """Of projects that were created then, and are known from then on."""
+
+    def __init__(self, definitions: Catalog, created_at: int) -> None:
+        super().__init__(replace(definitions, projects={}))
+        self._later = created(definitions, created_at)
+        self._created_at = created_at
+
+    async def reach(self, received_at: int) -> None:
+        if received_at >= self._created_at:
+            self.current = self._later
 
 
 def begins_at(site: LiveSite, offset: int) -> Beginning:
