@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Final, cast
 
 from app.domain.backfill import Backfill, find_backfills
 from app.domain.condition import Condition
@@ -20,6 +20,10 @@ from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.type_index import Feed, PathMemory, TypeIndex
 from app.domain.url_pattern import UrlPattern
 from app.errors import InvalidDefinition
+
+BROKERS_DIFFER_MS: Final = 60_000
+"""Brokers that lead a partition one after the other stamp by clocks of their own: what came later may seem earlier, by
+so much at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,9 @@ class Catalog:
     left_out: tuple[LeftOut, ...] = ()
 
     def had_projects(self, at: int) -> bool:
-        """Whether there was a project by then (epoch ms): of what was received before, nothing counts anywhere."""
-        return any(view.project.created_at <= at for view in self.projects.values())
+        """Whether there may have been a project before a message was received that is stamped so (epoch ms); if not, of
+        all that lay before it nothing counts anywhere."""
+        return any(view.project.created_at <= at + BROKERS_DIFFER_MS for view in self.projects.values())
 
 
 EMPTY = Catalog(revision=-1, as_of=0)
