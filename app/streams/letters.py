@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from heapq import merge
 from typing import Any
 
+from app.domain.envelope import REPLAY_HEADER
 from app.domain.folding import Record
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
@@ -18,7 +19,6 @@ from app.streams.dead_letters import FORMAT, PREFIX
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
 
-REPLAY = "scorekeeper-replay"
 SHOWN_CHARACTERS = 10_000
 LOOKED_AT = 2_000
 _CURSOR = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}(-[0-9]{1,9}\.[0-9]{1,18}){0,999}")
@@ -39,6 +39,16 @@ class Letter:
     @property
     def ident(self) -> str:
         return self.ours.get("id", "")
+
+    @property
+    def origin(self) -> bytes:
+        """The identity of the message's first letter. A replayed message keeps it: an event without an id counts once,
+        however often it came back."""
+        first = next((value for name, value in self.record.headers if name == REPLAY_HEADER and value), None)
+        if first is None:
+            return self.ident.encode()
+        # An element of a batch that was replayed as a whole.
+        return b"/".join([first, self.ours["index"].encode()]) if "index" in self.ours else first
 
     @property
     def received_at(self) -> int:
@@ -131,16 +141,19 @@ class Letters:
     async def send_again(self, letters: Iterable[Letter]) -> int:
         """Send them to the topics they came from; returns how many were sent, when the brokers have them.
 
-        Harmless to repeat: an event that counted once does not count again. Raises NotFound for a message that was too
-        large for the dead-letter topic and has left the log since; nothing of that topic is sent then.
+        Harmless to repeat: an event that counted once does not count again, and a message that came back as a dead
+        letter, however often, is sent once. Raises NotFound for a message that was too large for the dead-letter topic
+        and has left the log since; nothing of that topic is sent then.
         """
         by_topic: dict[str, list[Letter]] = {}
-        for letter in letters:
+        # Of those of one message the last: one that is kept by reference lies in the log for longer. The value is part
+        # of it, since services hand headers on to other messages of theirs.
+        for letter in {(letter.origin, letter.record.value): letter for letter in letters}.values():
             by_topic.setdefault(letter.ours["topic"], []).append(letter)
         for topic, some in by_topic.items():
             messages = [
                 Message(
-                    letter.record.key, await self._value(letter), [*letter.original, (REPLAY, letter.ident.encode())]
+                    letter.record.key, await self._value(letter), [*letter.original, (REPLAY_HEADER, letter.origin)]
                 )
                 for letter in some
             ]

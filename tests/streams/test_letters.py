@@ -9,13 +9,13 @@ from itertools import chain
 import pytest
 from kafka import KafkaProducer
 
-from app.domain.envelope import read_headers
+from app.domain.envelope import REPLAY_HEADER, read_headers
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.errors import InvalidDefinition, NotFound, Reason
 from app.ports import Which
 from app.streams import letters
-from app.streams.dead_letters import PREFIX, DeadLetterTopic
+from app.streams.dead_letters import PREFIX, DeadLetterTopic, headers_of
 from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.publishing import Publisher
@@ -76,6 +76,51 @@ async def test_a_recreated_topics_letter_does_not_hide_behind_the_old_one(
     (position,) = present.positions()
     headers = [record.headers async for one in Log(kafka_bootstrap).read(position, 0, 2) for record in one.records]
     assert len({read_headers(own).ident for own in headers}) == 2
+
+
+@pytest.mark.kafka
+async def test_a_message_that_comes_back_as_a_dead_letter_is_sent_once_by_each_replay(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    source, topic = make_topic(1), make_topic(1)
+    (position,) = Topics(kafka_bootstrap).describe([source])[0].positions()
+    sender, log = LateDeadLetterTopic(kafka_bootstrap, topic), Log(kafka_bootstrap)
+    store = Letters(Topics(kafka_bootstrap), log, topic, lambda name: Publisher(kafka_bootstrap, name))
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all")
+    for _ in range(2):
+        producer.send(source, b"{", headers=[("source", b"shop")], partition=0).get(30)
+    producer.close()
+    firsts = [f"{source}@{position.incarnation}/0/{offset}".encode() for offset in range(2)]
+    try:
+        for end in (2, 4):
+            arrived = [record async for batch in log.read(position, end - 2, end) for record in batch.records]
+            await sender.send([DeadLetter(record, Reason.INVALID_JSON, "no JSON") for record in arrived], position)
+            assert await store.replay(Which()) == 2
+            again = [record async for batch in log.read(position, end, end + 2) for record in batch.records]
+            told = [("scorekeeper-replay", first) for first in firsts]
+            assert [record.headers for record in again] == [[("source", b"shop"), one] for one in told]
+        assert len([one async for one in store.read(Which())]) == 4
+    finally:
+        await sender.close()
+
+
+@pytest.mark.parametrize(
+    ("replayed", "index", "origin"),
+    [
+        (None, None, b"events@id/3/7"),
+        (None, 2, b"events@id/3/7/2"),
+        (b"events@id/1/4", None, b"events@id/1/4"),
+        (b"events@id/1/4/2", None, b"events@id/1/4/2"),
+        (b"events@id/1/4", 2, b"events@id/1/4/2"),
+    ],
+)
+def test_a_letter_of_a_replayed_message_keeps_the_identity_of_the_first(
+    replayed: bytes | None, index: int | None, origin: bytes
+) -> None:
+    brought = [] if replayed is None else [(REPLAY_HEADER, replayed)]
+    letter = DeadLetter(LogRecord(7, b"{}", headers=brought), Reason.TOO_OLD, "old", index=index)
+    headers = headers_of(letter, Position("events", 3, "id"), by_reference=False)
+    assert letters.Letter(LogRecord(0, b"{}", headers=headers)).origin == origin
 
 
 @pytest.mark.kafka
