@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.event import Event
@@ -44,7 +44,7 @@ class _Known:
     spans: dict[Position, tuple[int, int]] = field(default_factory=dict)
     """Position -> the first offset that was read, and the one after the last."""
     picked: set[Landmark] = field(default_factory=set)
-    """Those at which was read; they lie below the spans."""
+    """Those at which was read alone."""
     events: list[Event] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -116,18 +116,19 @@ class RecentEvents:
             older = _older(known.spans, floors, part)
         # Nothing older is told than what was not looked at yet, unless there would be nothing.
         if not known.events or (known.lacks_events and not older):
-            await self._pick(known, _below(known.spans, floors, ends))
+            await self._pick(known, _below(known.spans, ends))
 
     async def _extend(self, known: _Known, wanted: Mapping[Position, tuple[int, int]]) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""
         spans = {position: [span] for position, span in wanted.items()}
-        known.add(await self._events_of(known.project, self._log.read_spans(spans, fetch_bytes=_FETCH_BYTES)))
+        batches = self._log.read_spans(spans, fetch_bytes=_FETCH_BYTES)
+        known.add(await self._events_of(known.project, batches, known.picked))
         for position, (start, end) in wanted.items():
             low, high = known.spans.get(position, (start, start))
             known.spans[position] = (min(low, start), max(high, end))
 
     async def _pick(self, known: _Known, below: Mapping[Position, range]) -> None:
-        """Read at the landmarks that lie below what is read as a whole. Without Redis there are none."""
+        """Read at the landmarks that lie below what was read as a whole. Without Redis there are none."""
         try:
             told = await within(_LANDMARK_SECONDS, "redis", self._landmarks(known.project))
         except StoreUnavailable:
@@ -138,7 +139,9 @@ class RecentEvents:
             for position, offsets in below.items()
         }
         spans = {position: [(mark.offset, mark.offset + 1) for mark in marks] for position, marks in wanted.items()}
-        known.add(await self._events_of(known.project, self._log.read_spans(spans, fetch_bytes=_PICK_BYTES)))
+        known.add(
+            await self._events_of(known.project, self._log.read_spans(spans, fetch_bytes=_PICK_BYTES), frozenset())
+        )
         known.picked.update(*wanted.values())
 
     def _ends(self) -> dict[Position, tuple[int, int]]:
@@ -147,12 +150,15 @@ class RecentEvents:
             self._positions_at = time.monotonic()
         return dict(self._ask_ends(self._positions))
 
-    async def _events_of(self, project: str, batches: AsyncIterator[Batch]) -> list[Event]:
+    async def _events_of(self, project: str, batches: AsyncIterator[Batch], known: Collection[Landmark]) -> list[Event]:
+        """The project's, without those that lie at landmarks which are known."""
         events: list[Event] = []
         async for batch in batches:
             for number, record in enumerate(batch.records):
                 if number % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)  # other requests are answered meanwhile
+                if known and (batch.position.name, record.offset) in known:
+                    continue
                 try:
                     parsed = parse_message(record.value, record.timestamp, record.headers, self._rules)
                 except InvalidEvent:
@@ -190,13 +196,7 @@ def _older(
 
 
 def _below(
-    spans: Mapping[Position, tuple[int, int]],
-    floors: Mapping[Position, int],
-    ends: Mapping[Position, tuple[int, int]],
+    spans: Mapping[Position, tuple[int, int]], ends: Mapping[Position, tuple[int, int]]
 ) -> dict[Position, range]:
-    """Per position, the offsets that the log holds and that are never read as a whole."""
-    return {
-        position: range(first, min(floors[position], spans[position][0]))
-        for position, (first, _) in ends.items()
-        if position in spans
-    }
+    """Per position, the offsets that the log holds below what was read as a whole."""
+    return {position: range(first, spans[position][0]) for position, (first, _) in ends.items() if position in spans}

@@ -160,6 +160,20 @@ async def test_when_the_time_is_over_what_was_read_is_the_answer_and_the_next_on
     assert len(kept.read_offsets) == len(set(kept.read_offsets)) == 300
 
 
+async def test_when_the_time_is_over_and_there_is_nothing_the_landmarks_tell_where_to_look(
+    kept: _Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.add(5)
+    own = kept.landmarks[:3]
+    kept.add(300, "busy neighbour")
+    kept.landmarks = own
+    monkeypatch.setattr(recent, "_SECONDS", 0.0)
+    reader = over(kept)
+    assert ids(await reader.recent("shop", 150)) == [0, 1, 2]
+    monkeypatch.setattr(recent, "_SECONDS", 600.0)
+    assert ids(await reader.recent("shop", 150)) == [0, 1, 2, 3, 4], "nothing is told twice"
+
+
 async def test_where_retention_overtakes_the_reading_what_is_left_is_found(kept: _Kept) -> None:
     kept.add(300)
     reader = over(kept)
