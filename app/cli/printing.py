@@ -13,10 +13,13 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-_PIPE_WIDTH = 400
+_GAP = 2
+_LONGEST_WORD = 64
+"""What is longer is broken on a terminal: no id is, a name or an address may be."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 """The option that every command has that prints data."""
@@ -52,13 +55,35 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     if not filled:
         print_line(empty)
         return
+    titles, numbers = [column.lstrip("#") for column in columns], [column.startswith("#") for column in columns]
+    cells = list(zip(titles, *filled, strict=True))
+    widths = widest = [max(map(cell_len, column)) for column in cells]
+    if sys.stdout.isatty():
+        widths = _shared(list(map(_narrowest, cells, numbers)), widest, Console().width - _GAP * (len(columns) - 1))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+    for title, is_numbers, width in zip(titles, numbers, widths, strict=True):
+        table.add_column(title, justify="right" if is_numbers else "left", overflow="fold", width=width)
     for row in filled:
         table.add_row(*row)
-    # A pipe has no width: a file or a `grep` gets every row on one line.
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    # A pipe has no width: a file or a `grep` gets every row on one line. A terminal that is narrower than the words are
+    # breaks the lines by itself: so an id that is copied from it is whole.
+    Console(markup=False, highlight=False, width=sum(widths) + _GAP * (len(columns) - 1)).print(table)
+
+
+def _narrowest(cells: Sequence[str], is_numbers: bool) -> int:
+    """How narrow a column may become, its title first: no word is broken, and no number."""
+    words = [*cells[0].split(), *(cells[1:] if is_numbers else " ".join(cells[1:]).split())]
+    return min(_LONGEST_WORD, max(map(cell_len, words), default=1))
+
+
+def _shared(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """The columns' widths: what of the room is more than the least goes to all alike, as far as each has use for it."""
+    widths, left = list(least), room - sum(least)
+    for others, at in enumerate(sorted(range(len(widths)), key=lambda at: most[at] - least[at])):
+        more = min(most[at] - least[at], max(0, left // (len(widths) - others)))
+        widths[at] += more
+        left -= more
+    return widths
 
 
 def counted(number: int, what: str) -> str:

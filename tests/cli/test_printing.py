@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -47,3 +49,43 @@ def test_json_holds_every_character_but_only_as_an_escape(capsys: pytest.Capture
     assert json.loads(first) == json.loads(second) == {"id": HARM}
     assert plain(first) == first
     assert "Zoë \U0001f600" in first
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What a terminal shows."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+
+
+@pytest.mark.parametrize("width", [20, 80], ids=["a narrow terminal", "a terminal"])
+def test_a_terminal_breaks_neither_a_word_nor_a_number(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    ident, detail = (
+        "events@01a21e52-a41d-7663-b76d-e48773c3925e/1/2775",
+        "no project has the key " + "that it names " * 9,
+    )
+    print_table(["id", "#lift", "detail"], [[ident, "-100.00 %", detail]], empty="")
+    title, first, *rest = lines_of(capsys)
+    assert title.split() == ["id", "lift", "detail"]
+    assert first.startswith(f"{ident}  -100.00 %  no")
+    assert " ".join([first, *rest]).split()[3:] == detail.split()
+
+
+def test_a_terminal_breaks_what_nobody_could_read_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(["name", "when"], [["x" * 300, "now"]], empty="")
+    assert max(map(len, lines_of(capsys))) <= 80
+
+
+def test_a_pipe_gets_each_row_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name", "a long title"], [["x" * 900, "of an event"], ["y", ""]], empty="")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "name" + " " * 898 + "a long title",
+        "x" * 900 + "  of an event",
+        "y",
+    ]
