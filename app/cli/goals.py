@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
+from app.cli.numbers import finite
 from app.cli.printing import AsJson, fail, print_json, print_line
 from app.cli.table import GoalTable
 from app.errors import StoreUnavailable
@@ -49,7 +50,9 @@ def goals(
 def watch(
     project: ProjectOption = None,
     once: Annotated[bool, typer.Option("--once", help="Show the table once and end.")] = False,
-    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.1, callback=finite, help="Seconds between two looks.")
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Show the goals as a live table, until Ctrl-C. With --json, one array a look."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.asking import ProjectOption, chosen_projects, one_project, schema_ready, with_parts
+from app.cli.numbers import finite
 from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.errors import Conflict, InvalidDefinition
 
@@ -85,7 +86,7 @@ def create_key(
         typer.Option("--scope", help="read, write, ingest, admin or operator; repeat it. Default: all but operator."),
     ] = None,
     days: Annotated[
-        float | None, typer.Option("--days", min=0.001, max=36_500, help="It ends after so many days.")
+        float | None, typer.Option("--days", min=0.001, max=36_500, callback=finite, help="It ends after so many days.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +135,8 @@ def list_keys(project: ProjectOption = None, as_json: AsJson = False) -> None:
 def roll_key(
     ident: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
     grace_hours: Annotated[
-        float, typer.Option("--grace-hours", min=0, max=8_760, help="How long the old one still works.")
+        float,
+        typer.Option("--grace-hours", min=0, max=8_760, callback=finite, help="How long the old one still works."),
     ] = 24.0,
     as_json: AsJson = False,
 ) -> None:

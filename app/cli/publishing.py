@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli.arriving import UnreadableInput, arriving, open_input
 from app.cli.asking import with_parts
+from app.cli.numbers import finite
 from app.cli.offline import STDIN
 from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
 from app.domain.formats import cloud_event
@@ -60,7 +61,9 @@ _decode_document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def publish(
     file: Annotated[Path, typer.Argument(metavar="[FILE|-]", help="Events, one JSON document a line.")] = STDIN,
     project: Annotated[str | None, typer.Option("--project", help="Of the events that name none.")] = None,
-    rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="At most so many events a second.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, callback=finite, help="At most so many events a second.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 when a line was left out.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -237,7 +240,9 @@ def _count_lines(file: Path) -> int | None:
 
 
 def wait(
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="How many seconds to wait at most.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, callback=finite, help="How many seconds to wait at most.")
+    ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """Return when everything published before the call is counted; exit code 1 and the lag otherwise."""

@@ -7,21 +7,29 @@ from typing import Annotated
 
 import typer
 
+from app.cli.numbers import finite
 from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.domain.sizing import MEASURED, Load, Need
 from app.domain.sizing import plan as needs
 
 
 def plan(
-    events_per_second: Annotated[float, typer.Option(min=0, help="Events a second, at the peak.")],
-    match_share: Annotated[float, typer.Option(min=0, max=1, help="The share of them that are conversions.")] = 0.25,
+    events_per_second: Annotated[float, typer.Option(min=0, callback=finite, help="Events a second, at the peak.")],
+    match_share: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="The share of them that are conversions.")
+    ] = 0.25,
     goals: Annotated[int, typer.Option(min=0, help="Goals in all projects.")] = 100,
     event_bytes: Annotated[int, typer.Option(min=1, help="Bytes of an event in Kafka.")] = 300,
-    window_days: Annotated[float, typer.Option(min=0, help="The deduplication window.")] = 7.0,
-    history_days: Annotated[float, typer.Option(min=0, help="Days with conversions, of each goal.")] = 90.0,
+    window_days: Annotated[float, typer.Option(min=0, callback=finite, help="The deduplication window.")] = 7.0,
+    history_days: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Days with conversions, of each goal.")
+    ] = 90.0,
     unique_subjects: Annotated[int, typer.Option(min=0, help="Subjects of unique goals, added up.")] = 0,
     worker_rate: Annotated[
-        float | None, typer.Option(min=1, help="Events a second that one worker counted on your machine, if measured.")
+        float | None,
+        typer.Option(
+            min=1, callback=finite, help="Events a second that one worker counted on your machine, if measured."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -39,6 +39,22 @@ def commands(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
         yield " ".join(names), command
 
 
+@pytest.mark.parametrize("text", ["nan", "1e400"])
+def test_a_number_with_which_nothing_can_be_computed_is_wrong_use(scorekeeper: Scorekeeper, text: str) -> None:
+    options = [
+        (*words.split(), parameter.opts[0])
+        for words, command in commands(get_command(app))
+        for parameter in command.params
+        if parameter.type.name.startswith("float")
+    ]
+    assert ("plan", "--events-per-second") in options
+    for option in options:
+        ended = scorekeeper(*option, text)
+        assert (ended.code, "is no finite number" in ended.err or "is not in the range" in ended.err) == (2, True), (
+            option
+        )
+
+
 def test_every_command_that_prints_data_prints_json() -> None:
     without = {
         words
