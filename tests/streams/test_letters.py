@@ -84,7 +84,7 @@ async def test_a_message_that_comes_back_as_a_dead_letter_is_sent_once_by_each_r
 ) -> None:
     source, topic = make_topic(1), make_topic(1)
     (position,) = Topics(kafka_bootstrap).describe([source])[0].positions()
-    sender, log = LateDeadLetterTopic(kafka_bootstrap, topic), Log(kafka_bootstrap)
+    sender, log = DeadLetterTopic(kafka_bootstrap, topic), Log(kafka_bootstrap)
     store = Letters(Topics(kafka_bootstrap), log, topic, lambda name: Publisher(kafka_bootstrap, name))
     producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all")
     for _ in range(2):
