@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.increments import Position
 from app.domain.loss import loss_of
+from app.errors import Conflict
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
@@ -22,6 +23,17 @@ NEAR = 2_000
 read more than half of what the round before it read: what comes meanwhile does not become less any more."""
 NOTE_MS = 1_000
 """How often the generation is told that somebody counts into it."""
+
+
+def require_topics(number: int, counted: Iterable[str], present: Iterable[Position]) -> None:
+    """Raises Conflict where the generation of this number has counted a position, by its name, that is gone now: how
+    much of it, and whether nothing of the topic that took its place, nobody knows."""
+    gone = sorted({*counted} - {position.name for position in present})
+    if gone:
+        raise Conflict(
+            f"{', '.join(gone)}: the topic was deleted, or taken out of SCOREKEEPER_TOPIC, while generation {number} "
+            f"counted it: run `scorekeeper generations drop {number}` and rebuild again to count what there is now"
+        )
 
 
 class NewCounters(CounterStore, Snapshot, Protocol):
@@ -38,6 +50,7 @@ class NewCounters(CounterStore, Snapshot, Protocol):
 class Rebuild:
     """Of one generation. `count` may be repeated, also by another process after this one died: it goes on."""
 
+    number: int
     store: NewCounters
     counting: Counting
     catalog: CatalogKeeper
@@ -50,7 +63,8 @@ class Rebuild:
     async def count(self, on_progress: Callable[[Progress], None]) -> int:
         """Return when what is left is little, or would not become less; the messages read. Says how fresh that is.
 
-        Live counting goes on from there when the generation is shown. Raises StoreUnavailable.
+        Live counting goes on from there when the generation is shown. Raises StoreUnavailable, and Conflict when a
+        topic was deleted meanwhile.
         """
         tracker, tell = Tracker(self._open_counting, self.catalog, NoDeadLetters()), self._telling(on_progress)
         messages = read = 0
@@ -60,6 +74,7 @@ class Rebuild:
             read = await recount(tracker, self.log, spans, tell, self._report_hole)
             messages += read
             await self._fill_backfills(tracker, spans)
+            require_topics(self.number, [position.name for position in spans], await self.spans())
             if read <= NEAR or 2 * read > before > 0:
                 break
         await self.store.expect_positions(list(spans))

@@ -66,7 +66,7 @@ def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
         assert now == NOW
 
     counting = Counting(store, RULES)
-    return Rebuild(store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
+    return Rebuild(7, store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
 
 
 async def live_site(*, stripes: int = 1) -> LiveSite:
@@ -222,6 +222,27 @@ async def test_what_came_before_the_first_project_is_no_loss(
     await rebuild_of(site, store).count(delete)
     assert [loss["from"] for loss in store.losses] == told
     assert await store.checkpoints([cut]) == [[100]]
+
+
+@pytest.mark.parametrize("after", [1, 3 * 100 // 25])
+async def test_a_topic_that_is_created_again_while_it_is_counted_ends_it(after: int) -> None:
+    """What was read after that is of another topic, and of the first one an unknown part."""
+    site, store = await live_site(), NewGeneration()
+    site.step, rebuild, read = 0, rebuild_of(site, store), 0
+    again = [replace(position, incarnation="again") for position in site.log]
+
+    async def spans_of_the_new_topic() -> Spans:
+        return dict.fromkeys(again, (0, 200))
+
+    def recreate(_: Progress) -> None:
+        nonlocal read
+        read += 1
+        if read == after:
+            rebuild.spans = spans_of_the_new_topic
+
+    with pytest.raises(Conflict, match="events:0:id, events:1:id, events:2:id"):
+        await rebuild.count(recreate)
+    assert not store.expected
 
 
 async def test_a_project_that_is_created_while_it_reads_can_lose_something() -> None:

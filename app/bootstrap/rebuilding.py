@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
@@ -11,7 +12,7 @@ from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
 from app.errors import Conflict, GenerationMissing, OtherScheme
-from app.rebuilding import Rebuild
+from app.rebuilding import Rebuild, require_topics
 from app.refreshing import CatalogRefresher
 from app.stores.generations import Generation
 from app.stores.redis import RedisCounters
@@ -28,7 +29,7 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     """The number of the generation that a rebuild left unfinished, or of a new one; and what counts into it.
 
     `since` (epoch ms): what came before is left out. Raises Conflict when an unfinished one was begun with another such
-    moment, or with other settings than those of now.
+    moment, or with other settings than those of now, or has counted of a topic that is gone.
     """
     generations, rules = parts.generations, folding_rules(parts.settings)
     generation = await generations.unfinished()
@@ -36,7 +37,9 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
         generation = await generations.create(rules, _now(), await _find_beginning(parts, since))
     _require_the_same_beginning(generation, since)
     _require_settings_of_now(generation, rules)
-    store = RedisCounters(parts.redis, generation)
+    store, number = RedisCounters(parts.redis, generation), generation.number
+    for stripe in await store.snapshot(["cp"]):
+        require_topics(number, stripe["cp"], await parts.spans())
     counting = Counting(store, generation.rules)
     if parts.settings.receipt_topic is not None:
         outbox = RedisOutbox(parts.redis, generation)
@@ -44,11 +47,8 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()
     freeze_what_is_loaded()
-    number = generation.number
-    rebuild = Rebuild(
-        store, counting, catalog, parts.log, parts.spans, lambda now: generations.note_counting(number, now), _now
-    )
-    return number, rebuild
+    note_counting = partial(generations.note_counting, number)
+    return number, Rebuild(number, store, counting, catalog, parts.log, parts.spans, note_counting, _now)
 
 
 async def _find_beginning(parts: Parts, since: int | None) -> Beginning:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ async def parts(
     async with Parts(Settings(kafka="nowhere:1", receipt_topic="receipts", **given), "test") as made:
         made.database.migrate()
         yield made
+
+
+async def test_a_rebuild_that_was_stopped_does_not_go_on_without_a_topic_that_it_counted(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, rebuild = await make_rebuild(parts)
+    await rebuild.store.apply([increments(simple(1, 2))])
+    assert (await make_rebuild(parts))[0] == number
+
+    async def spans_of_the_new_topic(_: Parts) -> Mapping[Position, tuple[int, int]]:
+        return {replace(POSITION, incarnation="again"): (0, 9)}
+
+    monkeypatch.setattr(Parts, "spans", spans_of_the_new_topic)
+    with pytest.raises(Conflict, match=f"{POSITION.name}.* `scorekeeper generations drop {number}`"):
+        await make_rebuild(parts)
+    await parts.generations.drop(number)
+    assert (await make_rebuild(parts))[0] == number + 1
 
 
 async def test_receipts_go_on_from_where_the_shown_counting_is(parts: Parts) -> None:
