@@ -107,8 +107,8 @@ class RecentEvents:
         share = max(1, min(MOST_MESSAGES, 4 * known.limit) // max(1, len(ends)))
         part = max(1, _PART // max(1, len(ends)))
         floors = {position: max(first, end - share) for position, (first, end) in ends.items()}
-        if any(known.spans[position][1] < floor for position, floor in floors.items() if position in known.spans):
-            known.forget()  # more came since than is looked at
+        if _is_outdated(known.spans, floors, ends):
+            known.forget()
         await self._extend(known, _newer(known.spans, floors, ends, part))
         older = _older(known.spans, floors, part)
         while older and known.lacks_events and time.monotonic() - begun < _SECONDS:
@@ -166,6 +166,17 @@ class RecentEvents:
                 found = parsed if isinstance(parsed, list) else [parsed]
                 events.extend(event for event in found if isinstance(event, Event) and event.project == project)
         return events
+
+
+def _is_outdated(
+    spans: Mapping[Position, tuple[int, int]],
+    floors: Mapping[Position, int],
+    ends: Mapping[Position, tuple[int, int]],
+) -> bool:
+    """Whether more came since than is looked at, or the log was cut off: where it ended, others lie now or will."""
+    return any(
+        not floors[position] <= spans[position][1] <= end for position, (_, end) in ends.items() if position in spans
+    )
 
 
 def _newer(

@@ -179,3 +179,12 @@ async def test_where_retention_overtakes_the_reading_what_is_left_is_found(kept:
     reader = over(kept)
     kept.deletes_next = {POSITIONS[0]: 120, POSITIONS[1]: 140}
     assert ids(await reader.recent("shop", 200)) == [*range(240, 280, 2), *range(280, 300)]
+
+
+async def test_what_was_read_of_a_log_that_was_cut_off_since_is_forgotten(kept: _Kept) -> None:
+    kept.add(100)
+    reader = over(kept)
+    assert ids(await reader.recent("shop", 200)) == list(range(100))
+    for own in kept.log.values():
+        del own[20:]
+    assert ids(await reader.recent("shop", 200)) == list(range(40))
