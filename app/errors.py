@@ -136,6 +136,14 @@ class DeletedMeanwhile(StoreUnavailable):
         self.first = first
 
 
+class EndsBefore(StoreUnavailable):
+    """The log ends at `end`, before what was to be read: it was cut off, or its brokers do not know all of it yet."""
+
+    def __init__(self, log: str, wanted: int, end: int) -> None:
+        super().__init__("kafka", f"{log} was cut off at offset {end} while it was read from {wanted} on: try again")
+        self.end = end
+
+
 class GenerationMissing(StoreUnavailable):
     """The store answers but holds no generation: it was emptied."""
 

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 from app.domain.beginning import Beginning
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
-from app.errors import Conflict, DeletedMeanwhile
+from app.errors import Conflict, DeletedMeanwhile, EndsBefore
 from app.ports import CounterStore
 from app.tracking import Batch, Tracker
 
@@ -40,7 +40,7 @@ class LogSource(Protocol):
     """How the log is read again."""
 
     def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        """Batches that join without a gap from `start` to `end`. Raises StoreUnavailable, DeletedMeanwhile."""
+        """Batches from `start` to `end` without a gap. Raises StoreUnavailable, DeletedMeanwhile, EndsBefore."""
         ...
 
 
@@ -78,7 +78,7 @@ async def received_at(log: LogSource, position: Position, offset: int) -> int | 
     Raises StoreUnavailable.
     """
     found = None
-    with suppress(DeletedMeanwhile):
+    with suppress(DeletedMeanwhile, EndsBefore):
         async for batch in log.read(position, offset, offset + 1):
             for record in batch.records:
                 found = record.timestamp if record.timestamp_type == LOG_APPEND_TIME else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from heapq import merge
 from typing import Any
 
@@ -12,7 +13,7 @@ from app.domain.envelope import REPLAY_HEADER
 from app.domain.folding import Record
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
-from app.errors import InvalidDefinition, NotFound, ScorekeeperError
+from app.errors import EndsBefore, InvalidDefinition, NotFound, ScorekeeperError
 from app.ports import Which
 from app.recounting import LogAsLeft, LogSource
 from app.streams.dead_letters import FORMAT, PREFIX
@@ -176,9 +177,10 @@ class Letters:
             # Another message lies there now.
             raise NotFound("message in the log for dead letter", letter.ident)
         position, offset = topic.positions()[int(letter.ours["partition"])], int(letter.ours["offset"])
-        async for batch in self._log.read(position, offset, offset + 1):
-            for record in batch.records:
-                return record.value
+        with suppress(EndsBefore):
+            async for batch in self._log.read(position, offset, offset + 1):
+                for record in batch.records:
+                    return record.value
         raise NotFound("message in the log for dead letter", letter.ident)
 
 

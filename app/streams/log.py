@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from app.domain.increments import Position
-from app.errors import DeletedMeanwhile, StoreUnavailable
+from app.errors import DeletedMeanwhile, EndsBefore, StoreUnavailable
 from app.streams.runs import read_runs
 from app.tracking import Batch
 
@@ -46,7 +46,8 @@ class Log:
         }
 
     async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        """Batches that join without a gap from `start` to `end` exactly. Raises StoreUnavailable, DeletedMeanwhile.
+        """Batches that join without a gap from `start` to `end` exactly. Raises StoreUnavailable, DeletedMeanwhile,
+        EndsBefore.
 
         Offsets that hold no record are covered by the batch after them.
         """
@@ -59,7 +60,7 @@ class Log:
         """As `read`, of several partitions, and of each the spans in their order, with one consumer for all.
 
         `fetch_bytes` is what is asked of a partition at once, for who wants only a few records; a record that is larger
-        comes whole all the same. Raises StoreUnavailable, DeletedMeanwhile.
+        comes whole all the same. Raises StoreUnavailable, DeletedMeanwhile, EndsBefore.
         """
         pending = {
             TopicPartition(position.topic, position.partition): _Unread(position, deque(spans))
@@ -83,6 +84,10 @@ class Log:
                     raise await _what_is_gone(consumer, pending, error) from error
                 for tp, records in found.items():
                     unread = pending[tp]
+                    end = consumer.highwater(tp)
+                    # What is not there may come; nothing may be passed over until then.
+                    if not records and end is not None and end < unread.end:
+                        raise EndsBefore(f"{tp.topic}/{tp.partition}", unread.start, end)
                     yield unread.take(records)
                     if not unread.spans:
                         del pending[tp]
@@ -131,8 +136,7 @@ async def _what_is_gone(consumer: Any, pending: Mapping[Any, _Unread], error: Ex
         if begins[tp] > unread.start:
             return DeletedMeanwhile(name, unread.start, begins[tp])
         if ends[tp] < unread.start:
-            told = f"{name} was cut off at offset {ends[tp]} while it was read from {unread.start} on: try again"
-            return StoreUnavailable("kafka", told)
+            return EndsBefore(name, unread.start, ends[tp])
     return error
 
 

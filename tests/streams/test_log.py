@@ -11,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from app.domain.increments import Position
-from app.errors import StoreUnavailable
+from app.errors import EndsBefore, StoreUnavailable
 from app.streams import log
 from app.streams.log import EMPTY_POLLS, Log
 from tests.builders import LogRecord
@@ -29,8 +29,8 @@ def records(*offsets: int) -> list[LogRecord]:
     return [LogRecord(offset, b"{}") for offset in offsets]
 
 
-def consumer_of(polls: Sequence[Answer]) -> type:
-    """An aiokafka consumer to whose polls the broker answers so; from then on it is away."""
+def consumer_of(polls: Sequence[Answer], log_end: int = 6) -> type:
+    """An aiokafka consumer to whose polls the broker answers so, of a log that ends there; from then on it is away."""
 
     class Consumer:
         def __init__(self, **_: object) -> None:
@@ -56,6 +56,9 @@ def consumer_of(polls: Sequence[Answer]) -> type:
 
         def pause(self, _: object) -> None: ...
 
+        def highwater(self, _: object) -> int:
+            return log_end
+
         async def getmany(self, **_: object) -> dict[Any, list[LogRecord]]:
             answer = self._polls.pop(0) if self._polls else AWAY
             if answer is None:
@@ -67,8 +70,18 @@ def consumer_of(polls: Sequence[Answer]) -> type:
     return Consumer
 
 
-async def read(monkeypatch: pytest.MonkeyPatch, polls: Sequence[Answer], end: int) -> list[tuple[int, int, list[int]]]:
-    monkeypatch.setattr(log, "AIOKafkaConsumer", consumer_of(polls))
+async def test_a_log_that_ends_before_what_is_read_is_no_log_that_holds_nothing_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polls = [records(0, 2), *[NOTHING] * EMPTY_POLLS]
+    with pytest.raises(EndsBefore, match="events/0 was cut off at offset 5 while it was read from 3 on"):
+        await read(monkeypatch, polls, 6, log_end=5)
+
+
+async def read(
+    monkeypatch: pytest.MonkeyPatch, polls: Sequence[Answer], end: int, log_end: int = 6
+) -> list[tuple[int, int, list[int]]]:
+    monkeypatch.setattr(log, "AIOKafkaConsumer", consumer_of(polls, log_end))
     batches = [batch async for batch in Log("nowhere:1").read(POSITION, 0, end)]
     return [(batch.start, batch.next_offset, [record.offset for record in batch.records]) for batch in batches]
 

@@ -11,10 +11,10 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from app.domain.increments import Position
-from app.errors import DeletedMeanwhile, StoreUnavailable
+from app.errors import DeletedMeanwhile, EndsBefore
 from app.ports import Which
 from app.proving import FixedCatalog
-from app.recounting import NoDeadLetters, Progress, recount
+from app.recounting import NoDeadLetters, Progress, received_at, recount
 from app.stores.memory import MemoryCounters
 from app.streams.dead_letters import PREFIX
 from app.streams.letters import Letters
@@ -119,9 +119,16 @@ async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstr
 
 
 async def test_what_was_cut_off_at_the_end_is_told(kafka_bootstrap: str, position: Position) -> None:
-    told = f"{position.topic}/0 was cut off at offset {MESSAGES} while it was read from {MESSAGES + 1} on: try again"
-    with pytest.raises(StoreUnavailable, match=told):
-        await read_all(Log(kafka_bootstrap).read(position, MESSAGES + 1, MESSAGES + 9))
+    for start, wanted in ((MESSAGES + 1, MESSAGES + 1), (MESSAGES - 100, MESSAGES)):
+        told = f"{position.topic}/0 was cut off at offset {MESSAGES} while it was read from {wanted} on: try again"
+        with pytest.raises(EndsBefore, match=told):
+            await read_all(Log(kafka_bootstrap).read(position, start, MESSAGES + 9))
+
+
+async def test_when_what_is_not_there_was_received_nobody_knows(kafka_bootstrap: str, position: Position) -> None:
+    delete_records(kafka_bootstrap, position, MESSAGES)
+    assert await received_at(Log(kafka_bootstrap), position, 0) is None
+    assert await received_at(Log(kafka_bootstrap), position, MESSAGES) is None
 
 
 async def test_dead_letters_that_are_deleted_before_they_are_read_are_left_out(
