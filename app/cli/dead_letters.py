@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.asking import with_parts
+from app.cli.asking import chosen_projects, schema_ready, with_parts
 from app.cli.moments import since_option
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table
 from app.errors import Reason
@@ -29,7 +29,7 @@ def list_letters(
     reason: WithReason = None,
     project: OfProject = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """The oldest first."""
@@ -37,8 +37,9 @@ def list_letters(
     async def ask(parts: Parts) -> list[Letter]:
         from app.ports import Which
 
+        which = Which(reason, await _only(parts, project), since)
         found: list[Letter] = []
-        async with aclosing(parts.letters.read(Which(reason, _only(project), since))) as letters:
+        async with aclosing(parts.letters.read(which)) as letters:
             async for letter in letters:
                 found.append(letter)
                 if len(found) == limit:
@@ -82,15 +83,22 @@ def replay_letters(
     async def send(parts: Parts) -> int:
         from app.ports import Which
 
-        which = Which(reason, _only(project), since, None if ident is None else frozenset({ident}))
+        idents = None if ident is None else frozenset({ident})
+        which = Which(reason, await _only(parts, project), since, idents)
         return await parts.letters.replay(which)
 
     replayed = with_parts(send)
+    if ident is not None and not replayed:
+        fail(f"there is no dead letter {ident}")
     if as_json:
         print_json({"replayed": replayed})
     else:
         print_line(f"replayed {replayed}")
 
 
-def _only(project: str | None) -> frozenset[str] | None:
-    return None if project is None else frozenset({project})
+async def _only(parts: Parts, project: str | None) -> frozenset[str] | None:
+    """Raises NotFound: a letter of an unknown project is nobody's, so that its name would find nothing."""
+    if project is None:
+        return None
+    await schema_ready(parts)
+    return frozenset(await chosen_projects(parts, project))

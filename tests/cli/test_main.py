@@ -106,6 +106,25 @@ def test_a_reason_that_is_none_is_refused_with_those_there_are(scorekeeper: Scor
     assert "Invalid value for '--reason': 'unknown_projekt' is not one of 'empty', 'too_large', " in ended.err
 
 
+def test_dead_letters_of_a_project_that_nobody_knows_are_refused_with_the_nearest(scorekeeper: Scorekeeper) -> None:
+    scorekeeper("migrate")
+    scorekeeper("projects", "create", "Web Shop")
+    for command in ("list", "replay"):
+        ended = scorekeeper("dead-letters", command, "--project", "web-shp")
+        assert (ended.code, ended.err) == (
+            1,
+            "scorekeeper: no project with the id 'web-shp'; did you mean 'web-shop'?\n",
+        )
+
+
+def test_a_dead_letter_that_is_not_there_is_not_replayed(
+    scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.dead_letters.with_parts", lambda _: 0)
+    assert scorekeeper("dead-letters", "replay", "nix") == Ended(1, "", "scorekeeper: there is no dead letter nix\n")
+    assert scorekeeper("dead-letters", "replay") == Ended(0, "replayed 0\n", "")
+
+
 def test_a_generation_that_is_not_there_is_no_redis_that_is_away(
     scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
