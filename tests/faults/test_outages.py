@@ -1,4 +1,5 @@
-"""A store that is away for long: each process says so at most ten times a minute, takes no memory, and goes on after.
+"""A store that is away for long: each process says so at most ten times a minute, takes no memory and no files, and
+goes on after.
 
 15 s of Redis's absence in every run; ten minutes of Redis, the broker and the database with SCOREKEEPER_TEST_LONG=1.
 """
@@ -36,6 +37,8 @@ SETTLED_SECONDS = 8.0
 """After this what a process needs in order to wait is there: the first errors' tracebacks, modules, pools."""
 LINES_A_MINUTE = 10
 GROWTH_BYTES = 30 << 20
+MORE_FILES = 60
+"""Sockets of refused connections among them, until the garbage collector comes by."""
 
 
 def lines_by_cause(log: Path) -> Mapping[str, Sequence[datetime]]:
@@ -63,25 +66,28 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @contextmanager
 def an_api_with_readers(site: Site) -> Iterator[ChildProcess]:
-    """An API process that is asked for its goals twice a second."""
+    """An API process that is asked twice a second for its goals, and whether it is ready."""
     port = free_port()
     environment = {**site.environment, "SCOREKEEPER_PORT": str(port), "SCOREKEEPER_READS_PER_MINUTE": "0"}
     api = ForkedProcess("the API", [sys.executable, "-m", "api"], site.home / "api.log", environment)
     _, key = SqlKeys(site.database).create("shop", name="test")
     is_over = threading.Event()
 
-    def read(seconds: float = 10) -> int:
+    def read(path: str = "/api/goals", seconds: float = 10) -> int:
         with suppress(httpx.HTTPError):
-            return httpx.get(
-                f"http://127.0.0.1:{port}/api/goals", headers={"x-api-key": key}, timeout=seconds
-            ).status_code
+            return httpx.get(f"http://127.0.0.1:{port}{path}", headers={"x-api-key": key}, timeout=seconds).status_code
         return 0
 
     def keep_reading() -> None:
         while not is_over.wait(0.5):
-            read(5)
+            read(seconds=5)
+            read("/health/ready", 5)
 
     reader = threading.Thread(target=keep_reading)
     try:
@@ -111,9 +117,11 @@ def check_an_outage(
         begin()
         time.sleep(min(SETTLED_SECONDS, OUTAGE_SECONDS / 2))
         before = {each.name: resident_bytes(each.pid) for each in (worker, api)}
+        files = {each.name: open_files(each.pid) for each in (worker, api)}
         time.sleep(OUTAGE_SECONDS)
         eventually(lambda: is_told_in_full(worker.log), 60, "the lines of an outage")
         grown = {each.name: resident_bytes(each.pid) - before[each.name] for each in (worker, api)}
+        more_files = {each.name: open_files(each.pid) - files[each.name] for each in (worker, api)}
         end()
         site.publish(500)
         site.wait_until_counted(90)
@@ -125,10 +133,12 @@ def check_an_outage(
         number = sum(map(len, told.values()))
         sys.stdout.write(
             f"{each.name}: {OUTAGE_SECONDS:g} s; at most {most} lines a minute and cause, {number} in all; "
-            f"{grown[each.name] / (1 << 20):+.1f} MiB over {before[each.name] / (1 << 20):.0f}\n"
+            f"{grown[each.name] / (1 << 20):+.1f} MiB over {before[each.name] / (1 << 20):.0f}, "
+            f"{more_files[each.name]:+} files over {files[each.name]}\n"
         )
         assert most <= LINES_A_MINUTE, told
         assert grown[each.name] < GROWTH_BYTES
+        assert more_files[each.name] < MORE_FILES
 
 
 def test_while_redis_is_away_it_is_told_ten_times_a_minute_and_takes_no_memory(make_site: MakeSite) -> None:
