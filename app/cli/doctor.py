@@ -13,9 +13,10 @@ import typer
 
 from app.cli.asking import with_parts
 from app.cli.printing import AsJson, counted, print_json, print_line, print_table
-from app.cli.topics import DAY_MS, missing
+from app.cli.topics import missing
 from app.domain.conversion_goal import FOREVER
 from app.errors import ScorekeeperError
+from config.settings import DAY_MS
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts

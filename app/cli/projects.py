@@ -11,14 +11,13 @@ import typer
 from app.cli.asking import ProjectOption, chosen_projects, one_project, schema_ready, with_parts
 from app.cli.numbers import finite
 from app.cli.printing import AsJson, print_json, print_line, print_table
+from app.domain.fields import HOUR_MS
 from app.errors import Conflict, InvalidDefinition
+from config.settings import DAY_MS
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
     from app.stores.sql_keys import ApiKey
-
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 
 projects = typer.Typer(help="Create and list projects.", no_args_is_help=True)
 keys = typer.Typer(help="Create, list, roll and revoke API keys.", no_args_is_help=True)

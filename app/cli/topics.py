@@ -11,13 +11,13 @@ import typer
 from app.cli.asking import with_parts
 from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.errors import NotFound
+from config.settings import DAY_MS
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
     from app.streams.topics import Topics
     from config.settings import Settings
 
-DAY_MS = 86_400_000
 DEAD_LETTER_BYTES = 2 << 20
 
 topics = typer.Typer(help="Show the topics, or create those that are missing.", no_args_is_help=True)
