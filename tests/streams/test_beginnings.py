@@ -147,3 +147,15 @@ async def test_what_the_log_holds_no_more_is_left_out_up_to_the_first_message_th
     site.delete_below(4)
     assert await site.find_whole() == Beginning(None, {site.positions[FULL].name: 4}, NOW)
     site.close()
+
+
+@pytest.mark.kafka
+async def test_where_producers_set_the_time_anything_may_have_been_left_out(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    site = Site(kafka_bootstrap, make_topic(2, message_timestamp_type="CreateTime"))
+    site.send(4)
+    assert await site.find_whole() == WHOLE_LOG
+    site.delete_below(2)
+    assert await site.find_whole() == Beginning(None, {site.positions[FULL].name: 2}, NOW)
+    site.close()
