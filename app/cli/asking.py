@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.errors import NotFound, ScorekeeperError
+from app.errors import EmbeddedUnavailable, NotFound, ScorekeeperError
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -33,6 +33,18 @@ def with_parts(ask: Callable[[Parts], Awaitable[T]], **overrides: object) -> T:
 async def schema_ready(parts: Parts) -> None:
     """Raises InvalidSettings when migrations are missing."""
     await asyncio.to_thread(parts.require_schema)
+
+
+async def schema_to_read(parts: Parts) -> None:
+    """The same for who only looks. Raises EmbeddedUnavailable where nothing was ever made: in another folder than the
+    one that is meant there would be no goal, and a database from then on."""
+    settings = parts.settings
+    if settings.database is None and not settings.data_dir.exists():
+        raise EmbeddedUnavailable(
+            f"there is no {settings.data_dir} here: go where `scorekeeper up` runs, name it with --data-dir, or set "
+            "SCOREKEEPER_DATABASE"
+        )
+    await schema_ready(parts)
 
 
 async def chosen_projects(parts: Parts, key: str | None) -> Sequence[str]:

@@ -73,6 +73,8 @@ def check_cases(
                 print_line(f"FAILED {verdict.name}: {_complaint(verdict)}")
     except OSError as error:
         fail(f"{cases} cannot be read ({error.strerror}); name a file of cases, one a line", 2)
+    if not passed + failed:
+        fail(f"{cases} holds no case: a check of nothing would pass whatever the definitions say", 2)
     if not as_json_lines:
         print_line(f"{passed} passed, {failed} failed")
     if failed:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
+from app.cli.asking import ProjectOption, chosen_projects, schema_ready, schema_to_read, with_parts
 from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines, write_documents
@@ -44,7 +44,7 @@ def export(
     """
 
     async def ask(parts: Parts) -> list[dict[str, Any]]:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         keys = await chosen_projects(parts, project)
         history = await asyncio.to_thread(parts.definitions.history)
         known = {one.key: one for one in history.projects}

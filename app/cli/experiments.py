@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.asking import ProjectOption, one_project, schema_ready, with_parts
+from app.cli.asking import ProjectOption, one_project, schema_to_read, with_parts
 from app.cli.printing import AsJson, print_json, print_line, print_table, tell
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def experiments(
 
 
 async def _list(parts: Parts, project: str | None) -> Known:
-    await schema_ready(parts)
+    await schema_to_read(parts)
     return await parts.experiments.list_all(await one_project(parts, project))
 
 
 async def _get(parts: Parts, project: str | None, key: str) -> dict[str, Any]:
-    await schema_ready(parts)
+    await schema_to_read(parts)
     return await parts.experiments.compare(await one_project(parts, project), key)
 
 

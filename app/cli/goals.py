@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from app.cli.asking import ProjectOption, chosen_projects, schema_ready, with_parts
+from app.cli.asking import ProjectOption, chosen_projects, schema_to_read, with_parts
 from app.cli.numbers import finite
 from app.cli.printing import AsJson, fail, print_json, print_line
 from app.cli.table import GoalTable
@@ -37,7 +37,7 @@ def goals(
         fail(f"{what!r} is not something that goals can do; use `scorekeeper goals list`", 2)
 
     async def ask(parts: Parts) -> list[dict[str, Any]]:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         return await list_goals(parts, project)
 
     found = with_parts(ask)
@@ -58,7 +58,7 @@ def watch(
     """Show the goals as a live table, until Ctrl-C. With --json, one array a look."""
 
     async def look(parts: Parts) -> None:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         if once:
             await _show_once(parts, project, as_json=as_json)
         elif as_json:

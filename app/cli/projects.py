@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.asking import ProjectOption, chosen_projects, one_project, schema_ready, with_parts
+from app.cli.asking import ProjectOption, chosen_projects, one_project, schema_ready, schema_to_read, with_parts
 from app.cli.numbers import finite
 from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.domain.fields import HOUR_MS
@@ -53,7 +53,7 @@ def list_projects(as_json: AsJson = False) -> None:
     """List the projects."""
 
     async def ask(parts: Parts) -> list[dict[str, Any]]:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         found = await asyncio.to_thread(parts.definitions.projects)
         return [
             {
@@ -113,7 +113,7 @@ def list_keys(project: ProjectOption = None, as_json: AsJson = False) -> None:
     """List API keys, without their texts, which are kept nowhere."""
 
     async def ask(parts: Parts) -> list[dict[str, Any]]:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         found: list[dict[str, Any]] = []
         for owner in await chosen_projects(parts, project):
             found += [_key(key) for key in await asyncio.to_thread(parts.keys.list, owner)]
@@ -142,7 +142,7 @@ def roll_key(
     """Replace an API key: a new one now, the old one ends after a while."""
 
     async def roll(parts: Parts) -> tuple[ApiKey, str]:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         return await asyncio.to_thread(parts.keys.roll, ident, int(grace_hours * HOUR_MS))
 
     _show_new(*with_parts(roll), as_json=as_json)
@@ -156,7 +156,7 @@ def revoke_key(
     """End an API key now."""
 
     async def revoke(parts: Parts) -> ApiKey:
-        await schema_ready(parts)
+        await schema_to_read(parts)
         return await asyncio.to_thread(parts.keys.revoke, ident)
 
     key = with_parts(revoke)

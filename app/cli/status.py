@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.cli.asking import schema_ready, with_parts
+from app.cli.asking import schema_to_read, with_parts
 from app.cli.printing import AsJson, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def status(as_json: AsJson = False) -> None:
     async def ask(parts: Parts) -> dict[str, Any]:
         from app.bootstrap import pipeline_status, read_spans
 
-        await schema_ready(parts)
+        await schema_to_read(parts)
         return await pipeline_status(parts, await read_spans(parts))
 
     found = with_parts(ask)

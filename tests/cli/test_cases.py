@@ -137,3 +137,11 @@ def test_a_file_that_is_not_there_is_wrong_use(scorekeeper: Scorekeeper) -> None
     ended = scorekeeper("check-cases", "absent.ndjson")
     assert ended.code == 2
     assert "absent.ndjson cannot be read" in ended.err
+
+
+def test_a_check_of_nothing_does_not_pass(scorekeeper: Scorekeeper, tmp_path: Path) -> None:
+    file = tmp_path / "cases.ndjson"
+    file.write_bytes(b"\n\n")
+    ended = scorekeeper("check-cases", file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "cases.ndjson holds no case" in ended.err

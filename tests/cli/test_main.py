@@ -100,6 +100,20 @@ def test_the_settings_file_may_be_named_anywhere(
     }
 
 
+@pytest.mark.parametrize(
+    "words", ["goals", "watch --once", "status", "export", "projects list", "keys list", "experiments list"]
+)
+def test_a_look_in_another_folder_says_so_and_makes_nothing(
+    scorekeeper: Scorekeeper, tmp_path: Path, words: str
+) -> None:
+    ended = scorekeeper(*words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("scorekeeper: there is no .scorekeeper here: go where `scorekeeper up` runs")
+    assert list(tmp_path.iterdir()) == []
+    assert scorekeeper("projects", "create", "shop").code == 0
+    assert scorekeeper("projects", "list").code == 0
+
+
 def test_a_reason_that_is_none_is_refused_with_those_there_are(scorekeeper: Scorekeeper) -> None:
     ended = scorekeeper("dead-letters", "list", "--reason", "unknown_projekt")
     assert ended.code == 2
