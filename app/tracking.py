@@ -358,8 +358,7 @@ class Tracker:
 
 def _outcome(checkpoint: int, increments: Sequence[Increments], applied: Sequence[tuple[int, int]]) -> Outcome:
     whole = Accounting()
-    for part in increments:
-        whole.add(part.partition)
+    whole.add_all([part.partition for part in increments])
     return Outcome(
         checkpoint=checkpoint,
         counted=sum(counted for counted, _ in applied),

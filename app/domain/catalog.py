@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Final, cast
 
 from app.domain.backfill import Backfill, find_backfills
@@ -157,7 +158,8 @@ def _index(
         }
         if before:
             by_type[definition.event_type].append(Feed(earlier, (), (), counts_itself=False, backfills=before))
-    return {event_type: TypeIndex(feeds, memory) for event_type, feeds in by_type.items()}
+    # One string for all projects: it is compared with at each event, and one is where the processor has it at hand.
+    return {intern(event_type): TypeIndex(feeds, memory) for event_type, feeds in by_type.items()}
 
 
 class _Fed:

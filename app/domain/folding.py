@@ -321,7 +321,8 @@ class _Batch:
                 increments = tally.gathering.increments
                 increments.projects[key] = tally.fates
                 increments.landmarks[key] = tally.landmark
-                increments.partition.add(tally.fates)
+        for gathering in self._gatherings:
+            gathering.increments.partition.add_all(gathering.increments.projects.values())
 
 
 def _accounting(filled: Gathering, event: Event) -> Accounting:

@@ -5,8 +5,10 @@ Those of which a batch has thousands are structs of msgspec's: see event.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -39,13 +41,17 @@ class Accounting(msgspec.Struct, gc=False):
     duplicate: int = 0
     rejected: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def add(self, other: Accounting) -> None:
-        """Grow by the other's numbers."""
-        self.received += other.received
-        self.unmatched += other.unmatched
-        self.duplicate += other.duplicate
-        for reason, number in other.rejected.items():
-            self.rejected[reason] = self.rejected.get(reason, 0) + number
+    def add_all(self, others: Collection[Accounting]) -> None:
+        """Grow by the others' numbers."""
+        self.received += sum(map(_received, others))
+        self.unmatched += sum(map(_unmatched, others))
+        self.duplicate += sum(map(_duplicate, others))
+        for rejected in filter(None, map(_rejected, others)):
+            for reason, number in rejected.items():
+                self.rejected[reason] = self.rejected.get(reason, 0) + number
+
+
+_received, _unmatched, _duplicate, _rejected = map(attrgetter, ("received", "unmatched", "duplicate", "rejected"))
 
 
 class Whose(StrEnum):

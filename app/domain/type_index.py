@@ -145,6 +145,11 @@ class PathMemory:
 class TypeIndex:
     """See the module. `matching` is the hot path."""
 
+    __slots__ = (
+        *("_asked", "_every", "_exact", "_free", "_has_literals", "_is_literal_only", "_known", "_lengths", "_memory"),
+        "_prefixed",
+    )
+
     def __init__(self, feeds: Iterable[Feed], memory: PathMemory | None = None) -> None:
         candidates = [_Candidate(feed) for feed in feeds]
         self._every = _Group(candidates)
