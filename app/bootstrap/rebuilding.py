@@ -38,8 +38,9 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     _require_the_same_beginning(generation, since)
     _require_settings_of_now(generation, rules)
     store, number = RedisCounters(parts.redis, generation), generation.number
-    for stripe in await store.snapshot(["cp"]):
-        require_topics(number, stripe["cp"], await parts.spans())
+    stripes, present = await store.snapshot(["cp"]), await parts.spans()
+    for stripe in stripes:
+        require_topics(number, stripe["cp"], present)
     counting = Counting(store, generation.rules)
     if parts.settings.receipt_topic is not None:
         outbox = RedisOutbox(parts.redis, generation)
