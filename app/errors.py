@@ -11,6 +11,7 @@ ScorekeeperError
 ├── StoreUnavailable        do not acknowledge and try again; HTTP 503
 │   ├── Unconfirmed         a part of it may be there: do all of it again, what has an id counts once
 │   ├── DeletedMeanwhile    the log begins later now: go on from there, and tell what is missing
+│   ├── EndsBefore          the log ends too early: what is missing may come, pass over nothing
 │   ├── GenerationMissing   the counters were emptied: rebuild; show "rebuilding", never 0
 │   └── OtherScheme         the counters were laid out by another version: do not start; rebuild beside them
 └── EmbeddedUnavailable     the embedded part cannot run here: say what to install or to set
@@ -137,11 +138,10 @@ class DeletedMeanwhile(StoreUnavailable):
 
 
 class EndsBefore(StoreUnavailable):
-    """The log ends at `end`, before what was to be read: it was cut off, or its brokers do not know all of it yet."""
+    """The log ends before what was to be read: it was cut off, or its brokers do not know all of it yet."""
 
     def __init__(self, log: str, wanted: int, end: int) -> None:
         super().__init__("kafka", f"{log} was cut off at offset {end} while it was read from {wanted} on: try again")
-        self.end = end
 
 
 class GenerationMissing(StoreUnavailable):

@@ -76,10 +76,10 @@ class Filler:
         behind = self.tracker.backfills.behind().get(position, {})
         start = min(behind.values(), default=end)
         if start < first:
-            # What the log holds no more is not missing from a backfill.
+            # What the log holds no more is not missing from a backfill, nor is what is deleted while it is read.
             await self.tracker.fill(Batch(position, start, first, ()))
             start = first
-        async for batch in LogAsLeft(self.log, _is_no_loss).read(position, start, end):
+        async for batch in LogAsLeft(self.log).read(position, start, end):
             if self.tracker.checkpoint(position) is None:
                 return
             begun = time.monotonic()
@@ -108,11 +108,6 @@ class Filler:
                 await self.tracker.note_backfill(name, {fields.FILLED: 1})
                 log.info("backfill %s is filled: its goal is shown", name)
             self.tracker.backfills.note(position, name)
-
-
-async def _is_no_loss(position: Position, start: int, to: int) -> None:
-    """Nor is what is deleted while it is read."""
-    del position, start, to
 
 
 async def keep_filling(filler: Filler, seconds: float, should_stop: Callable[[], bool]) -> None:

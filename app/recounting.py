@@ -48,13 +48,18 @@ OnHole: TypeAlias = Callable[[Position, int, int], Awaitable[None]]
 """Told from and up to which offset the log holds nothing of a position any more."""
 
 
+async def _tell_nobody(position: Position, start: int, to: int) -> None:
+    del position, start, to
+
+
 @dataclass(frozen=True, slots=True)
 class LogAsLeft:
     """Implements LogSource: where retention overtakes the reading of `inner`, `on_hole` is told, a batch without
     records covers what was deleted, and reading goes on where the log begins then."""
 
     inner: LogSource
-    on_hole: OnHole
+    on_hole: OnHole = _tell_nobody
+    """Of who reads what there is, and misses nothing, it needs not be given."""
 
     async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
         while start < end:

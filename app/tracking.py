@@ -245,7 +245,7 @@ class Tracker:
         return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]
 
     async def had_projects(self, at: int) -> bool:
-        """Whether what was received then (epoch ms) may have been a project's. Waits for the catalog."""
+        """See Catalog.had_projects. Waits for a catalog that knows of that time (epoch ms)."""
         await self._persist(lambda: self._catalog.reach(at))
         return self._catalog.current.had_projects(at)
 

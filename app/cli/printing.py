@@ -77,7 +77,10 @@ def _narrowest(cells: Sequence[str], is_numbers: bool) -> int:
 
 
 def _shared(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
-    """The columns' widths: what of the room is more than the least goes to all alike, as far as each has use for it."""
+    """The columns' widths: what of the room is more than the least goes to all alike, as far as each has use for it.
+
+    rich's own `min_width` does not hold: it makes the widest column narrower first, and cuts off what is too much then.
+    """
     widths, left = list(least), room - sum(least)
     for others, at in enumerate(sorted(range(len(widths)), key=lambda at: most[at] - least[at])):
         more = min(most[at] - least[at], max(0, left // (len(widths) - others)))

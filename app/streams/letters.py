@@ -75,16 +75,12 @@ def fits(letter: Letter, which: Which) -> bool:
     )
 
 
-async def _leave_out(position: Position, start: int, to: int) -> None:
-    """What retention deleted while it was read is no letter any more."""
-
-
 class Letters:
     """The topic of dead letters. Raises StoreUnavailable, and NotFound when the topic does not exist."""
 
     def __init__(self, topics: Topics, log: LogSource, topic: str, publisher: Callable[[str], Publisher]) -> None:
         self._topics = topics
-        self._log = LogAsLeft(log, _leave_out)
+        self._log = LogAsLeft(log)
         self._topic = topic
         self._publisher = publisher
 
