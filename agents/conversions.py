@@ -8,33 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
-from faust.types import TP
-
 from app.streams.batches import RecordBatch
+from app.streams.turns import Turns
 from app.tracking import Batch
 from app.worker import app, worker
 
 faust: Any = app
 log = logging.getLogger(__name__)
 
+MOST_UNDER_WAY = 3
+"""One is folded, one is applied, and one may have to wait for the one before it of its partition."""
+
 
 async def track_conversions(batches: Any) -> None:
     """Nothing raises out of here because of what a message holds: Faust would lose the batch."""
-    running: dict[TP, asyncio.Task[None]] = {}
+    turns = Turns(MOST_UNDER_WAY, _end_worker_on_defect)
     try:
         async for message in batches.events():
             batch: RecordBatch = message.value
-            before = running.get(batch.tp)
-            if before is not None:
-                await before
-            running[batch.tp] = task = asyncio.create_task(track_batch(batch))
-            task.add_done_callback(_end_worker_on_defect)
-            await asyncio.sleep(0)
+            await turns.begin(batch.tp, partial(track_batch, batch))
     finally:
-        for task in running.values():
-            task.cancel()
+        turns.cancel()
 
 
 faust.agent(app.topic(*worker.topics), name="conversions", concurrency=1)(track_conversions)

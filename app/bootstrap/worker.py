@@ -51,6 +51,7 @@ class WorkerParts:
         self.signals = self._parts.signals
         self.landmarks = self._parts.landmarks
         self.log = self._parts.log
+        self._descriptions = self._parts.topics.kept_descriptions()
         self.catalog = CatalogRefresher(
             self._parts.definitions,
             allowance_ms=int(settings.clock_allowance_seconds * 1000),
@@ -101,11 +102,11 @@ class WorkerParts:
 
     async def incarnation_of(self, topic: str) -> str:
         """The broker's id of the topic. Raises NotFound, StoreUnavailable."""
-        return (await asyncio.to_thread(self._parts.topics.describe, [topic]))[0].incarnation
+        return (await asyncio.to_thread(self._descriptions.of, [topic]))[0].incarnation
 
     async def partitions_of(self, names: Sequence[str]) -> list[Position]:
         """All positions of the topics as they are now. Raises NotFound, StoreUnavailable."""
-        found = await asyncio.to_thread(self._parts.topics.describe, names)
+        found = await asyncio.to_thread(self._descriptions.of, names)
         return [position for topic in found for position in topic.positions()]
 
     async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:
@@ -151,6 +152,7 @@ class WorkerParts:
         await self._letters.close()
         if self._receipts is not None:
             await self._receipts.close()
+        await asyncio.to_thread(self._descriptions.close)
         await self._parts.close()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)

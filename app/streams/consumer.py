@@ -14,20 +14,19 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
-from app.streams.doubts import FETCH_WAIT_MS, Doubts
-from app.streams.runs import read_runs
+from app.streams.consumer_thread import ConsumerThread, Read
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.02
+READ_SECONDS = 1.0
 ERROR_PAUSE_SECONDS = 0.5
 START_SECONDS = 5.0
 STAY_SECONDS = 1.0
@@ -59,74 +58,14 @@ class HasPartitions(Protocol):
     partitions: Partitions
 
 
-class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka runs."""
-
-    doubts: Doubts
-
-    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
-        consumer = super()._create_consumer(loop)
-        # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        self.doubts = Doubts(consumer._client)
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: Any,
-        active_partitions: Any,
-        timeout: float | None = None,  # noqa: ASYNC109  # Faust names it
-        max_records: int | None = None,
-    ) -> Any:
-        read_runs(consumer._fetcher)
-        return await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-
-    def seek_soon(self, tp: TP, offset: int) -> None:
-        """Seek in the thread that owns the consumer, before any read that is asked for after this call."""
-        self.thread_loop.call_soon_threadsafe(self._seek_if_assigned, tp, offset)
-
-    def stay_a_member(self) -> None:
-        """Let aiokafka take this for a fetch that has just ended."""
-        if not self.thread_loop.is_closed():
-            self.thread_loop.call_soon_threadsafe(self._note_a_fetch)
-
-    def _note_a_fetch(self) -> None:
-        if self._consumer is not None:
-            with self._consumer._subscription.fetch_context():
-                pass
-
-    def _seek_if_assigned(self, tp: TP, offset: int) -> None:
-        try:
-            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
-        except IllegalStateError:
-            log.debug("%s was revoked before it was sought", tp)
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # Faust's own ends the worker when the broker is away for a moment.
-        assigned = self.assignment()
-        marks = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
-        }
-        try:
-            await self._ensure_consumer().commit(marks)
-        except KafkaError as error:
-            log.info("Kafka's committed offsets trail: %r", error)
-            return False
-        return True
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        # Faust's own also takes what was not committed, or not streamed one by one, for stuck, and says so as an error.
-        # Here commits are a hint, and the watchdog says whether counting moves.
-        self._verify_aiokafka_event_path(now, tp)
+NOTHING = Read({}, {})
 
 
 class BatchConsumer(driver.Consumer):
     """See the module. `partitions` is set by the app before the consumer starts."""
 
     partitions: Partitions
-    _thread: _Thread
+    _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -200,13 +139,14 @@ class BatchConsumer(driver.Consumer):
         return assignment.state_value(key) if assignment is not None and key in assignment.tps else None
 
     def seeks(self, tp: TP) -> int:
+        """How often the partition was sought; also the number of the last seek."""
         return self._seeks.get(tp, 0)
 
     def _go_to(self, tp: TP, offset: int) -> None:
         self._position[tp] = offset
         self._seeks[tp] = self._seeks.get(tp, 0) + 1
         self._read_offset[tp] = offset
-        self._thread.seek_soon(tp, offset)
+        self._thread.seek_soon(tp, offset, self._seeks[tp])
 
     # -- reading
 
@@ -220,53 +160,72 @@ class BatchConsumer(driver.Consumer):
             self._thread.stay_a_member()
             await self.sleep(STAY_SECONDS)
 
-    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  # Faust names it
-        # Faust's own sleeps a whole second when every partition is paused by buffer pressure.
-        if not self.flow_active:
-            await self.wait(cast(Any, self.can_resume_flow))
-        active = self._get_active_partitions()
-        if not active:
-            await self.sleep(IDLE_SECONDS)
-            return {}, active
-        return await self._getmany(active_partitions=active, timeout=timeout), active
+    def on_buffer_full(self, tp: TP) -> None:
+        """Faust takes a partition out of reading then, also out of a read that is under way, which does not notice when
+        it comes back. Nothing of that here: `_hand_on` waits as long as the stream's buffer is full."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
         stopped = cast("asyncio.Event", self._stopped)
         fetcher_stopped = cast("asyncio.Event", fetcher._stopped)
-        while not (stopped.is_set() or fetcher_stopped.is_set()):
-            try:
-                records, _ = await self._wait_next_records(timeout=1.0)
-            except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
-                await self._recover_positions(error)
-                continue
-            except self.consumer_stopped_errors:
-                if self.transport.app.should_stop:
-                    return
-                raise
-            except KafkaError as error:
-                log.warning("waiting for the broker: %r", error)
-                await self.sleep(ERROR_PAUSE_SECONDS)
-                continue
-            if records and await self._is_of_another_topic({tp.topic for tp in records}):
-                continue
-            group_generation = self.app.consumer_generation_id
-            for tp, run in (records or {}).items():
-                if not self.flow_active or self.app.consumer_generation_id != group_generation:
-                    break
-                await self._hand_on(TP(tp.topic, tp.partition), run)
-            await asyncio.sleep(0)
+        reading = self._begin_to_read()
+        try:
+            while not (stopped.is_set() or fetcher_stopped.is_set()):
+                try:
+                    read = await reading
+                except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+                    await self._recover_positions(error)
+                    continue
+                except self.consumer_stopped_errors:
+                    if self.transport.app.should_stop:
+                        return
+                    raise
+                except KafkaError as error:
+                    log.warning("waiting for the broker: %r", error)
+                    await self.sleep(ERROR_PAUSE_SECONDS)
+                    continue
+                finally:
+                    # Before anything is handed on: counting does not wait for what is read while it counts.
+                    reading = self._begin_to_read()
+                await self._hand_on_all(read)
+                await asyncio.sleep(0)
+        finally:
+            reading.cancel()
 
-    async def _is_of_another_topic(self, topics: set[str]) -> bool:
-        """Whether one of them was created again since this was last certain; then reading goes on where it must."""
+    def _begin_to_read(self) -> asyncio.Task[Read]:
+        reading = asyncio.create_task(self._read())
+        # Whoever is stopped does not wait for it, and its error is nobody's then.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return reading
+
+    async def _read(self) -> Read:
+        if not self.flow_active:
+            await self.wait(cast(Any, self.can_resume_flow))
+        active = self._get_active_partitions()
+        if not active:
+            # Faust's own sleeps a whole second.
+            await self.sleep(IDLE_SECONDS)
+            return NOTHING
+        read = cast(Read, await self._getmany(active_partitions=active, timeout=READ_SECONDS))
+        if read.runs:
+            await self._ask_for_another_topic({tp.topic for tp in read.runs})
+        return read
+
+    async def _hand_on_all(self, read: Read) -> None:
+        for key, run in read.runs.items():
+            tp = TP(key.topic, key.partition)
+            # What was taken before a seek is dropped: after it, reading goes on from where it has to.
+            if self.flow_active and read.seeks.get(tp) == self._seeks.get(tp):
+                await self._hand_on(tp, run)
+
+    async def _ask_for_another_topic(self, topics: set[str]) -> None:
+        """Seek where one of them was created again since this was last certain. Asked after each read."""
         doubts = self._thread.doubts.number
         doubtful = [topic for topic in topics if self._settled.get(topic) != doubts]
         if not doubtful:
-            return False
-        restarts = await self.partitions.restarts(doubtful)
-        for tp, offset in restarts.items():
+            return
+        for tp, offset in (await self.partitions.restarts(doubtful)).items():
             self._go_to(tp, offset)
         self._settled |= dict.fromkeys(doubtful, doubts)
-        return bool(restarts)
 
     async def _hand_on(self, tp: TP, run: Sequence[Any]) -> None:
         position = self._position.get(tp)
@@ -350,8 +309,8 @@ class BatchConsumer(driver.Consumer):
                 offsets[tp] = applied
         return offsets
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class BatchTransport(driver.Transport):

@@ -72,16 +72,11 @@ class Topics:
     def describe(self, names: Sequence[str]) -> list[TopicDescription]:
         """In the order of `names`. Raises NotFound naming the first topic that does not exist."""
         with self._admin() as admin:
-            answers = {answer["name"]: answer for answer in admin.describe_topics(list(names))}
-        found = []
-        for name in names:
-            answer = answers.get(name)
-            if answer is None or answer["error_code"] == UnknownTopicOrPartitionError.errno:
-                raise NotFound("topic", name)
-            if answer["error_code"]:
-                raise StoreUnavailable("kafka", f"the topic {name} answers error {answer['error_code']}")
-            found.append(TopicDescription(name, str(answer["topic_id"] or ""), len(answer["partitions"])))
-        return found
+            return _describe(admin, names)
+
+    def kept_descriptions(self) -> KeptDescriptions:
+        """For who asks for descriptions again and again; to be closed."""
+        return KeptDescriptions(lambda: _connected(KafkaAdminClient, self._options))
 
     def names(self) -> list[str]:
         """The topics that exist."""
@@ -118,7 +113,8 @@ class Topics:
         options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
         # In a session, a broker is silent about partitions of which it told the same before.
         options["enable_incremental_fetch_sessions"] = False
-        return KeptEnds({**options, "fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1})
+        options |= {"fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1}
+        return KeptEnds(lambda: _connected(KafkaConsumer, options))
 
     def first_since(self, positions: Sequence[Position], moment: int) -> Mapping[Position, int]:
         """As the broker says, per position the offset of the first message that was received at or after this moment
@@ -142,29 +138,15 @@ class Topics:
                 admin.close()
 
 
-class KeptEnds:
-    """`Topics.ends` over a connection that is kept. Threads that ask at once have one each, of which one is kept."""
+class _Kept:
+    """A client that is kept between two uses. Threads that ask at once have one each, of which one is kept."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
         self._lock = threading.Lock()
         self._idle: tuple[Any, float] | None = None
-        """The consumer, and since when."""
+        """The client, and since when."""
         self._is_closed = False
-
-    def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
-        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
-        with _errors():
-            consumer = self._take()
-            try:
-                first = consumer.beginning_offsets(list(wanted))
-                end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
-            except BaseException:
-                consumer.close()
-                raise
-            self._give_back(consumer)
-        return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
 
     def close(self) -> None:
         """Who asks meanwhile gets the answer, and closes."""
@@ -179,23 +161,72 @@ class KeptEnds:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """One that broke is not used again. Raises StoreUnavailable."""
+        with _errors():
+            client = self._take()
+            try:
+                yield client
+            except NotFound:
+                self._give_back(client)
+                raise
+            except BaseException:
+                client.close()
+                raise
+            self._give_back(client)
+
     def _take(self) -> Any:
         with self._lock:
             idle, self._idle = self._idle, None
         if idle is not None:
-            consumer, since = idle
+            client, since = idle
             if time.monotonic() - since < _KEPT_SECONDS:
-                return consumer
-            consumer.close()
-        return _connected(KafkaConsumer, self._options)
+                return client
+            client.close()
+        return self._connect()
 
-    def _give_back(self, consumer: Any) -> None:
+    def _give_back(self, client: Any) -> None:
         with self._lock:
             is_kept = self._idle is None and not self._is_closed
             if is_kept:
-                self._idle = consumer, time.monotonic()
+                self._idle = client, time.monotonic()
         if not is_kept:
-            consumer.close()
+            client.close()
+
+
+class KeptDescriptions(_Kept):
+    """`Topics.describe` over a connection that is kept: a fifth of the work."""
+
+    def of(self, names: Sequence[str]) -> list[TopicDescription]:
+        """In the order of `names`. Raises NotFound naming the first topic that does not exist."""
+        with self._client() as admin:
+            return _describe(admin, names)
+
+
+class KeptEnds(_Kept):
+    """`Topics.ends` over a connection that is kept."""
+
+    def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
+        wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
+        with self._client() as consumer:
+            first = consumer.beginning_offsets(list(wanted))
+            end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
+        return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
+
+
+def _describe(admin: Any, names: Sequence[str]) -> list[TopicDescription]:
+    answers = {answer["name"]: answer for answer in admin.describe_topics(list(names))}
+    found = []
+    for name in names:
+        answer = answers.get(name)
+        if answer is None or answer["error_code"] == UnknownTopicOrPartitionError.errno:
+            raise NotFound("topic", name)
+        if answer["error_code"]:
+            raise StoreUnavailable("kafka", f"the topic {name} answers error {answer['error_code']}")
+        found.append(TopicDescription(name, str(answer["topic_id"] or ""), len(answer["partitions"])))
+    return found
 
 
 def _connected(client: Callable[..., Any], options: Mapping[str, Any]) -> Any:

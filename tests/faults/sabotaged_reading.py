@@ -89,13 +89,13 @@ def topics_are_their_names() -> None:
 def no_doubt_about_a_topic() -> None:
     from app.streams.consumer import BatchConsumer
 
-    put(BatchConsumer, "_is_of_another_topic", never)
+    put(BatchConsumer, "_ask_for_another_topic", nothing)
 
 
 def idle_consumers_leave() -> None:
-    from app.streams.consumer import _Thread
+    from app.streams.consumer_thread import ConsumerThread
 
-    put(_Thread, "stay_a_member", lambda _: None)
+    put(ConsumerThread, "stay_a_member", lambda _: None)
 
 
 def no_watchdog() -> None:

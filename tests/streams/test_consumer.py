@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +13,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 from faust.types import TP
 
 from app.streams.batches import RecordBatch
-from app.streams.consumer import BatchConsumer, _Thread
+from app.streams.consumer import BatchConsumer
+from app.streams.consumer_thread import ConsumerThread, Read
 
-ZERO = TP("events", 0)
+ZERO, ONE = TP("events", 0), TP("events", 1)
 
 
 class Reader(BatchConsumer):
@@ -30,15 +33,20 @@ class Reader(BatchConsumer):
         self.callback = self._keep
         self.suspend_flow = asyncio.Event()
         self.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
-        self._thread = cast(Any, SimpleNamespace(seek_soon=lambda _, offset: self.sought.append(offset)))
+        self.seeks_done: dict[TP, int] = {ZERO: 0, ONE: 0}
+        self._thread = cast(Any, SimpleNamespace(seek_soon=self._note_seek))
+
+    def _note_seek(self, tp: TP, offset: int, number: int) -> None:
+        self.sought.append(offset)
+        self.seeks_done[tp] = number
 
     async def _keep(self, message: Any) -> None:
         self.batches.append(message.value)
         self.while_handing_on()
 
     async def wait_first(self, *waited: Any, **_: Any) -> Any:
-        await waited[0]
         waited[1].close()
+        await asyncio.create_task(waited[0])
 
     async def read(self, *offsets: int) -> None:
         await self._hand_on(ZERO, [SimpleNamespace(offset=one, timestamp=0, timestamp_type=0) for one in offsets])
@@ -116,7 +124,135 @@ async def test_a_partition_that_is_revoked_while_its_loss_is_told_is_not_sought(
     assert (reader._position, reader.sought) == ({}, [])
 
 
-class Watched(_Thread):
+class Draining(Reader):
+    """One whose reads are answered by hand: each takes the next of `answers`, offsets by partition."""
+
+    consumer_stopped_errors = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = cast(Any, asyncio.Event())
+        self._settled = {"events": 0}
+        self._active_partitions = {ZERO, ONE}
+        self._position[ONE] = self._seeks[ONE] = 0
+        self.flow_active = True
+        self._thread.doubts = cast(Any, SimpleNamespace(number=0))
+        self.reads = 0
+        self.answers: list[dict[TP, list[int]]] = []
+        self.is_drained = asyncio.Event()
+        self.before_answering: Callable[[], Awaitable[None]] = partial(asyncio.sleep, 0)
+
+    async def _getmany(self, *_: Any, **__: Any) -> Any:
+        self.reads += 1
+        number = self.reads
+        if not self.answers:
+            self.is_drained.set()
+            await asyncio.Event().wait()
+        if number > 1:
+            await self.before_answering()
+        runs = {
+            tp: [SimpleNamespace(offset=one, timestamp=number, timestamp_type=0) for one in offsets]
+            for tp, offsets in self.answers.pop(0).items()
+        }
+        return Read(runs, dict(self.seeks_done))
+
+    async def wait(self, *_: Any, **__: Any) -> Any:
+        self.is_drained.set()
+        await asyncio.Event().wait()
+
+    async def drain(self, *answers: dict[TP, list[int]]) -> None:
+        """Until all are handed on or dropped."""
+        self.answers = [*answers, {}]  # which is read while the last one is handed on
+        draining = asyncio.create_task(self._drain_messages(SimpleNamespace(_stopped=asyncio.Event())))
+        await self.is_drained.wait()
+        draining.cancel()
+        await asyncio.wait([draining])
+
+
+async def test_the_next_read_is_asked_for_before_a_run_is_handed_on() -> None:
+    """Or each run of records would wait for the next one to be fetched and unpacked."""
+    reader = Draining()
+    asked: list[int] = []
+    reader.while_handing_on = lambda: asked.append(reader.reads)
+    await reader.drain({ZERO: [0, 1]}, {ZERO: [2, 3]})
+    assert reader.handed_on() == [(0, 2, 2), (2, 4, 2)]
+    assert asked == [2, 3]
+
+
+async def test_what_was_taken_before_a_seek_is_dropped() -> None:
+    """Two reads from before a seek would confirm a gap that the log does not have."""
+    reader = Draining()
+    reader._position[ZERO] = 5
+    is_back = asyncio.Event()
+
+    def go_back() -> None:
+        reader.while_handing_on = lambda: None
+        done = dict(reader.seeks_done)
+        reader.rewind(ZERO, 0)
+        reader.seeks_done = done | {ZERO: 0}  # not done yet
+        is_back.set()
+
+    async def after_that() -> None:
+        if reader.reads == 3:
+            reader.seeks_done[ZERO] = reader.seeks(ZERO)
+
+    reader.while_handing_on, reader.before_answering = go_back, after_that
+    await reader.drain({ONE: [0], ZERO: [5, 6]}, {ZERO: [5, 6]}, {ZERO: [0, 1, 2, 3, 4, 5, 6]})
+    assert reader.handed_on() == [(0, 1, 1), (0, 7, 7)]
+    assert reader.sought == [0]
+
+
+async def test_what_is_taken_after_a_seek_by_a_read_that_was_asked_for_before_it_is_handed_on() -> None:
+    """Nobody would read it again: the log has nothing more, and so nothing tells that it is missing."""
+    reader = Draining()
+    is_back = asyncio.Event()
+
+    def go_back() -> None:
+        reader.while_handing_on = lambda: None
+        reader.rewind(ZERO, 0)
+        is_back.set()
+
+    async def after_that() -> None:
+        await is_back.wait()
+
+    reader.while_handing_on, reader.before_answering = go_back, after_that
+    await reader.drain({ZERO: [0, 1]}, {ZERO: [0, 1]})
+    assert reader.handed_on() == [(0, 2, 2), (0, 2, 2)]
+
+
+async def test_nothing_is_handed_on_while_a_rebalance_goes_on() -> None:
+    reader = Draining()
+
+    def rebalance() -> None:
+        reader.flow_active = False
+        reader.can_resume_flow = asyncio.Event()
+
+    reader.while_handing_on = rebalance
+    await reader.drain({ZERO: [0, 1], ONE: [0, 1]})
+    assert reader.handed_on() == [(0, 2, 2)]
+
+
+async def test_a_topic_that_was_created_again_is_noticed_before_its_records_are_handed_on() -> None:
+    reader = Draining()
+    reader._settled = {}
+
+    async def restarts(_: Any) -> dict[TP, int]:
+        return {ZERO: 0} if not reader.sought else {}
+
+    reader.partitions = cast(Any, SimpleNamespace(restarts=restarts))
+    reader._position[ZERO] = 7
+    await reader.drain({ZERO: [7, 8]}, {ZERO: [0, 1]})
+    assert (reader.sought, reader.handed_on()) == ([0], [(0, 2, 2)])
+
+
+async def test_a_full_buffer_takes_no_partition_out_of_reading() -> None:
+    """A read that is under way would not notice that it is wanted again, and wait for records of others."""
+    reader = Draining()
+    reader.on_buffer_full(ZERO)
+    assert reader._get_active_partitions() == {ZERO, ONE}
+
+
+class Watched(ConsumerThread):
     """A thread that has run for long, committed nothing, and whose partition has a message that is not fetched yet."""
 
     def __init__(self) -> None:
@@ -147,7 +283,7 @@ class Watched(_Thread):
 def test_a_worker_is_not_called_stuck_because_it_committed_nothing() -> None:
     """Messages come all the time, so that one is always on its way, and a worker of some minutes would complain."""
     thread = Watched()
-    super(_Thread, thread).verify_event_path(10_000.0, ZERO)
+    super(ConsumerThread, thread).verify_event_path(10_000.0, ZERO)
     assert thread.complaints
     thread.complaints.clear()
     thread.verify_event_path(10_000.0, ZERO)

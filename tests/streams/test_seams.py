@@ -34,7 +34,7 @@ def test_the_versions_are_those_the_seams_were_read_in() -> None:
     ("owner", "name", "parameters"),
     [
         (faust_consumer.Consumer, "_drain_messages", ["self", "fetcher"]),
-        (faust_consumer.Consumer, "_wait_next_records", ["self", "timeout"]),
+        (faust_consumer.Consumer, "on_buffer_full", ["self", "tp"]),
         (faust_consumer.Consumer, "_filter_committable_offsets", ["self", "tps"]),
         (faust_consumer.Consumer, "ack", ["self", "message"]),
         (faust_consumer.ThreadDelegateConsumer, "seek_to_committed", ["self"]),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from app.domain.increments import Position
 from app.embedded.broker import start_broker
@@ -82,6 +82,36 @@ async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
         assert sum(end for _, end in kept.of(positions).values()) == 90
     assert [each._closed for each in opened] == [True, True]
     await publisher.stop()
+    delete_topic(bootstrap, name)
+
+
+async def test_who_asks_for_descriptions_again_is_told_over_the_same_connection(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[KafkaAdminClient] = []
+
+    def connect(**options: Any) -> KafkaAdminClient:
+        opened.append(KafkaAdminClient(**options))
+        return opened[-1]
+
+    topics, name = Topics(bootstrap), f"topics-{uuid4().hex[:12]}"
+    topics.create(name, 2)
+    known = topics.describe([name])
+    monkeypatch.setattr("app.streams.topics.KafkaAdminClient", connect)
+    with topics.kept_descriptions() as kept:
+        assert kept.of([name]) == known
+        with pytest.raises(NotFound):
+            kept.of([name, f"{name}-not"])
+        delete_topic(bootstrap, name)
+        assert Topics(bootstrap).create(name, 2)
+        del opened[1:]
+        assert kept.of([name]) != known, "another topic of the same name"
+        assert len(opened) == 1
+        monkeypatch.setattr(opened[0], "describe_topics", refuse)
+        with pytest.raises(ValueError, match="no answer"):
+            kept.of([name])
+        assert len(kept.of([name])) == 1
+    assert len(opened) == 2
     delete_topic(bootstrap, name)
 
 

@@ -1,0 +1,102 @@
+"""The thread in which aiokafka runs: what is taken there, sought there and committed there.
+
+Private seams of faust-streaming and aiokafka, as in `consumer.py`, and held by the same tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from app.streams.doubts import FETCH_WAIT_MS, Doubts
+from app.streams.runs import read_runs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was taken from the fetcher at one moment."""
+
+    runs: Mapping[Any, Sequence[Any]]
+    """By aiokafka's partition; none is empty."""
+    seeks: Mapping[TP, int]
+    """The number of the last seek before that moment, of each partition; see BatchConsumer.seeks."""
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """See the module."""
+
+    doubts: Doubts
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seeks: dict[TP, int] = {}
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        consumer = super()._create_consumer(loop)
+        # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        self.doubts = Doubts(consumer._client)
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust names it
+        max_records: int | None = None,
+    ) -> Any:
+        read_runs(consumer._fetcher)
+        runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
+        return Read(runs, dict(self._seeks))
+
+    def seek_soon(self, tp: TP, offset: int, number: int) -> None:
+        """Seek in the thread that owns the consumer; reads tell by the number whether they were before or after."""
+        self.thread_loop.call_soon_threadsafe(self._seek_if_assigned, tp, offset, number)
+
+    def stay_a_member(self) -> None:
+        """Let aiokafka take this for a fetch that has just ended."""
+        if not self.thread_loop.is_closed():
+            self.thread_loop.call_soon_threadsafe(self._note_a_fetch)
+
+    def _note_a_fetch(self) -> None:
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
+
+    def _seek_if_assigned(self, tp: TP, offset: int, number: int) -> None:
+        self._seeks[tp] = number
+        try:
+            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+        except IllegalStateError:
+            log.debug("%s was revoked before it was sought", tp)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # Faust's own ends the worker when the broker is away for a moment.
+        assigned = self.assignment()
+        marks = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        try:
+            await self._ensure_consumer().commit(marks)
+        except KafkaError as error:
+            log.info("Kafka's committed offsets trail: %r", error)
+            return False
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        # Faust's own also takes what was not committed, or not streamed one by one, for stuck, and says so as an error.
+        # Here commits are a hint, and the watchdog says whether counting moves.
+        self._verify_aiokafka_event_path(now, tp)
