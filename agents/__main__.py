@@ -6,6 +6,7 @@ import sys
 from typing import Any, cast
 
 import faust
+import mode.loop
 
 import agents
 from app.worker import app, worker
@@ -13,6 +14,7 @@ from app.worker import app, worker
 
 def main() -> int:
     """Block until the worker ends."""
+    mode.loop.use("uvloop")
     # Importing the package registers the agents; the names say that it is meant.
     app.finalize()
     if not agents.__all__:
