@@ -1,7 +1,7 @@
 """The table of goals: bar with the pace's marker, current, target, status, rate, freshness. It asks nobody.
 
-The most in need stand first. What does not fit is left out by its worth: on a narrow terminal a goal is its status,
-name, bar and value; on a wide one also the gap to the pace and where it leads.
+The most in need stand first. What does not fit is left out by its worth: on a narrow terminal a goal is its name, bar
+and status; on a wider one also its value, then its target; on a wide one the gap to the pace and where it leads.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +23,11 @@ BAR_WIDTH = 24
 HOUR_SECONDS = 3600.0
 SHORTEST_SECONDS = 30.0
 LONGEST_NAME = 200
+LEGIBLE_NAME = 14
+"""So much of a name is worth more than a figure beside it."""
 LONGEST_UNIT = 20
+LONGEST_PROJECT = 16
+GAP = 2
 COLOURS = {"completed": "bold green", "on_track": "green", "at_risk": "yellow", "behind": "red"}
 SIGNS = {"completed": "✓", "on_track": "●", "at_risk": "▲", "behind": "▼"}
 NEED = ("behind", "at_risk", "on_track", "completed")
@@ -34,7 +39,7 @@ Goals = Sequence[dict[str, Any]]
 class _Column:
     name: str
     from_width: int
-    """Shown on terminals of at least so many columns."""
+    """Shown on terminals of at least so many columns, where the names stay legible; what comes last gives way first."""
     cell: Callable[[_Row], Text]
     justify: Literal["left", "right"] = "right"
     takes_rest: bool = False
@@ -61,21 +66,26 @@ class GoalTable:
         """One look as a table, below a line on the pipeline's state; a string is shown as it is."""
         if isinstance(goals, str):
             return Text(goals, style="yellow")
-        several = len({goal["projectKey"] for goal in goals}) > 1
+        ordered = sorted(goals, key=need)
+        most = len(ordered) if self.height is None else max(1, self.height - 4)
+        now = datetime.now(UTC)
+        unit = LONGEST_UNIT if self._cuts else None
+        rows = [_Row(goal, self._bar_width(), now, unit) for goal in ordered[:most]]
+        keys = {goal["projectKey"]: plain(str(goal["projectKey"])) for goal in goals}
+        several = len(keys) > 1
+        columns = self._fitting(
+            rows, beside=GAP + min(LONGEST_PROJECT, max(map(cell_len, ("project", *keys.values())))) if several else 0
+        )
         table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
-        columns = [column for column in COLUMNS if self.width >= column.from_width]
         if several:
-            table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=16 if self._cuts else None)
+            longest = LONGEST_PROJECT if self._cuts else None
+            table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=longest)
         for column in columns:
             # Only the name gives way; a figure that is cut off would be another figure.
             limits: dict[str, Any] = {"ratio": 1, "min_width": 8} if column.takes_rest else {}
             table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis", **limits)
-        ordered = sorted(goals, key=need)
-        most = len(ordered) if self.height is None else max(1, self.height - 4)
-        now = datetime.now(UTC)
-        for goal in ordered[:most]:
-            row = _Row(goal, self._bar_width(), now, LONGEST_UNIT if self._cuts else None)
-            project = [Text(plain(str(goal["projectKey"])))] if several else []
+        for row in rows:
+            project = [Text(keys[row.goal["projectKey"]])] if several else []
             table.add_row(*project, *(column.cell(row) for column in columns))
         parts: list[RenderableType] = [] if pipeline is None else [summary(pipeline)]
         parts.append(table if goals else Text("There is no goal yet: POST /api/goals, or the dashboard, creates one"))
@@ -105,6 +115,23 @@ class GoalTable:
         found = [line for (key, said), line in lines if self._said.get(key) != said]
         self._said = news
         return found
+
+    def _fitting(self, rows: Sequence[_Row], *, beside: int) -> list[_Column]:
+        """The columns that leave the names room, where `beside` of the width is taken already."""
+        columns = [column for column in COLUMNS if self.width >= column.from_width]
+        widths = {
+            column.name: max(cell_len(column.name), *(column.cell(row).cell_len for row in rows), 0)
+            for column in columns
+        }
+        name = next(column.name for column in columns if column.takes_rest)
+        widths[name] = min(widths[name], LEGIBLE_NAME)
+        while beside + sum(widths.values()) + GAP * (len(widths) - 1) > self.width:
+            last = max(columns, key=lambda column: column.from_width)
+            if last.from_width == 0:
+                break
+            columns.remove(last)
+            del widths[last.name]
+        return columns
 
     def _bar_width(self) -> int:
         return 10 if self.width < 80 else 14 if self.width < 110 else BAR_WIDTH if self.width < 180 else 40
@@ -264,9 +291,9 @@ COLUMNS = (
     _Column("", 0, lambda row: _status(row.goal, word=False), "left"),
     _Column("goal", 0, lambda row: Text(name_of(row.goal)), "left", takes_rest=True),
     _Column("progress", 0, lambda row: bar(row.goal, row.bar_width), "left"),
-    _Column("current", 0, lambda row: Text(_current(row.goal))),
+    _Column("current", 44, lambda row: Text(_current(row.goal))),
     _Column("target", 76, lambda row: Text(_target(row.goal, row.longest_unit))),
-    _Column("status", 96, lambda row: _status(row.goal, word=True), "left"),
+    _Column("status", 0, lambda row: _status(row.goal, word=True), "left"),
     _Column("to pace", 130, lambda row: Text(_gap(row.goal))),
     _Column("rate", 90, lambda row: Text(rate(row.goal, row.now))),
     _Column("last", 150, lambda row: Text(freshness(row.goal.get("lastConversionAt"), row.now))),

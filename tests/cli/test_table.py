@@ -82,8 +82,38 @@ def test_a_look_fits_its_terminal_and_cuts_no_figure(width: int) -> None:
     console.print(GoalTable(width).render(goals, PIPELINE))
     text = console.export_text()
     assert all(len(line) <= width for line in text.splitlines())
-    assert "1,234,567.89" in text
+    assert [word for word in text.split() if word.startswith("1,2")] == ["1,234,567.89"] * (width >= 60)
     assert "│" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 120, 140])
+def test_name_progress_and_status_are_the_last_to_give_way(width: int) -> None:
+    """Also where figures are long, and beside a column of projects from 60 on."""
+    long = {"current": 123_456_789.25, "target": 987_654_321.5, "unit": "leads of the north", "recent": [0, 150]}
+    goals = [_goal(description="Visits that end with an order", status=status, **long) for status in ("behind", None)]
+    projects = ("shop", "a-project-with-a-long-key") if width >= 60 else ("shop", "shop")
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(
+        GoalTable(width).render([{**goal, "projectKey": key} for goal, key in zip(goals, projects, strict=True)])
+    )
+    _, *lines = console.export_text().splitlines()
+    assert len(lines) == 2
+    for line, status in zip(lines, ("behind", "rebuilding"), strict=True):
+        for part in ("Visits" if width >= 60 else "Visi", "50%", f"  {status}"):
+            assert part in line, line
+        assert len(line) <= width
+
+
+def test_what_is_worth_less_gives_way_to_long_names_only() -> None:
+    def heading(**fields: Any) -> str:
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(GoalTable(80).render([_goal(**fields)]))
+        return console.export_text().splitlines()[0]
+
+    long = {"current": 1_234_567, "target": 9_876_543, "unit": "leads of May"}
+    assert "target" in heading(description="Visits that end with an order")
+    assert "target" in heading(**long, description="Visits")
+    assert "target" not in heading(**long, description="Visits that end with an order")
 
 
 PIPELINE = {
@@ -161,7 +191,9 @@ def test_the_rate_is_the_pages(fields: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("width", "there", "not_there"),
     [
-        (60, (), ("target", "status", "rate", "fresh", "outlook")),
+        (40, ("progress", "status"), ("current", "target", "rate", "fresh", "outlook")),
+        (60, ("current", "status"), ("target", "rate", "fresh", "outlook")),
+        (80, ("current", "target", "status"), ("rate", "fresh", "outlook")),
         (100, ("target", "status", "rate"), ("fresh", "to pace", "outlook")),
         (160, ("target", "status", "rate", "fresh", "to pace", "last", "outlook"), ()),
     ],
