@@ -15,7 +15,7 @@ from zoneinfo import available_timezones
 
 from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
-from app.domain.definition_fields import differing, without_nulls
+from app.domain.definition_fields import Fields, differing, without_nulls
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
@@ -66,6 +66,7 @@ class Defining:
     async def create_project(self, name: str, time_zone: str = "UTC", *, key: str | None = None) -> Project:
         """A project whose key is the name's slug, where none is given. Returns when events may name it; workers that
         can know it then."""
+        check_project_name(name)
         key = key or project_key(name)
         if time_zone not in available_timezones():
             raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
@@ -230,6 +231,13 @@ class Defining:
                 await asyncio.sleep(_POLL_SECONDS)
         except StoreUnavailable:
             return False
+
+
+def check_project_name(name: str) -> None:
+    """Raises InvalidDefinition. For new projects alone: there are some from before there was a limit."""
+    fields = Fields({"name": name}, ("name",))
+    fields.text("name")
+    fields.finish()
 
 
 def project_key(name: str) -> str:

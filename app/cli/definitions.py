@@ -19,6 +19,7 @@ from app.cli.asking import ProjectOption, chosen_projects, schema_ready, schema_
 from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines, write_documents
+from app.defining import check_project_name
 from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
 from app.domain.history import DefinitionVersion
 from app.domain.references import not_found_after
@@ -161,6 +162,11 @@ async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> _Planned:
     except NotFound:
         owner, present, is_new = one.as_project(0), one.present(), True
     problems = []
+    if is_new:
+        try:
+            check_project_name(one.name)
+        except InvalidDefinition as error:
+            problems.append(error)
     if one.time_zone is not None and one.time_zone != owner.time_zone:
         problem = f"the project's is {owner.time_zone}."
         problems.append(InvalidDefinition("/timeZone", problem, "It cannot be changed here."))

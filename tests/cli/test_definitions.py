@@ -101,6 +101,21 @@ def test_a_deleted_definition_comes_back_under_its_id_as_old_as_it_was(apply: An
     assert exported(scorekeeper)["history"]["versions"][-1]["createdAt"] == created
 
 
+def test_a_project_from_before_names_had_a_limit_is_shown_exported_and_applied(
+    apply: Any, scorekeeper: Scorekeeper
+) -> None:
+    scorekeeper("migrate")
+    database = Database("sqlite:///.scorekeeper/scorekeeper.db")
+    name = "n" * 300
+    SqlDefinitions(database).create_project("web-shop", name, "Europe/Berlin")
+    database.close()
+    assert [project["name"] for project in scorekeeper("projects", "list", "--json").json()] == [name]
+    assert apply(SHOP).code == 0
+    text = scorekeeper("export").out
+    assert yaml.safe_load(text)["name"] == name
+    assert "nothing to do" in apply(text).err
+
+
 def test_two_of_one_name_need_ids(apply: Any, scorekeeper: Scorekeeper) -> None:
     twice = SHOP + "  - {metric: purchase, aggregation: sum, target: 5, deadline: 2036-12-31}\n"
     ended = apply(twice)

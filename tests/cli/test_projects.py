@@ -23,6 +23,8 @@ def test_a_project_is_created_with_a_key_that_is_shown_once(scorekeeper: Scoreke
     [
         (("projects", "create", "Shop"), 1, "there is a project 'shop' already"),
         (("projects", "create", "!!"), 2, "no letter or digit"),
+        (("projects", "create", "n" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),
+        (("projects", "create", "New\nShop"), 2, "/name: it holds control characters. Leave them out."),
         (("projects", "create", "Other", "--time-zone", "Mars/Olympus"), 2, "is no time zone"),
         (("keys", "create", "--project", "absent"), 1, "no project with the id 'absent'"),
         (("keys", "create", "--scope", "everything"), 2, "'everything' is no scope"),
@@ -38,6 +40,12 @@ def test_what_cannot_be_done_is_told_in_one_sentence(
     assert ended.code == code
     assert said in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_name_may_be_as_long_as_other_names(scorekeeper: Scorekeeper) -> None:
+    name = "n" * 200
+    assert scorekeeper("projects", "create", name).code == 0
+    assert [project["name"] for project in scorekeeper("projects", "list", "--json").json()] == [name]
 
 
 def test_a_key_is_listed_rolled_and_revoked(scorekeeper: Scorekeeper) -> None:

@@ -32,6 +32,10 @@ from tests.cli.files import HOOK, SHOP, WITH_ALERTS
         (("{$in: [DE, NO]}", '"\\ud83d"'), "shop.yaml:7:18: conversionGoals.0.conditions.country: it holds half of"),
         (("{$in: [DE, NO]}", "{$gt: 1e999}"), "conversionGoals.0.conditions.country.$gt: it is no number that JSON"),
         (("name: Web Shop", 'name: "\\ud83d"'), "shop.yaml:2:1: name: it holds half of a surrogate pair."),
+        (
+            ("name: Web Shop", f"name: {'n' * 201}"),
+            "shop.yaml:2:1: name: it has 201 characters. At most 200 are allowed.",
+        ),
         (("target: 1000", f"target: {'9' * 5000}"), "shop.yaml:12:13: the number has too many digits."),
         (
             ("goals:\n  -", 'history: {createdAt: 1, versions: [{body: {a: "\\ud83d"}}]}\ngoals:\n  -'),
