@@ -30,6 +30,7 @@ from tests.servers import is_ci
 
 RUN = {"sh", "python"}
 NOT_RUN = {"text", "yaml", "json", "mermaid", ""}
+_ALERT_NAME = re.compile(r'\bname"?: "?([^",]+)"?, "?url\b')
 KAFKAJS = """
 const sent = [];
 class Kafka {
@@ -146,6 +147,13 @@ def test_every_block_is_run_or_said_not_to_be() -> None:
         block.name for block in all_blocks("") if re.search(r"^\s*(scorekeeper|curl|make) ", block.text, re.MULTILINE)
     ]
     assert [name for name in bare if not name.startswith("README.md")] == []
+
+
+def test_an_alert_of_one_page_is_not_the_alert_of_another() -> None:
+    """Who follows both would have two of a name, and the next `apply` could not tell which is meant."""
+    names = [name for block in all_blocks("sh") for name in _ALERT_NAME.findall(block.text)]
+    assert len(names) >= 2
+    assert sorted(set(names)) == sorted(names)
 
 
 @pytest.mark.browser
