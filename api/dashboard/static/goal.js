@@ -102,7 +102,7 @@ async function showConversions() {
     const { seen: searched, conversions } = await answer.json();
     byId("conversions").hidden = conversions.length === 0;
     state.hidden = conversions.length > 0;
-    set(state, searched ? `None among the last ${number(searched)} events.` : "Waiting for the first event.");
+    set(state, noneOf(searched));
     byId("conversions").tBodies[0].replaceChildren(...conversions.map(conversionRow));
   } catch (error) {
     state.hidden = false;
@@ -110,6 +110,13 @@ async function showConversions() {
     clearTimeout(readAgain);
     readAgain = setTimeout(showConversions, READ_AGAIN_MS);
   }
+}
+
+// Also what was counted leaves the log some day, and nothing is searched where nothing feeds the goal any more.
+function noneOf(searched) {
+  if (searched) return `None among the last ${number(searched)} events.`;
+  if (!goal.lastConversionAt) return "Waiting for the first event.";
+  return `None to be read back from the log any more; what was counted stays. Last: ${fullTime(goal.lastConversionAt)}.`;
 }
 
 function conversionRow(event) {

@@ -14,7 +14,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from api.serving import make_server
-from app.domain.fields import goal_owner
+from app.domain.fields import LAST, goal_owner
 from app.domain.history import Project
 from app.domain.increments import Increments, Position, Simple
 from config.settings import Settings
@@ -91,14 +91,17 @@ class Site:
                     return found
         raise AssertionError(found)
 
-    def count(self, goal_id: str, number: int) -> None:
-        """So many more conversions of the goal."""
+    def count(self, goal_id: str, number: int, *, last_at: int = 0) -> None:
+        """So many more conversions of the goal, none of which is in the log. `last_at`: when the newest occurred."""
 
         async def act() -> None:
             counters = self.world.counters
             (offsets,) = await counters.checkpoints([POSITION])
             increments = Increments(POSITION, 0, offsets[0], offsets[0] + number, self.world.now)
-            increments.simple = [Simple(self.project, 0, ((goal_owner(goal_id), "n"),), without_id=number)]
+            owner = goal_owner(goal_id)
+            last = ((owner, LAST),) if last_at else ()
+            counted = Simple(self.project, 0, ((owner, "n"),), without_id=number, last=last, newest_without_id=last_at)
+            increments.simple = [counted]
             await counters.apply([increments])
 
         self.run(act())

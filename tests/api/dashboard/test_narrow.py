@@ -81,6 +81,20 @@ def test_conversions_are_asked_for_again_when_the_log_could_not_be_read(browser:
 
 
 @pytest.mark.browser
+def test_a_goal_whose_conversions_left_the_log_waits_for_no_first_event(browser: Browser, site: Site) -> None:
+    """Its figures may come from a baseline, too: that one was counted is known by the moment of the last."""
+    new = site.create_goal(startValue=3)
+    old = site.create_goal(metric="n")
+    site.count(old, 7, last_at=site.world.now - 3_600_000)
+    page = opened(browser, site, f"/goals/{new}")
+    state = page.locator("#conversions-state")
+    expect(state).to_have_text("Waiting for the first event.")
+    page.goto(f"/goals/{old}")
+    expect(state).to_contain_text("None to be read back from the log any more; what was counted stays. Last: ")
+    page.context.close()
+
+
+@pytest.mark.browser
 def test_what_is_not_told_to_a_key_has_no_column(browser: Browser, site: Site) -> None:
     """Other projects share the pipeline: their figures are left out of what the key may read."""
     page = opened(browser, site, "/pipeline")
