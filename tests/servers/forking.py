@@ -119,7 +119,7 @@ def _die_with_parent() -> None:
 
 
 def _run_command(arguments: list[str]) -> None:
-    from app.cli.main import run
+    from app.cli.entry import run
 
     sys.argv = [SCOREKEEPER, *arguments]
     sys.exit(run())
