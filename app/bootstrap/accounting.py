@@ -19,6 +19,12 @@ def fates_by_project(stripes: Stripes, projects: Iterable[str]) -> dict[str, dic
     return {key: _fates(_sums(stripe.get(f"p:{key}", {}) for stripe in stripes)) for key in projects}
 
 
+def fates_of_positions(stripes: Stripes, names: Iterable[str]) -> dict[str, Any]:
+    """`{received, counted, unmatched, duplicate, rejected: {reason: n}}` of all that the positions held."""
+    accounting = _by_position(stripes)
+    return _fates(_sums(accounting.get(name, {}) for name in names))
+
+
 def partition_rows(
     stripes: Stripes,
     fresh: Mapping[str, tuple[int, int, int]],

@@ -25,13 +25,14 @@ from app.cli.parts import api, migrate, worker
 from app.cli.printing import tell
 from app.cli.projects import keys, projects
 from app.cli.proof import generations, rebuild, verify
-from app.cli.publishing import publish, wait
+from app.cli.publishing import publish
 from app.cli.settings import show_settings
 from app.cli.sizing import plan
 from app.cli.snapshots import snapshot
 from app.cli.status import status
 from app.cli.topics import topics
 from app.cli.up import up
+from app.cli.waiting import wait
 from app.errors import (
     GenerationMissing,
     InvalidDefinition,

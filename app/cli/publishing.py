@@ -1,10 +1,10 @@
-"""`scorekeeper publish`: events from a file to Kafka, unchanged; `wait`: until all that was published is counted."""
+"""`scorekeeper publish`: events from a file to Kafka, unchanged."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -20,19 +20,18 @@ from app.cli.asking import with_parts
 from app.cli.numbers import finite
 from app.cli.offline import STDIN
 from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
+from app.cli.unclaimed import Claims
 from app.domain.formats import cloud_event
-from app.errors import GenerationMissing, InvalidEvent
+from app.errors import InvalidEvent
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
-    from app.domain.increments import Position
     from app.streams.publishing import Message, Publisher
 
 FLUSH_SECONDS: Final = 0.25
 """How long what was read may wait for more while more comes."""
 LAST_SECONDS: Final = 2.0
 SHORTEST_WAIT_SECONDS: Final = 0.002
-POLL_SECONDS: Final = 0.05
 MAX_TOLD: Final = 20
 
 
@@ -51,6 +50,7 @@ class _Line(msgspec.Struct, rename="camel", gc=False):
     project_key: msgspec.Raw = msgspec.Raw(b"")
     project_id: msgspec.Raw = msgspec.Raw(b"")
     project: msgspec.Raw = msgspec.Raw(b"")
+    events: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
@@ -76,6 +76,7 @@ def publish(
     is_interrupted = False
 
     async def send(parts: Parts) -> None:
+        sending.claims.default = parts.settings.default_project
         publisher = parts.publisher()
         await publisher.start()
         try:
@@ -83,6 +84,7 @@ def publish(
                 await sending.run(publisher, source, show)
         finally:
             await publisher.stop()
+        await sending.claims.look(parts)
 
     try:
         with open_input(file) as source:
@@ -92,22 +94,25 @@ def publish(
     except KeyboardInterrupt:
         is_interrupted = True
     if as_json:
-        print_json({"published": sending.published, "leftOut": sending.left_out})
+        print_json({"published": sending.published, "leftOut": sending.left_out, **sending.claims.as_json()})
     else:
         print_line(f"published {sending.published}")
     if sending.left_out:
         tell(f"{counted(sending.left_out, 'line')} left out")
+    for sentence in sending.claims.sentences():
+        tell(f"scorekeeper: {sentence}")
     if is_interrupted:
         raise typer.Exit(130)
     if strict and sending.left_out:
         raise typer.Exit(1)
 
 
-def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
+def message_of(line: bytes, project: str | None, tag: int = 0) -> tuple[Message, str | None]:
     """The message of a line: keyed by userId, else visitorId, anonymousId, the event that it corrects, or id, so that a
     correction follows its original. Raises msgspec.MsgspecError.
 
-    The header `project` is added when `project` is given and the event names none.
+    The header `project` is added when `project` is given and the event names none. Beside the message is the project
+    that it names then, as `Claims.note` takes it.
     """
     from app.streams.publishing import Message
 
@@ -118,11 +123,15 @@ def message_of(line: bytes, project: str | None, tag: int = 0) -> Message:
     except msgspec.ValidationError:
         # JSON, but no object: what it is worth is the worker's to say.
         _decode_any(line)
-        event = _Line()
+        event, is_plain = _Line(), False
+    else:
+        # A CloudEvent and a batch may name it elsewhere.
+        is_plain = not event.specversion and not event.events
     key = _key(event, line)
-    names_project = _text(event.project_key) or _text(event.project_id) or _text(event.project)
-    headers = (("project", project.encode()),) if project and not names_project else ()
-    return Message(key, line, headers, tag)
+    named = _text(event.project_key) or _text(event.project_id) or _text(event.project)
+    headers = (("project", project.encode()),) if project and not named else ()
+    claim = named.decode(errors="replace") if named else project or ""
+    return Message(key, line, headers, tag), claim if is_plain else None
 
 
 def _key(event: _Line, line: bytes) -> bytes | None:
@@ -162,6 +171,7 @@ class _Sending:
         self._rate = rate
         self.published = 0
         self.left_out = 0
+        self.claims = Claims()
 
     async def run(self, publisher: Publisher, source: FileIO, show: Callable[[int], None]) -> None:
         """Until the input ends. Cancelled, it sends what it has read, if that is soon done."""
@@ -183,10 +193,11 @@ class _Sending:
         async for lines in arriving(source):
             for number, line in lines:
                 try:
-                    message = message_of(line, self._project, number)
+                    message, named = message_of(line, self._project, number)
                 except (msgspec.MsgspecError, RecursionError) as error:
                     self._leave_out(number, f"is not JSON: {error}")
                     continue
+                self.claims.note(named)
                 await publisher.add(message)
                 sent += 1
                 if self._rate:
@@ -234,50 +245,3 @@ def _count_lines(file: Path) -> int | None:
         return None
     with file.open("rb") as text:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: text.read(1 << 20), b""))
-
-
-# ---------------------------------------------------------------- wait
-
-
-def wait(
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0, callback=finite, help="How many seconds to wait at most.")
-    ] = 60.0,
-    as_json: AsJson = False,
-) -> None:
-    """Return when everything published before the call is counted; exit code 1 and the lag otherwise."""
-
-    async def ask(parts: Parts) -> int:
-        return await wait_until_counted(parts, timeout)
-
-    lag = with_parts(ask)
-    if as_json:
-        print_json({"lag": lag})
-    elif lag:
-        print_line(f"{lag} messages are not counted yet")
-    else:
-        print_line("all counted")
-    if lag:
-        tell("scorekeeper: is a worker running? `scorekeeper status` shows them")
-        raise typer.Exit(1)
-
-
-async def wait_until_counted(parts: Parts, timeout_seconds: float) -> int:
-    """The messages published before the call that are not counted yet: 0, or what is left after the timeout."""
-    deadline = time.monotonic() + timeout_seconds
-    spans = await parts.spans()
-    while True:
-        lag = await _lag(parts, spans)
-        if not lag or time.monotonic() >= deadline:
-            return lag
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def _lag(parts: Parts, spans: Mapping[Position, tuple[int, int]]) -> int:
-    """A log that begins later than the checkpoint has lost what lies between: that is not waited for."""
-    try:
-        found = await (await parts.counters()).checkpoints(list(spans))
-    except GenerationMissing:
-        found = [[0] for _ in spans]
-    pairs = zip(found, spans.values(), strict=True)
-    return sum(max(0, end - max(min(own), first)) for own, (first, end) in pairs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.bootstrap.accounting import fates_by_project, is_balanced, partition_rows
+from app.bootstrap.accounting import fates_by_project, fates_of_positions, is_balanced, partition_rows
 from app.domain.increments import Position
 
 NOW = 1_800_000_000_000
@@ -40,3 +40,9 @@ def test_a_project_without_events_has_zeros() -> None:
     assert found["shop"]["rejected"] == {"too_old": 1}
     assert found["new"] == {"received": 0, "counted": 0, "unmatched": 0, "duplicate": 0, "rejected": {}}
     assert all(is_balanced(row) for row in found.values())
+
+
+def test_positions_that_hold_nothing_yet_add_nothing() -> None:
+    found = fates_of_positions(STRIPES, [FIRST.name, SECOND.name])
+    assert (found["received"], found["rejected"]) == (7, {"too_old": 1})
+    assert fates_of_positions([], [FIRST.name])["received"] == 0

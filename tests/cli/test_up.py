@@ -48,6 +48,11 @@ class House:
 
     def run(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
         """The output of a command in the house's data directory."""
+        out, err = self.both(*arguments, stdin=stdin, code=code)
+        return out if code == 0 else err
+
+    def both(self, *arguments: str, stdin: str = "", code: int = 0) -> tuple[str, str]:
+        """What it prints, and what it tells beside."""
         ended = subprocess.run(
             [*COMMAND, *arguments],
             input=stdin,
@@ -58,7 +63,7 @@ class House:
             timeout=240,
         )
         assert ended.returncode == code, ended.stderr
-        return ended.stdout if code == 0 else ended.stderr
+        return ended.stdout, ended.stderr
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
         headers = {"x-api-key": self.ready["apiKey"], "idempotency-key": uuid.uuid4().hex}
@@ -151,6 +156,34 @@ def test_an_event_that_names_no_project_gets_the_one_of_the_command(house: House
     assert house.run("publish", "--project", made["projectKey"], stdin='{"type": "x"}\n') == "published 1\n"
     house.run("wait")
     assert json.loads(house.run("status", "--json"))["projects"][made["projectKey"]]["received"] == 1
+
+
+def test_who_publishes_what_becomes_dead_letters_is_told_so(house: House) -> None:
+    events = (
+        '{"type": "x"}\n' + '{"type": "x", "projectKey": "defualt"}\n' * 2 + '{"type": "x", "projectKey": "default"}\n'
+    )
+    before = json.loads(house.run("wait", "--json"))
+    published, told = house.both("publish", stdin=events)
+    assert published == "published 4\n"
+    assert told.splitlines() == [
+        "scorekeeper: lines that name no project: 1; they become dead letters unless the workers have a "
+        "SCOREKEEPER_DEFAULT_PROJECT: name one as `projectKey`, or with --project",
+        "scorekeeper: there is no project 'defualt': 2 of the lines become dead letters; did you mean 'default'?",
+    ]
+    waited, told = house.both("wait")
+    assert waited == "all counted\n"
+    after = json.loads(house.run("wait", "--json"))
+    assert after == {
+        "lag": 0,
+        "received": before["received"] + 4,
+        "rejected": {"no_project": 1, "unknown_project": 2},
+        "rejectedMeanwhile": 0,
+    }
+    assert told.startswith(
+        f"scorekeeper: dead letters so far: 3 of {after['received']:,} events (no_project 1, unknown_project 2), "
+    )
+    assert told.endswith("since this wait began; `scorekeeper dead-letters list` shows why\n")
+    assert len(json.loads(house.run("dead-letters", "list", "--json"))) == 3
 
 
 def test_a_rate_is_kept(house: House) -> None:
