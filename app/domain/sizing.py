@@ -77,7 +77,7 @@ class Need:
             )
         if self.shards > 1:
             found.append(
-                f"set SCOREKEEPER_STRIPES to {self.shards} or more before the first event (or rebuild): a stripe "
+                f"set SCOREKEEPER_STRIPES to a multiple of {self.shards} before the first event (or rebuild): a stripe "
                 "lives on one shard, and a project in one stripe"
             )
         if self.shards > 100:

@@ -5,7 +5,8 @@ Keys outside every stripe:
   sk:generations          the greatest number that was ever given
   sk:generation:<n>       hash: the specification of generation n (below) and what is known of it
 
-Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, so that one script may touch them all:
+Keys of stripe s of generation n all begin with `{sk:<n>:<s>}:`, one hash tag, so that one script may touch them all; of
+several stripes a tag may end with `~<k>`, see `stripe_prefix`:
   gen                     the stripe's record, the generation's identity; without it the stripe was emptied. It is
                           written together with the checkpoints at which a generation begins that does not count all
   cp, wm                  hash: position -> checkpoint; position -> newest broker timestamp below it
@@ -24,7 +25,10 @@ import hashlib
 import json
 import re
 import secrets
+from binascii import crc_hqx
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain, count
 from typing import Any, Final
 
 from app.domain.beginning import WHOLE_LOG, Beginning
@@ -33,13 +37,17 @@ from app.domain.parsing import ParsingRules
 from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors
 
-SCHEME = 3
+SCHEME = 4
 """The version of the keys, of what is hashed into them, and of the rules by which ids count once; another one is
 refused, and replaced by a rebuild: what was counted by two of them could not be reproduced."""
 ACTIVE = "sk:active"
 _COUNTER = "sk:generations"
 _OWNER = re.compile(rb"^(?:\{sk:(\d+):|sk:generation:(\d+)$)")
 _BATCH = 500
+_SLOTS: Final = 16_384
+"""Of a Redis Cluster; a key's is the CRC16 (XMODEM) of its tag (Redis Cluster specification, "Hash tags")."""
+_MOST_PARTS: Final = 256
+"""A tag is looked for in so many tries, on average."""
 _RANGE: Final = 2**30
 """RANGE of apply.lua."""
 # Each of these touches one key, so that it runs on a cluster too.
@@ -87,7 +95,7 @@ class Generation:
         return hashlib.blake2b(self.rules.secret, digest_size=8, person=b"generation").hexdigest()
 
     def prefix(self, stripe: int) -> str:
-        return f"{{sk:{self.number}:{stripe}}}:"
+        return stripe_prefix(self.number, stripe, self.stripes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,21 @@ class GenerationState:
     """When a rebuild last said that it counts; None when none did."""
     since: int | None = None
     """What came before is not counted; None: all that the log held is."""
+
+
+@cache
+def stripe_prefix(number: int, stripe: int, stripes: int) -> str:
+    """What the keys of a stripe begin with.
+
+    Of several stripes each has a slot of Redis Cluster in a part of its own, one part after another: shards that hold
+    equally many slots in a row hold equally many stripes, where plain numbers would put two of three on one shard.
+    """
+    parts = min(stripes, _MOST_PARTS)
+    part = stripe * parts // stripes
+    own = range(part * _SLOTS // parts, (part + 1) * _SLOTS // parts)
+    plain = f"sk:{number}:{stripe}"
+    tags = chain([plain], (f"{plain}~{extra}" for extra in count(1)))
+    return next(f"{{{tag}}}:" for tag in tags if crc_hqx(tag.encode(), 0) % _SLOTS in own)
 
 
 def spec_key(number: int) -> str:

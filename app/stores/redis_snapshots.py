@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final, cast
 import msgpack
 
 from app.errors import ScorekeeperError, StoreUnavailable
-from app.stores.generations import SCHEME, Generation, Generations, spec_key
+from app.stores.generations import SCHEME, Generation, Generations, spec_key, stripe_prefix
 from app.stores.redis_client import Client, as_store_errors, pattern
 
 FORMAT: Final = 1
@@ -135,7 +135,7 @@ async def load(client: Client, file: Path) -> Generation:
     header = _header(next(values, None), file)
     generations = Generations(client)
     number = await generations.claim_number()
-    prefixes = [f"{{sk:{number}:{stripe}}}:" for stripe in range(header.stripes)]
+    prefixes = [stripe_prefix(number, stripe, header.stripes) for stripe in range(header.stripes)]
     try:
         loaded = 0
         async for keys in _batches(values, file):

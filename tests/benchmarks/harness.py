@@ -16,6 +16,7 @@ import redis
 from kafka import KafkaProducer
 
 from app.embedded.process import ChildProcess
+from app.stores.generations import stripe_prefix
 from app.streams.topics import Topics
 from tests.benchmarks.events import PER_PROJECT, PROJECTS, Count, definition, write
 from tests.end_to_end.processes import Deployment
@@ -126,16 +127,17 @@ def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: i
         client.flushall()
         settings = {"SCOREKEEPER_STRIPES": str(stripes), **settings}
         processes = [start_worker(parts, database, **settings) for _ in range(workers)]
+        prefixes = [stripe_prefix(1, stripe, stripes) for stripe in range(stripes)]
 
         def counted() -> int:
-            marks = [client.hgetall(f"{{sk:1:{stripe}}}:cp") for stripe in range(stripes)]
+            marks = [client.hgetall(f"{prefix}cp") for prefix in prefixes]
             return min(sum(map(int, own.values())) for own in marks)
 
         measured = watch(processes, counted, parts.events)
         found: dict[str, int] = {}
         for project in range(PROJECTS):
             for number in range(PER_PROJECT):
-                owners = [f"{{sk:1:{stripe}}}:c:cg_{project}_{number}" for stripe in range(stripes)]
+                owners = [f"{prefix}c:cg_{project}_{number}" for prefix in prefixes]
                 counts = sum(int(client.hget(owner, "n") or 0) for owner in owners)
                 if counts:
                     found[f"p{project}:{number}"] = counts

@@ -24,6 +24,7 @@ from kafka import KafkaProducer
 from app.domain.history import DefinitionVersion
 from app.embedded.process import ChildProcess
 from app.stores.database import Database
+from app.stores.generations import stripe_prefix
 from app.stores.redis_client import REDIS_ERRORS
 from app.stores.sql import SqlDefinitions
 from app.streams.topics import Topics
@@ -229,7 +230,11 @@ class Site:
 
     def told_losses(self) -> list[dict[str, Any]]:
         """As they were reported."""
-        return [json.loads(text) for text in self.redis.hvals(f"{{sk:{self.redis.get('sk:active')}:0}}:loss")]
+        return [json.loads(text) for text in self.redis.hvals(self.prefix(0) + "loss")]
+
+    def prefix(self, stripe: int) -> str:
+        """What the keys of a stripe of the generation that is shown begin with; of none, when there is none."""
+        return stripe_prefix(int(self.redis.get("sk:active") or 0), stripe, self.stripes)
 
     def redis_now_ms(self) -> int:
         """The clock of Redis."""
@@ -238,7 +243,7 @@ class Site:
 
     def fresh_as_of(self) -> int:
         """Up to when every position that reports is complete."""
-        fresh = self.redis.hgetall(f"{{sk:{self.redis.get('sk:active')}:0}}:fresh")
+        fresh = self.redis.hgetall(self.prefix(0) + "fresh")
         return min((int(json.loads(text)[0]) for text in fresh.values()), default=0)
 
     # -- what became of it
@@ -267,7 +272,7 @@ class Site:
 
     def _checkpoints(self, incarnation: str) -> dict[int, int]:
         """The lowest of all stripes."""
-        stripes = [self.redis.hgetall(f"{{sk:{self.redis.get('sk:active')}:{one}}}:cp") for one in range(self.stripes)]
+        stripes = [self.redis.hgetall(self.prefix(one) + "cp") for one in range(self.stripes)]
         names = {name for stripe in stripes for name in stripe if name.endswith(f":{incarnation}")}
         return {int(name.split(":")[1]): min(int(stripe.get(name, 0)) for stripe in stripes) for name in names}
 

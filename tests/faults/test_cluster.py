@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from app.stores.generations import stripe_prefix
 from tests.end_to_end.processes import eventually
 from tests.faults.proxy import proxied
 from tests.faults.site import MakeSite, Site, long_only
@@ -16,7 +17,7 @@ from tests.servers.redises import RedisClusterServers, RedisServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 
-POINTER, SPECIFICATION, COUNTERS = "sk:active", "sk:generation:1", "{sk:1:2}:gen"
+POINTER, SPECIFICATION, COUNTERS = "sk:active", "sk:generation:1", stripe_prefix(1, 2, 3) + "gen"
 """One key of each shard: which of them is broken. Each holds counters too."""
 
 

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from app.stores.generations import SCHEME, spec_key
+from app.stores.generations import SCHEME, spec_key, stripe_prefix
 from tests.end_to_end.processes import eventually
 from tests.faults.receipts import receipt_differences
 from tests.faults.site import MakeSite, Site
@@ -106,7 +106,7 @@ def test_a_rebuild_the_switch_to_it_and_back_neither_lose_a_receipt_nor_tell_a_c
 def test_a_generation_whose_receipts_are_not_sent_is_not_dropped(make_site: MakeSite) -> None:
     site, _ = site_with_receipts(make_site, 64)
     number = str(json.loads(run(site, "rebuild", "--no-switch", "--json"))["generation"])
-    prefix = f"{{sk:{number}:0}}:"
+    prefix = stripe_prefix(int(number), 0, site.stripes)
     site.redis.sadd(prefix + "outs", "events:0:x")
     entry = site.redis.xadd(prefix + "out:events:0:x", {"a receipt": "its body"})
     assert "1 receipt" in run(site, "generations", "drop", number, status=1)
@@ -119,7 +119,7 @@ def test_a_generation_whose_receipts_are_not_sent_is_not_dropped(make_site: Make
 def test_receipts_are_dropped_unsent_when_that_is_asked_for(make_site: MakeSite) -> None:
     site, _ = site_with_receipts(make_site, 67)
     number = str(json.loads(run(site, "rebuild", "--no-switch", "--json"))["generation"])
-    site.redis.xadd(f"{{sk:{number}:0}}:out:events:0:x", {"a receipt": "its body"})
+    site.redis.xadd(stripe_prefix(int(number), 0, site.stripes) + "out:events:0:x", {"a receipt": "its body"})
     run(site, "generations", "drop", number, status=1)
     assert run(site, "generations", "drop", number, "--with-receipts")
     assert site.redis.keys(f"{{sk:{number}:*") == []

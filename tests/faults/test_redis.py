@@ -231,7 +231,7 @@ def test_a_redis_that_evicts_is_refused_at_the_start(make_site: MakeSite) -> Non
 
 
 def lose_one_stripe_of_three(site: Site) -> None:
-    _lose(site, "{sk:*:1}:*")
+    _lose(site, "{sk:*:1*}:*")
 
 
 @not_on_a_cluster

@@ -204,8 +204,8 @@ def test_a_log_that_was_cut_off_is_reported_to_the_message(make_site: MakeSite) 
     worker.stop()
     # As if 50 messages more had been counted, which the log does not hold: an unclean election of a leader.
     for stripe in range(site.stripes):
-        (position,) = site.redis.hkeys(f"{{sk:1:{stripe}}}:cp")
-        site.redis.hincrby(f"{{sk:1:{stripe}}}:cp", position, 50)
+        (position,) = site.redis.hkeys(site.prefix(stripe) + "cp")
+        site.redis.hincrby(site.prefix(stripe) + "cp", position, 50)
     site.start_workers(1)
     eventually(lambda: site.losses() == {0: 50}, 60, "the report")
     site.publish(200)

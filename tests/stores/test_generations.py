@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from redis.asyncio.connection import AbstractConnection
+from redis.crc import key_slot
 
 from app.domain.parsing import ParsingRules
 from app.errors import StoreUnavailable
-from app.stores.generations import ACTIVE, Generations, new_rules, spec_key
+from app.stores.generations import ACTIVE, Generations, new_rules, spec_key, stripe_prefix
 from app.stores.redis_client import Client, as_store_errors, connect
 from app.stores.redis_outbox import unsent_receipts
 from app.stores.redis_signals import RedisSignals
@@ -120,3 +122,18 @@ async def test_receipts_that_are_not_sent_are_counted_in_any_stripe_and_of_that_
     # A project of such a name.
     await client.hset("{sk:2:0}:p:x}:out:y", "received", 1)
     assert await unsent_receipts(client, 2) == 3
+
+
+@pytest.mark.parametrize(("shards", "stripes"), [(2, 2), (3, 3), (3, 12), (5, 5), (6, 48), (16, 1_024)])
+def test_shards_that_hold_equally_many_slots_hold_equally_many_stripes(shards: int, stripes: int) -> None:
+    for number in (1, 2, 17):
+        prefixes = [stripe_prefix(number, stripe, stripes) for stripe in range(stripes)]
+        assert len(set(prefixes)) == stripes
+        slots = [key_slot(prefix.encode()) for prefix in prefixes]
+        held = Counter(next(n for n in range(shards) if slot < (n + 1) * 16_384 // shards) for slot in slots)
+        assert set(held.values()) == {stripes // shards}
+
+
+def test_a_stripes_keys_tell_its_generation_and_its_number() -> None:
+    assert stripe_prefix(7, 0, 1) == "{sk:7:0}:"
+    assert [stripe_prefix(1, stripe, 3) for stripe in range(3)] == ["{sk:1:0}:", "{sk:1:1~4}:", "{sk:1:2}:"]

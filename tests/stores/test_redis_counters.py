@@ -195,7 +195,7 @@ async def test_a_stripe_that_was_emptied_alone_is_noticed_and_counted_again(clie
     store = await new_redis_store(client, stripes=3)
     batch = [increments(simple(stripe), stripe=stripe, next_offset=5) for stripe in range(3)]
     await store.apply(batch)
-    async for key in client.scan_iter(match="{sk:1:1}:*"):
+    async for key in client.scan_iter(match="{sk:1:1*}:*"):
         await client.delete(key)
     with pytest.raises(GenerationMissing):
         await store.checkpoints([POSITION])
