@@ -156,8 +156,8 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
                 measure(f"{partitions} partitions", parts)
                 if partitions == 4:
                     measure("2 workers", parts, workers=2)
-                    measure("3 stripes on 1 shard", parts, stripes=3)
-                    measure("3 stripes on 3 shards", replace(parts, redis=three.url), stripes=3)
+                    measure("12 stripes on 1 shard", parts, stripes=12)
+                    measure("12 stripes on 3 shards", replace(parts, redis=three.url), stripes=12)
             for name, share in (("no event matches", 0.0), ("every event matches", 1.0)):
                 measure(name, harness.publish(broker.bootstrap, home, one.url, events, 3, matching=share))
             hot = harness.publish(broker.bootstrap, home, one.url, events, 2, hot=0.9)
