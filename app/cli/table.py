@@ -73,8 +73,12 @@ class GoalTable:
         rows = [_Row(goal, self._bar_width(), now, unit) for goal in ordered[:most]]
         keys = {goal["projectKey"]: plain(str(goal["projectKey"])) for goal in goals}
         several = len(keys) > 1
+        # Each once: a long list has thousands.
+        cells = {
+            column.name: [column.cell(row) for row in rows] for column in COLUMNS if self.width >= column.from_width
+        }
         columns = self._fitting(
-            rows, beside=GAP + min(LONGEST_PROJECT, max(map(cell_len, ("project", *keys.values())))) if several else 0
+            cells, beside=GAP + min(LONGEST_PROJECT, max(map(cell_len, ("project", *keys.values())))) if several else 0
         )
         table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
         if several:
@@ -84,9 +88,9 @@ class GoalTable:
             # Only the name gives way; a figure that is cut off would be another figure.
             limits: dict[str, Any] = {"ratio": 1, "min_width": 8} if column.takes_rest else {}
             table.add_column(column.name, justify=column.justify, no_wrap=True, overflow="ellipsis", **limits)
-        for row in rows:
+        for number, row in enumerate(rows):
             project = [Text(keys[row.goal["projectKey"]])] if several else []
-            table.add_row(*project, *(column.cell(row) for column in columns))
+            table.add_row(*project, *(cells[column.name][number] for column in columns))
         parts: list[RenderableType] = [] if pipeline is None else [summary(pipeline)]
         parts.append(table if goals else Text("There is no goal yet: POST /api/goals, or the dashboard, creates one"))
         if len(ordered) > most:
@@ -116,13 +120,10 @@ class GoalTable:
         self._said = news
         return found
 
-    def _fitting(self, rows: Sequence[_Row], *, beside: int) -> list[_Column]:
+    def _fitting(self, cells: Mapping[str, Sequence[Text]], *, beside: int) -> list[_Column]:
         """The columns that leave the names room, where `beside` of the width is taken already."""
-        columns = [column for column in COLUMNS if self.width >= column.from_width]
-        widths = {
-            column.name: max(cell_len(column.name), *(column.cell(row).cell_len for row in rows), 0)
-            for column in columns
-        }
+        columns = [column for column in COLUMNS if column.name in cells]
+        widths = {name: max(cell_len(name), *(cell.cell_len for cell in own), 0) for name, own in cells.items()}
         name = next(column.name for column in columns if column.takes_rest)
         widths[name] = min(widths[name], LEGIBLE_NAME)
         while beside + sum(widths.values()) + GAP * (len(widths) - 1) > self.width:

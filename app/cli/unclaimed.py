@@ -74,4 +74,5 @@ class Claims:
         """Those with most lines first."""
         if self._known is None:
             return None
-        return {name: lines for name, lines in self._lines.most_common() if name not in self._known}
+        known = set(self._known)
+        return {name: lines for name, lines in self._lines.most_common() if name not in known}

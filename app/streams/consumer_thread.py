@@ -39,7 +39,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._seeks: dict[TP, int] = {}
+        self._seeks_done: dict[TP, int] = {}
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         consumer = super()._create_consumer(loop)
@@ -58,7 +58,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         read_runs(consumer._fetcher)
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
-        return Read(runs, dict(self._seeks))
+        return Read(runs, dict(self._seeks_done))
 
     def seek_soon(self, tp: TP, offset: int, number: int) -> None:
         """Seek in the thread that owns the consumer; reads tell by the number whether they were before or after."""
@@ -75,7 +75,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 pass
 
     def _seek_if_assigned(self, tp: TP, offset: int, number: int) -> None:
-        self._seeks[tp] = number
+        self._seeks_done[tp] = number
         try:
             self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
         except IllegalStateError:

@@ -72,7 +72,8 @@ class Topics:
     def describe(self, names: Sequence[str]) -> list[TopicDescription]:
         """In the order of `names`. Raises NotFound naming the first topic that does not exist."""
         with self._admin() as admin:
-            return _describe(admin, names)
+            answers = admin.describe_topics(list(names))
+        return _descriptions(names, answers)
 
     def kept_descriptions(self) -> KeptDescriptions:
         """For who asks for descriptions again and again; to be closed."""
@@ -168,9 +169,6 @@ class _Kept:
             client = self._take()
             try:
                 yield client
-            except NotFound:
-                self._give_back(client)
-                raise
             except BaseException:
                 client.close()
                 raise
@@ -201,7 +199,8 @@ class KeptDescriptions(_Kept):
     def of(self, names: Sequence[str]) -> list[TopicDescription]:
         """In the order of `names`. Raises NotFound naming the first topic that does not exist."""
         with self._client() as admin:
-            return _describe(admin, names)
+            answers = admin.describe_topics(list(names))
+        return _descriptions(names, answers)
 
 
 class KeptEnds(_Kept):
@@ -216,11 +215,11 @@ class KeptEnds(_Kept):
         return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
 
 
-def _describe(admin: Any, names: Sequence[str]) -> list[TopicDescription]:
-    answers = {answer["name"]: answer for answer in admin.describe_topics(list(names))}
+def _descriptions(names: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> list[TopicDescription]:
+    by_name = {answer["name"]: answer for answer in answers}
     found = []
     for name in names:
-        answer = answers.get(name)
+        answer = by_name.get(name)
         if answer is None or answer["error_code"] == UnknownTopicOrPartitionError.errno:
             raise NotFound("topic", name)
         if answer["error_code"]:

@@ -18,6 +18,7 @@ from app.errors import NotFound, StoreUnavailable
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
+from tests.end_to_end.processes import eventually
 from tests.servers.topics import delete_topic
 
 
@@ -52,13 +53,7 @@ async def test_the_end_is_the_next_offset_also_after_batches_of_many(bootstrap: 
 async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[KafkaConsumer] = []
-
-    def connect(**options: Any) -> KafkaConsumer:
-        opened.append(KafkaConsumer(**options))
-        return opened[-1]
-
-    monkeypatch.setattr("app.streams.topics.KafkaConsumer", connect)
+    opened = opened_from_now_on(monkeypatch, KafkaConsumer)
     topics, name = Topics(bootstrap), f"topics-{uuid4().hex[:12]}"
     topics.create(name, 2)
     positions = topics.describe([name])[0].positions()
@@ -88,22 +83,18 @@ async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
 async def test_who_asks_for_descriptions_again_is_told_over_the_same_connection(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[KafkaAdminClient] = []
-
-    def connect(**options: Any) -> KafkaAdminClient:
-        opened.append(KafkaAdminClient(**options))
-        return opened[-1]
-
     topics, name = Topics(bootstrap), f"topics-{uuid4().hex[:12]}"
     topics.create(name, 2)
     known = topics.describe([name])
-    monkeypatch.setattr("app.streams.topics.KafkaAdminClient", connect)
+    opened = opened_from_now_on(monkeypatch, KafkaAdminClient)
     with topics.kept_descriptions() as kept:
         assert kept.of([name]) == known
         with pytest.raises(NotFound):
             kept.of([name, f"{name}-not"])
         delete_topic(bootstrap, name)
-        assert Topics(bootstrap).create(name, 2)
+        # Brokers learn of both a moment later.
+        eventually(lambda: Topics(bootstrap).create(name, 2), 20, "the topic to be created again")
+        eventually(lambda: name in Topics(bootstrap).names(), 20, "the topic to be known")
         del opened[1:]
         assert kept.of([name]) != known, "another topic of the same name"
         assert len(opened) == 1
@@ -113,6 +104,18 @@ async def test_who_asks_for_descriptions_again_is_told_over_the_same_connection(
         assert len(kept.of([name])) == 1
     assert len(opened) == 2
     delete_topic(bootstrap, name)
+
+
+def opened_from_now_on(monkeypatch: pytest.MonkeyPatch, kind: Any) -> list[Any]:
+    """The clients of this kind that the module connects."""
+    opened: list[Any] = []
+
+    def connect(**options: Any) -> Any:
+        opened.append(kind(**options))
+        return opened[-1]
+
+    monkeypatch.setattr(f"app.streams.topics.{kind.__name__}", connect)
+    return opened
 
 
 def refuse(_: object) -> None:
