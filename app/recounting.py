@@ -5,13 +5,14 @@ Uses the tracker that counts live, with the same catalog and history, so that th
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from operator import attrgetter
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from app.domain.beginning import Beginning
 from app.domain.folding import DeadLetter
@@ -32,6 +33,9 @@ Marks: TypeAlias = Mapping[Position, Sequence[int]]
 APPROXIMATE = frozenset({"last", "refused"})
 """Fields that say when or whether, not how many: not compared."""
 
+AT_ONCE = 3
+"""Positions that are counted again at once: while one is folded, the next ones wait for the broker and the store."""
+
 LOG_APPEND_TIME = 1
 """Kafka's type of a timestamp that the broker set."""
 
@@ -39,7 +43,7 @@ LOG_APPEND_TIME = 1
 class LogSource(Protocol):
     """How the log is read again."""
 
-    def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         """Batches from `start` to `end` without a gap. Raises StoreUnavailable, DeletedMeanwhile, EndsBefore."""
         ...
 
@@ -61,12 +65,13 @@ class LogAsLeft:
     on_hole: OnHole = _tell_nobody
     """Of who reads what there is, and misses nothing, it needs not be given."""
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         while start < end:
             try:
-                async for batch in self.inner.read(position, start, end):
-                    yield batch
-                    start = batch.next_offset
+                async with aclosing(self.inner.read(position, start, end)) as batches:
+                    async for batch in batches:
+                        yield batch
+                        start = batch.next_offset
             except DeletedMeanwhile as deleted:
                 first = min(deleted.first, end)
             else:
@@ -137,7 +142,8 @@ async def recount(
 
     May be repeated: goes on where it stopped. Where the log does not reach back to there any more, or retention
     overtakes the reading, `on_hole` is told before what is missing is passed over; also of a position of which nothing
-    was counted yet, since one that is to begin later has a checkpoint there. Positions are read one after the other.
+    was counted yet, since one that is to begin later has a checkpoint there. Each position is read in its order, and
+    AT_ONCE of them meanwhile; the first error ends them all.
     """
     starts = await tracker.assign(list(spans))
     total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
@@ -149,23 +155,44 @@ async def recount(
         total -= to - start
         done -= to - start
 
-    left = LogAsLeft(log, leave_out)
-    for position, (first, end) in spans.items():
+    left, room = LogAsLeft(log, leave_out), asyncio.Semaphore(AT_ONCE)
+
+    async def recount_one(position: Position, first: int, end: int) -> None:
+        nonlocal done
         start = starts[position]
         if start < first:
             await on_hole(position, start, first)
             await tracker.skip(position, first)
             start = first
-        async for batch in left.read(position, start, end):
-            outcome = await tracker.track(batch)
-            if outcome.seek_to is not None:
-                what = f"{position.topic}/{position.partition} is counted up to {outcome.seek_to} and not {batch.start}"
-                raise Conflict(
-                    f"{what}: another rebuild is running, or Redis lost writes; run it again when that is over"
-                )
-            done += batch.next_offset - batch.start
-            await on_progress(Progress(position, done, total))
+        async with aclosing(left.read(position, start, end)) as batches:
+            async for batch in batches:
+                outcome = await tracker.track(batch)
+                if outcome.seek_to is not None:
+                    what = f"{position.topic}/{position.partition} is counted up to {outcome.seek_to}"
+                    raise Conflict(
+                        f"{what} and not {batch.start}: another rebuild is running, or Redis lost writes; "
+                        "run it again when that is over"
+                    )
+                done += batch.next_offset - batch.start
+                await on_progress(Progress(position, done, total))
+
+    async def recount_in_turn(position: Position, first: int, end: int) -> None:
+        async with room:
+            await recount_one(position, first, end)
+
+    await _all_of([recount_in_turn(position, first, end) for position, (first, end) in spans.items()])
     return done
+
+
+async def _all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Return when all are done, or raise what the first that failed raised, when the others have ended."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def compare(counted: Counters, recounted: Counters) -> Comparison:
@@ -223,10 +250,11 @@ class LogCutAt:
     inner: LogSource
     marks: Marks
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
-        async for batch in self.inner.read(position, start, end):
-            for part in cut(batch, self.marks[position]):
-                yield part
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
+        async with aclosing(self.inner.read(position, start, end)) as batches:
+            async for batch in batches:
+                for part in cut(batch, self.marks[position]):
+                    yield part
 
 
 def cut(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:

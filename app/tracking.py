@@ -88,7 +88,7 @@ class Counting:
 
 
 class Tracker:
-    """Tracks batches, one at a time. Not thread-safe; one object a reader of the log.
+    """Tracks batches, of each position one at a time. Not thread-safe; one object a reader of the log.
 
     `open_counting` finds (or, after Redis was emptied, creates) the generation; it is called again whenever the store
     says that its generation is missing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.domain import fields
@@ -58,7 +58,7 @@ class MemoryLog:
     deleted_below: dict[Position, int] = field(default_factory=dict)
     """Where retention has got to."""
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         for first in range(start, end, self.size):
             if first < self.deleted_below.get(position, 0):
                 raise DeletedMeanwhile(position.name, first, self.deleted_below[position])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 from app.domain.catalog import Catalog
@@ -83,7 +83,7 @@ class LiveSite:
         await self.go_on()
         return {**found, "cp": checkpoints, "state": state}
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         async for found in self.source.read(position, start, end):
             yield found
             if self.goes_on_while_it_is_read:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from app import rebuilding
+from app import rebuilding, recounting
 from app.domain import fields
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
@@ -17,7 +18,7 @@ from app.proving import FixedCatalog
 from app.rebuilding import Rebuild
 from app.recounting import LOG_APPEND_TIME, Counters, Progress, Spans
 from app.stores.memory import MemoryCounters
-from app.tracking import Counting
+from app.tracking import Batch, Counting
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
 from tests.builders import NOW, RULES, catalog, created
@@ -55,6 +56,10 @@ class NewGeneration(MemoryCounters):
 
     async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Counters:
         raise AssertionError((name, goal, stripe))
+
+
+class Stopped(Exception):
+    """Somebody ends the rebuild."""
 
 
 def ignore(_: Progress) -> None:
@@ -96,6 +101,24 @@ async def test_it_ends_although_more_is_published_while_it_reads_and_live_counti
     await follower.go_on(3_000)
     await site.go_on(3_000)
     assert follower.store.owners() == site.store.owners()
+
+
+async def test_positions_are_read_at_once() -> None:
+    """Each is only read on when another one is being read, too."""
+    site, store = await live_site(), NewGeneration()
+    site.step = 0
+    meeting, read = asyncio.Barrier(2), site.read
+    first, second, _ = site.log
+
+    async def read_together(position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
+        if position in {first, second}:
+            await meeting.wait()
+        async for batch in read(position, start, end):
+            yield batch
+
+    site.read = read_together  # type: ignore[method-assign]
+    async with asyncio.timeout(30):
+        await rebuild_of(site, store).count(ignore)
 
 
 async def test_it_compares_where_the_shown_generation_stands() -> None:
@@ -152,17 +175,20 @@ async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None
     assert await store.checkpoints([cut, *others]) == [[end] for end in site.ends.values()]
 
 
-async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_was_counted_is_told() -> None:
-    """Positions are read one after the other: it was stopped before it came to the last one."""
+async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_was_counted_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was stopped before it came to the last one."""
+    monkeypatch.setattr(recounting, "AT_ONCE", 1)
     site, store = await live_site(), NewGeneration()
     site.step, rebuild = 0, rebuild_of(site, store)
     first, *_, last = site.log
 
     def stop(progress: Progress) -> None:
         if progress.position == first:
-            raise KeyboardInterrupt
+            raise Stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         await rebuild.count(stop)
     assert await store.checkpoints([last]) == [[0]]
 
@@ -174,8 +200,11 @@ async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_
     assert [(loss["position"], loss["from"], loss["to"]) for loss in store.losses] == [(last.name, 0, 30)]
 
 
-async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_is_counted() -> None:
+async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of one position below what is still to be read, of another all that was there."""
+    monkeypatch.setattr(recounting, "AT_ONCE", 1)
     site, store = await live_site(), NewGeneration()
     site.step = 0
     cut, gone, _ = site.log
@@ -332,9 +361,9 @@ async def test_one_that_begins_late_goes_on_where_it_was_stopped() -> None:
 
     def stop(progress: Progress) -> None:
         if progress.done >= 50:
-            raise KeyboardInterrupt
+            raise Stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         await rebuild_of(site, store).count(stop)
     site.step = 0
     counted = sum(own - 60 for (own,) in await store.checkpoints(list(site.log)))

@@ -6,7 +6,8 @@ A reader of its own, without a consumer group: live counting never notices it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -45,14 +46,15 @@ class Log:
             **(security or {}),
         }
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         """Batches that join without a gap from `start` to `end` exactly. Raises StoreUnavailable, DeletedMeanwhile,
         EndsBefore.
 
         Offsets that hold no record are covered by the batch after them.
         """
-        async for batch in self.read_spans({position: [(start, end)]}):
-            yield batch
+        async with aclosing(self.read_spans({position: [(start, end)]})) as batches:
+            async for batch in batches:
+                yield batch
 
     async def read_spans(
         self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class OvertakenLog:
     bootstrap: str
     read_up_to: int = 0
 
-    async def read(self, position: Position, start: int, end: int) -> AsyncIterator[Batch]:
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         async for batch in Log(self.bootstrap, fetch_bytes=FETCH_BYTES).read(position, start, end):
             yield batch
             if not self.read_up_to:
