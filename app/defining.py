@@ -66,7 +66,7 @@ class Defining:
     async def create_project(self, name: str, time_zone: str = "UTC", *, key: str | None = None) -> Project:
         """A project whose key is the name's slug, where none is given. Returns when events may name it; workers that
         can know it then."""
-        check_project_name(name)
+        check_name(name)
         key = key or project_key(name)
         if time_zone not in available_timezones():
             raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
@@ -233,8 +233,8 @@ class Defining:
             return False
 
 
-def check_project_name(name: str) -> None:
-    """Raises InvalidDefinition. For new projects alone: there are some from before there was a limit."""
+def check_name(name: str) -> None:
+    """Of a new project or key; there are projects from before there was a limit. Raises InvalidDefinition."""
     fields = Fields({"name": name}, ("name",))
     fields.text("name")
     fields.finish()

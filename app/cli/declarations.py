@@ -142,7 +142,9 @@ class _Reading:
         for given in ("name", "history"):
             if found := find_unwritable(body.get(given), f"/{given}"):
                 self._refuse(*found)
-        name = body.get("name")
+        name = key if body.get("name") is None else body["name"]
+        if not isinstance(name, str):
+            self._refuse("/name", f"{name!r} is no text.", "Put it into quotes, or leave it out.")
         declared = [one for field, kind in LISTS.items() for one in self._definitions(field, kind, body.get(field))]
         declared += self._definitions(ALERTS, ALERT, body.get(ALERTS))
         history = body.get("history")
@@ -151,7 +153,7 @@ class _Reading:
             self._file,
             self._document,
             key,
-            name if isinstance(name, str) else key,
+            str(name),
             zone,
             declared,
             ALERTS in body,

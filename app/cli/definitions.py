@@ -19,7 +19,7 @@ from app.cli.asking import ProjectOption, chosen_projects, schema_ready, schema_
 from app.cli.declarations import Declaration, read_declarations, written
 from app.cli.printing import AsJson, fail, print_json, print_line, tell
 from app.cli.yaml_source import problem_lines, write_documents
-from app.defining import check_project_name
+from app.defining import check_name
 from app.domain.declaring import ALERT, Plan, Step, Work, as_present, plan
 from app.domain.history import DefinitionVersion
 from app.domain.references import not_found_after
@@ -164,7 +164,7 @@ async def _plan(parts: Parts, one: Declaration, *, prune: bool) -> _Planned:
     problems = []
     if is_new:
         try:
-            check_project_name(one.name)
+            check_name(one.name)
         except InvalidDefinition as error:
             problems.append(error)
     if one.time_zone is not None and one.time_zone != owner.time_zone:

@@ -90,12 +90,15 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Create an API key. Its text is shown once."""
+    from app.defining import check_name
     from app.stores.sql_keys import OPERATOR, SCOPES
 
     scopes = scope or list(SCOPES)
     for one in scopes:
         if one not in (*SCOPES, OPERATOR):
             raise InvalidDefinition("--scope", f"{one!r} is no scope.", f"One of: {', '.join((*SCOPES, OPERATOR))}.")
+    if name:
+        check_name(name)
 
     async def create(parts: Parts) -> tuple[ApiKey, str]:
         await schema_ready(parts)

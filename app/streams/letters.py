@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from hashlib import blake2b
 from heapq import merge
 from typing import Any
+
+import msgspec
 
 from app.domain.envelope import REPLAY_HEADER
 from app.domain.folding import Record
@@ -50,6 +53,12 @@ class Letter:
             return self.ident.encode()
         # An element of a batch that was replayed as a whole.
         return b"/".join([first, self.ours["index"].encode()]) if "index" in self.ours else first
+
+    @property
+    def message(self) -> bytes:
+        """A digest of the message: its identity, and its value, since services hand headers on to others of theirs."""
+        value = self.record.value
+        return blake2b(msgspec.msgpack.encode((self.origin, value)), digest_size=16).digest()
 
     @property
     def received_at(self) -> int:
@@ -132,37 +141,44 @@ class Letters:
                     yield letter
 
     async def replay(self, which: Which) -> int:
-        """Send all of them again; see `send_again`."""
-        return await self.send_again([letter async for letter in self.read(which)])
-
-    async def send_again(self, letters: Iterable[Letter]) -> int:
-        """Send them to the topics they came from; returns how many were sent, when the brokers have them.
+        """Send them to the topics they came from again; returns how many were sent, when the brokers have them.
 
         Harmless to repeat: an event that counted once does not count again, and a message that came back as a dead
-        letter, however often, is sent once. Raises NotFound for a message that was too large for the dead-letter topic
-        and has left the log since; nothing of that topic is sent then.
+        letter, however often, is sent once. Raises NotFound, when all others were sent, for a message that was too
+        large for the dead-letter topic and has left the log since. The letters are read twice, since there may be more
+        of them than memory holds.
         """
-        by_topic: dict[str, list[Letter]] = {}
-        # Of those of one message the last: one that is kept by reference lies in the log for longer. The value is part
-        # of it, since services hand headers on to other messages of theirs.
-        for letter in {(letter.origin, letter.record.value): letter for letter in letters}.values():
-            by_topic.setdefault(letter.ours["topic"], []).append(letter)
-        for topic, some in by_topic.items():
-            messages = [
-                Message(
-                    letter.record.key, await self._value(letter), [*letter.original, (REPLAY_HEADER, letter.origin)]
-                )
-                for letter in some
-            ]
-            publisher = self._publisher(topic)
-            await publisher.start()
-            try:
-                for message in messages:
-                    await publisher.add(message)
+        # Of those of one message the last: one that is kept by reference lies in the log for longer.
+        last = {letter.message: letter.ident async for letter in self.read(which)}
+        sent, missing = 0, None
+        async with AsyncExitStack() as stack:
+            publishers: dict[str, Publisher] = {}
+            async for letter in self.read(which):
+                if last.get(letter.message) != letter.ident:
+                    continue
+                del last[letter.message]
+                try:
+                    value = await self._value(letter)
+                except NotFound as error:
+                    missing = missing or error
+                    continue
+                topic = letter.ours["topic"]
+                if topic not in publishers:
+                    publishers[topic] = await self._started(topic, stack)
+                headers = [*letter.original, (REPLAY_HEADER, letter.origin)]
+                await publishers[topic].add(Message(letter.record.key, value, headers))
+                sent += 1
+            for publisher in publishers.values():
                 await publisher.flush()
-            finally:
-                await publisher.stop()
-        return sum(len(some) for some in by_topic.values())
+        if missing is not None:
+            raise missing
+        return sent
+
+    async def _started(self, topic: str, stack: AsyncExitStack) -> Publisher:
+        publisher = self._publisher(topic)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        return publisher
 
     async def _value(self, letter: Letter) -> bytes | None:
         """The original value; of one that was too large for the dead-letter topic, from where it first lay."""

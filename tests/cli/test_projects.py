@@ -28,6 +28,8 @@ def test_a_project_is_created_with_a_key_that_is_shown_once(scorekeeper: Scoreke
         (("projects", "create", "Other", "--time-zone", "Mars/Olympus"), 2, "is no time zone"),
         (("keys", "create", "--project", "absent"), 1, "no project with the id 'absent'"),
         (("keys", "create", "--scope", "everything"), 2, "'everything' is no scope"),
+        (("keys", "create", "--name", "k" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),
+        (("keys", "create", "--name", "two\nlines"), 2, "/name: it holds control characters. Leave them out."),
         (("keys", "revoke", "absent"), 1, "absent"),
         (("keys", "roll", "absent"), 1, "absent"),
     ],

@@ -21,6 +21,10 @@ from tests.cli.files import HOOK, SHOP, WITH_ALERTS
             "shop.yaml:11:5: goals.0.agregation: there is no such field. Did you",
         ),
         (("{$in: [DE, NO]}", "{$within: 1}"), "shop.yaml:7:28: conversionGoals.0.conditions.country.$within"),
+        (
+            ("name: Web Shop", "name: 2026"),
+            "shop.yaml:2:1: name: 2026 is no text. Put it into quotes, or leave it out.",
+        ),
         (("timeZone: Europe/Berlin", "timeZone: Mars"), "shop.yaml:3:1: timeZone: 'Mars' is no time zone."),
         (("goals:\n  -", "goal:\n  -"), "shop.yaml:9:1: goal: there is no such field. Did you mean 'goals'?"),
         (("project: web-shop", "project: Web Shop"), "shop.yaml:1:1: project: 'Web Shop' is no project key. Did you"),

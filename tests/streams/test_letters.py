@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import chain
+from weakref import WeakSet
 
 import pytest
 from kafka import KafkaProducer
 
 from app.domain.envelope import REPLAY_HEADER, read_headers
-from app.domain.folding import DeadLetter
+from app.domain.folding import DeadLetter, Record
 from app.domain.increments import Position
 from app.errors import InvalidDefinition, NotFound, Reason
 from app.ports import Which
 from app.streams import letters
 from app.streams.dead_letters import PREFIX, DeadLetterTopic, headers_of
-from app.streams.letters import Letters
+from app.streams.letters import Letter, Letters
 from app.streams.log import Log
 from app.streams.publishing import Publisher
 from app.streams.topics import Topics
 from tests.builders import LogRecord
 
 
-def write(bootstrap: str, topic: str, partition: int, ident: str, project: str) -> None:
+def write(bootstrap: str, topic: str, partition: int, ours: dict[str, str]) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    ours = {"id": ident, "project": project, "reason": "too_old", "topic": "events"}
     headers = [(PREFIX + name, text.encode()) for name, text in ours.items()]
     producer.send(topic, b"{}", partition=partition, headers=headers).get(30)
     producer.close()
@@ -38,7 +38,9 @@ def test_pages_hold_every_letter_once_and_the_newest_first(
     topic = make_topic(2)
     monkeypatch.setattr(letters, "LOOKED_AT", 3)
     for number in range(9):
-        write(kafka_bootstrap, topic, number % 2, f"l{number}", "other" if number in {2, 4, 6} else "shop")
+        project = "other" if number in {2, 4, 6} else "shop"
+        ours = {"id": f"l{number}", "project": project, "reason": "too_old", "topic": "events"}
+        write(kafka_bootstrap, topic, number % 2, ours)
     store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
 
     async def read(limit: int, project: str) -> list[list[str]]:
@@ -134,9 +136,37 @@ async def test_what_lies_in_a_recreated_topic_is_not_taken_for_an_old_letters_me
     producer.send(source, b"another", partition=0).get(30)
     producer.send(topic, None, b"", [(PREFIX + name, text.encode()) for name, text in ours.items()], 0).get(30)
     producer.close()
+    other = {"id": "other", "reason": "too_old", "topic": source}
+    for _ in range(2):
+        write(kafka_bootstrap, topic, 0, other)
     store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
     with pytest.raises(NotFound):
         await store.replay(Which())
+    (position,) = Topics(kafka_bootstrap).describe([source])[0].positions()
+    assert Topics(kafka_bootstrap).ends([position]) == {position: (0, 2)}, "the others are sent, each once"
+
+
+@pytest.mark.kafka
+async def test_a_replay_holds_a_few_letters_at_a_time(
+    kafka_bootstrap: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, topic = make_topic(1), make_topic(1)
+    for number in range(30):
+        write(kafka_bootstrap, topic, 0, {"id": f"l{number}", "reason": "too_old", "topic": source})
+    held: WeakSet[Letter] = WeakSet()
+    most = 0
+
+    class Watched(Letter):
+        def __init__(self, record: Record) -> None:
+            nonlocal most
+            super().__init__(record)
+            held.add(self)
+            most = max(most, len(held))
+
+    monkeypatch.setattr(letters, "Letter", Watched)
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    assert await store.replay(Which()) == 30
+    assert 0 < most < 10
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "0.", "0.1-", "-1.2", "0.9999999999999999999", "0.1" + "-0.1" * 1000])
