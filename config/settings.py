@@ -119,7 +119,10 @@ class Settings(BaseSettings):
         10_000, "The most messages that are taken at a time.", unit="messages", ge=1, le=100_000
     )
     fetch_bytes: int = _setting(
-        2 * 1024 * 1024, "The most that is fetched of one partition at a time.", unit="bytes", ge=1024
+        2 * 1024 * 1024,
+        "The most that is fetched of one partition at a time; of all that a worker reads together, 32 MiB.",
+        unit="bytes",
+        ge=1024,
     )
     redis_timeout_seconds: float = _setting(5.0, "How long Redis may take to answer.", unit="seconds", gt=0)
     live_timeout_seconds: float = _setting(

@@ -21,6 +21,16 @@ from app.streams.runs import read_runs
 
 log = logging.getLogger(__name__)
 
+READ_AHEAD_BYTES = 32 << 20
+"""The most that is fetched before it is taken, of all partitions together: what is fetched is kept until it is."""
+LEAST_FETCH_BYTES = 64 << 10
+"""Of one partition at a time; where a worker has so many that this is more, they hold more."""
+
+
+def share_read_ahead(fetcher: Any, partitions: int, most: int) -> None:
+    """Ask for no more of a partition at a time than its share, and than `most`. A larger record comes all the same."""
+    fetcher._max_partition_fetch_bytes = min(most, max(READ_AHEAD_BYTES // partitions, LEAST_FETCH_BYTES))
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -36,6 +46,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """See the module."""
 
     doubts: Doubts
+    _most_fetched: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,6 +56,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_consumer(loop)
         # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # How many partitions share is known when they are read.
+        self._most_fetched = consumer._max_partition_fetch_bytes
+        consumer._max_partition_fetch_bytes = min(self._most_fetched, LEAST_FETCH_BYTES)
         self.doubts = Doubts(consumer._client)
         return consumer
 
@@ -56,6 +70,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> Any:
         read_runs(consumer._fetcher)
+        share_read_ahead(consumer._fetcher, len(active_partitions), self._most_fetched)
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
         return Read(runs, dict(self._seeks_done))
