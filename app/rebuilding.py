@@ -64,9 +64,9 @@ class Rebuild:
         """Return when what is left is little, or would not become less; the messages read. Says how fresh that is.
 
         Live counting goes on from there when the generation is shown. Raises StoreUnavailable, and Conflict when a
-        topic was deleted meanwhile.
+        topic was deleted meanwhile, or the generation.
         """
-        tracker, tell = Tracker(self._open_counting, self.catalog, NoDeadLetters()), self._telling(on_progress)
+        tracker, tell = self._make_tracker(), self._telling(on_progress)
         messages = read = 0
         while True:
             before = read
@@ -99,8 +99,7 @@ class Rebuild:
         reached = checkpoints_of(stripes)
         places = {position: set(reached.get(position.name, [0])) for position in spans}
         until = {position: (spans[position][0], min(max(own), spans[position][1])) for position, own in places.items()}
-        tracker = Tracker(self._open_counting, self.catalog, NoDeadLetters())
-        await recount(tracker, self.log, until, self._telling(on_progress), self._report_hole)
+        await recount(self._make_tracker(), self.log, until, self._telling(on_progress), self._report_hole)
         ours = await self.store.snapshot()
         own = checkpoints_of(ours)
         if any(places[position] != set(own.get(position.name, [0])) for position in spans):
@@ -119,8 +118,19 @@ class Rebuild:
 
         return tell
 
-    async def _open_counting(self) -> Counting:
-        return self.counting
+    def _make_tracker(self) -> Tracker:
+        left = [self.counting]
+
+        async def open_counting() -> Counting:
+            # A tracker asks again when the generation is missing, and would ask for ever: nobody makes it anew.
+            if not left:
+                raise Conflict(
+                    f"generation {self.number} is gone, although it is still being counted: Redis was emptied, or the "
+                    "generation was dropped; run it again, and it begins anew"
+                )
+            return left.pop()
+
+        return Tracker(open_counting, self.catalog, NoDeadLetters())
 
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
         """As live counting does: goals that had started before are marked incomplete."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from app.domain import fields
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
 from app.domain.increments import Position
-from app.errors import Conflict
+from app.errors import Conflict, GenerationMissing
 from app.proving import FixedCatalog
 from app.rebuilding import Rebuild
 from app.recounting import LOG_APPEND_TIME, Counters, Progress, Spans
@@ -424,3 +425,17 @@ async def test_counters_that_go_back_under_it_end_it_with_what_to_do() -> None:
 
     with pytest.raises(Conflict, match="run it again when that is over"):
         await rebuild_of(site, store).count(lose_everything)
+
+
+async def test_one_whose_generation_is_gone_ends_and_does_not_ask_for_it_for_ever() -> None:
+    site, store = await live_site(), NewGeneration()
+
+    async def is_gone(*_: object) -> Any:
+        raise GenerationMissing(7)
+
+    def empty_redis(_: Progress) -> None:
+        store.__dict__.update(apply=is_gone, checkpoints=is_gone)
+
+    with pytest.raises(Conflict, match=r"^generation 7 is gone, .* run it again"):
+        async with asyncio.timeout(30):
+            await rebuild_of(site, store).count(empty_redis)
