@@ -8,9 +8,10 @@ once. Private seams of a pinned version, held by tests/streams/test_seams.py.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
-from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult
 from aiokafka.errors import CorruptRecordException
 
 
@@ -28,8 +29,18 @@ class _Prefetched(OrderedDict[Any, Any]):
 
     def __setitem__(self, tp: Any, result: Any) -> None:
         if type(result) is FetchResult:
-            result.getall = _Run(result).take
+            result.getall = partial(self._take, tp, result, _Run(result))
         super().__setitem__(tp, result)
+
+    def _take(self, tp: Any, result: Any, run: _Run, max_records: int | None = None) -> list[Any]:
+        """As `_Run.take`. A broken batch becomes an error in this partition's place, which the fetcher raises when it
+        has nothing to return: raised from here, it would take along what was taken of other partitions before."""
+        try:
+            return run.take(max_records)
+        except CorruptRecordException as error:
+            del result.getall
+            self[tp] = FetchError(error=error, backoff=result._backoff)
+            return []
 
 
 class _Run:
