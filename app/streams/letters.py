@@ -144,41 +144,32 @@ class Letters:
         """Send them to the topics they came from again; returns how many were sent, when the brokers have them.
 
         Harmless to repeat: an event that counted once does not count again, and a message that came back as a dead
-        letter, however often, is sent once. Raises NotFound, when all others were sent, for a message that was too
-        large for the dead-letter topic and has left the log since. The letters are read twice, since there may be more
-        of them than memory holds.
+        letter, however often, is sent once. Raises, when all others were sent, NotFound for a message whose topic is
+        gone, or that was too large for the dead-letter topic and has left the log since, and ScorekeeperError for what
+        is too large for its own topic, with the header that a replay adds. The letters are read twice, since there may
+        be more of them than memory holds.
         """
         # Of those of one message the last: one that is kept by reference lies in the log for longer.
         last = {letter.message: letter.ident async for letter in self.read(which)}
-        sent, missing = 0, None
+        missing = None
         async with AsyncExitStack() as stack:
-            publishers: dict[str, Publisher] = {}
+            publishers = _Publishers(self._topics, self._publisher, stack)
             async for letter in self.read(which):
                 if last.get(letter.message) != letter.ident:
                     continue
                 del last[letter.message]
                 try:
+                    publisher = await publishers.of(letter.ours["topic"])
                     value = await self._value(letter)
                 except NotFound as error:
                     missing = missing or error
                     continue
-                topic = letter.ours["topic"]
-                if topic not in publishers:
-                    publishers[topic] = await self._started(topic, stack)
                 headers = [*letter.original, (REPLAY_HEADER, letter.origin)]
-                await publishers[topic].add(Message(letter.record.key, value, headers))
-                sent += 1
-            for publisher in publishers.values():
-                await publisher.flush()
+                await publisher.add(Message(letter.record.key, value, headers))
+            sent = await publishers.flush()
         if missing is not None:
             raise missing
         return sent
-
-    async def _started(self, topic: str, stack: AsyncExitStack) -> Publisher:
-        publisher = self._publisher(topic)
-        await publisher.start()
-        stack.push_async_callback(publisher.stop)
-        return publisher
 
     async def _value(self, letter: Letter) -> bytes | None:
         """The original value; of one that was too large for the dead-letter topic, from where it first lay."""
@@ -194,6 +185,47 @@ class Letters:
                 for record in batch.records:
                     return record.value
         raise NotFound("message in the log for dead letter", letter.ident)
+
+
+class _Publishers:
+    """Of the topics that letters came from; `stack` stops them."""
+
+    def __init__(self, topics: Topics, make: Callable[[str], Publisher], stack: AsyncExitStack) -> None:
+        self._topics = topics
+        self._make = make
+        self._stack = stack
+        self._started: dict[str, Publisher] = {}
+        self._gone: dict[str, NotFound] = {}
+
+    async def of(self, topic: str) -> Publisher:
+        """Raises NotFound when it does not exist; it is asked for once."""
+        if topic in self._gone:
+            raise self._gone[topic]
+        if topic not in self._started:
+            try:
+                await asyncio.to_thread(self._topics.describe, [topic])
+            except NotFound as error:
+                self._gone[topic] = error
+                raise
+            publisher = self._make(topic)
+            await publisher.start()
+            self._stack.push_async_callback(publisher.stop)
+            self._started[topic] = publisher
+        return self._started[topic]
+
+    async def flush(self) -> int:
+        """How many messages the brokers have. Raises ScorekeeperError, when they have all others, for what was
+        refused."""
+        for publisher in self._started.values():
+            await publisher.flush()
+        for topic, publisher in self._started.items():
+            if publisher.refused:
+                what = f"{topic} did not take {len(publisher.refused)} of the messages"
+                raise ScorekeeperError(
+                    f"{what}, which are too large with the header of a replay: raise its max.message.bytes, and replay "
+                    "again"
+                )
+        return sum(publisher.published for publisher in self._started.values())
 
 
 def cursor_text(untils: Mapping[int, int]) -> str:

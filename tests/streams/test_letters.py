@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from app.domain.envelope import REPLAY_HEADER, read_headers
 from app.domain.folding import DeadLetter, Record
 from app.domain.increments import Position
-from app.errors import InvalidDefinition, NotFound, Reason
+from app.errors import InvalidDefinition, NotFound, Reason, ScorekeeperError
 from app.ports import Which
 from app.streams import letters
 from app.streams.dead_letters import PREFIX, DeadLetterTopic, headers_of
@@ -144,6 +144,36 @@ async def test_what_lies_in_a_recreated_topic_is_not_taken_for_an_old_letters_me
         await store.replay(Which())
     (position,) = Topics(kafka_bootstrap).describe([source])[0].positions()
     assert Topics(kafka_bootstrap).ends([position]) == {position: (0, 2)}, "the others are sent, each once"
+
+
+@pytest.mark.kafka
+async def test_letters_of_a_topic_that_is_gone_hold_up_no_other(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    source, topic = make_topic(1), make_topic(1)
+    for number, came_from in enumerate([source, "nowhere", "nowhere", source]):
+        write(kafka_bootstrap, topic, 0, {"id": f"l{number}", "reason": "too_old", "topic": came_from})
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    async with asyncio.timeout(30):
+        with pytest.raises(NotFound, match="nowhere"):
+            await store.replay(Which())
+    (position,) = Topics(kafka_bootstrap).describe([source])[0].positions()
+    assert Topics(kafka_bootstrap).ends([position]) == {position: (0, 2)}
+
+
+@pytest.mark.kafka
+async def test_what_is_too_large_for_its_topic_is_told_and_not_counted_as_sent(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    """A message that just fitted in, and was too large for the dead-letter topic, grows by the header of a replay."""
+    source, other, topic = make_topic(1, **{"max.message.bytes": "300"}), make_topic(1), make_topic(1)
+    for came_from, ident in ((source, "x" * 300), (other, "l1")):
+        write(kafka_bootstrap, topic, 0, {"id": ident, "reason": "too_old", "topic": came_from})
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    with pytest.raises(ScorekeeperError, match=f"{source} did not take 1 of .* raise its max.message.bytes"):
+        await store.replay(Which())
+    positions = [one.positions()[0] for one in Topics(kafka_bootstrap).describe([source, other])]
+    assert [end for _, end in Topics(kafka_bootstrap).ends(positions).values()] == [0, 1], "the other one is sent"
 
 
 @pytest.mark.kafka
