@@ -213,8 +213,11 @@ class BatchConsumer(driver.Consumer):
     async def _hand_on_all(self, read: Read) -> None:
         for key, run in read.runs.items():
             tp = TP(key.topic, key.partition)
+            if not self.flow_active:
+                # Dropped without a seek so far: the next read lacks this run, and must not confirm a gap by that.
+                self._gap_seen.pop(tp, None)
             # What was taken before a seek is dropped: after it, reading goes on from where it has to.
-            if self.flow_active and read.seeks.get(tp) == self._seeks.get(tp):
+            elif read.seeks.get(tp) == self._seeks.get(tp):
                 await self._hand_on(tp, run)
 
     async def _ask_for_another_topic(self, topics: set[str]) -> None:
@@ -288,10 +291,19 @@ class BatchConsumer(driver.Consumer):
             try:
                 if not earliest[tp] <= position <= ends[tp]:
                     position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])
+                    self._read_again_but(tp)
             except StoreUnavailable as unavailable:
                 log.warning("waiting to tell what was lost: %s", unavailable)
                 await self.sleep(ERROR_PAUSE_SECONDS)
             self.rewind(tp, position)  # or not at all: it may have been revoked meanwhile
+
+    def _read_again_but(self, lost: TP) -> None:
+        """The others, from where the counters end: who asked where that is heard it of all of them, and nobody else
+        will notice that counters went back, or that topics are others, where nothing is published any more."""
+        for tp, position in list(self._position.items()):
+            applied = self.partitions.applied(tp)
+            if tp != lost and applied is not None and applied < position:
+                self.rewind(tp, applied)
 
     # -- Kafka's committed offsets, as a hint
 
