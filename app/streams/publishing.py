@@ -133,8 +133,10 @@ class Publisher:
 
     async def _settle(self, until: str) -> None:
         done, self._pending = await asyncio.wait(self._pending, return_when=until)
-        for task in done:
-            task.result()
+        # Of each, since asyncio tells an error that nobody asked for as a defect.
+        errors = [error for task in done if (error := task.exception()) is not None]
+        if errors:
+            raise errors[0]
 
     def _choose(self, key: bytes | None) -> int:
         return random.choice(self._partitions) if key is None else self._partition_of(key)  # noqa: S311  # no secret

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from app.errors import StoreUnavailable
 from app.streams.log import Log
@@ -80,3 +85,34 @@ async def test_a_message_that_the_topic_does_not_take_is_named_and_the_others_go
 async def test_a_broker_that_is_away_is_named() -> None:
     with pytest.raises(StoreUnavailable, match="kafka is unavailable"):
         await Publisher("127.0.0.1:1", "events").start()
+
+
+class Unreachable:
+    """A producer whose broker has gone away: every batch is taken, and fails."""
+
+    def create_batch(self) -> Any:
+        return SimpleNamespace(append=lambda **_: True)
+
+    async def send_batch(self, *_: Any, **__: Any) -> asyncio.Future[None]:
+        failed = asyncio.get_running_loop().create_future()
+        failed.set_exception(KafkaConnectionError("gone"))
+        return failed
+
+    async def stop(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_broker_that_goes_away_is_told_once() -> None:
+    """Of several batches that failed the others' errors are nobody's, and asyncio tells them as defects."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    publisher = Publisher("localhost:1", "events")
+    publisher._producer, publisher._partitions = cast(Any, Unreachable()), [0, 1, 2, 3]
+    for number in range(50):
+        await publisher.add(Message(b"v%d" % number, b"x"))
+    with pytest.raises(StoreUnavailable):
+        await publisher.flush()
+    await publisher.stop()
+    del publisher
+    gc.collect()
+    assert told == []
