@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from app.domain import fields
 from app.domain.increments import Position
 from app.errors import GenerationMissing, StoreUnavailable
-from app.recounting import LogAsLeft, LogSource
+from app.rereading import LogAsLeft, LogSource
 from app.tracking import Batch, Tracker
 
 log = logging.getLogger(__name__)

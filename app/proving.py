@@ -25,18 +25,14 @@ from app.recounting import (
     Comparison,
     Counters,
     Difference,
-    LogAsLeft,
-    LogCutAt,
-    LogSource,
-    Marks,
     NoDeadLetters,
     Progress,
     Spans,
     StoreUpTo,
     compare,
-    received_at,
     recount,
 )
+from app.rereading import LogAsLeft, LogSource, Marks, received_at
 from app.tracking import Batch, Counting, Tracker
 
 MAX_IDS = 20
@@ -155,7 +151,7 @@ async def verify(
 
     whole = FixedCatalog(replace(held.catalog, backfills={}))
     tracker = Tracker(open_counting, whole, NoDeadLetters())
-    messages = await recount(tracker, LogCutAt(log, marks), spans, tell, note_hole)
+    messages = await recount(tracker, log, spans, tell, note_hole, marks)
     left = LogAsLeft(log, note_hole)
     backfilled, unfinished = await _recount_backfills(held, memory, rules, left)
     have: Counters = {**counters_of(held.stripes), **backfilled}

@@ -13,7 +13,8 @@ from app.errors import Conflict
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
-from app.recounting import Comparison, LogSource, NoDeadLetters, Progress, Spans, compare, received_at, recount
+from app.recounting import Comparison, NoDeadLetters, Progress, Spans, compare, recount
+from app.rereading import LogSource, received_at
 from app.tracking import Counting, Tracker
 
 log = logging.getLogger(__name__)

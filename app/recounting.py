@@ -6,20 +6,20 @@ Uses the tracker that counts live, with the same catalog and history, so that th
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from itertools import compress, pairwise
-from operator import attrgetter
-from typing import Any, Protocol, TypeAlias
+from itertools import compress
+from typing import TypeAlias
 
 from app.domain.beginning import Beginning
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
-from app.errors import Conflict, DeletedMeanwhile, EndsBefore
+from app.errors import Conflict
 from app.ports import CounterStore
-from app.tracking import Batch, Tracker
+from app.rereading import NO_MARKS, LogAsLeft, LogSource, Marks, OnHole, in_groups, read_in_turn
+from app.tracking import Batch, Outcome, Tracker
 
 Counters = Mapping[str, Mapping[str, int]]
 """owner -> field -> number"""
@@ -27,72 +27,8 @@ Counters = Mapping[str, Mapping[str, int]]
 Spans: TypeAlias = Mapping[Position, tuple[int, int]]
 """Per position: the first offset, and the end."""
 
-Marks: TypeAlias = Mapping[Position, Sequence[int]]
-"""Per position the offset at which each stripe stands."""
-
 APPROXIMATE = frozenset({"last", "refused"})
 """Fields that say when or whether, not how many: not compared."""
-
-AT_ONCE = 3
-"""Positions that are counted again at once: while one is folded, the next ones wait for the broker and the store."""
-
-LOG_APPEND_TIME = 1
-"""Kafka's type of a timestamp that the broker set."""
-
-
-class LogSource(Protocol):
-    """How the log is read again."""
-
-    def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
-        """Batches from `start` to `end` without a gap. Raises StoreUnavailable, DeletedMeanwhile, EndsBefore."""
-        ...
-
-
-OnHole: TypeAlias = Callable[[Position, int, int], Awaitable[None]]
-"""Told from and up to which offset the log holds nothing of a position any more."""
-
-
-async def _tell_nobody(position: Position, start: int, to: int) -> None:
-    del position, start, to
-
-
-@dataclass(frozen=True, slots=True)
-class LogAsLeft:
-    """Implements LogSource: where retention overtakes the reading of `inner`, `on_hole` is told, a batch without
-    records covers what was deleted, and reading goes on where the log begins then."""
-
-    inner: LogSource
-    on_hole: OnHole = _tell_nobody
-    """Of who reads what there is, and misses nothing, it needs not be given."""
-
-    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
-        while start < end:
-            try:
-                async with aclosing(self.inner.read(position, start, end)) as batches:
-                    async for batch in batches:
-                        yield batch
-                        start = batch.next_offset
-            except DeletedMeanwhile as deleted:
-                first = min(deleted.first, end)
-            else:
-                return
-            await self.on_hole(position, start, first)
-            yield Batch(position, start, first, ())
-            start = first
-
-
-async def received_at(log: LogSource, position: Position, offset: int) -> int | None:
-    """When the message there was received, by the broker's clock (epoch ms): all that lay before it came by then. None
-    where nobody knows: the log holds none there, or producers set the time, of which none says anything of another.
-
-    Raises StoreUnavailable.
-    """
-    found = None
-    with suppress(DeletedMeanwhile, EndsBefore):
-        async for batch in log.read(position, offset, offset + 1):
-            for record in batch.records:
-                found = record.timestamp if record.timestamp_type == LOG_APPEND_TIME else None
-    return found
 
 
 class NoDeadLetters:
@@ -137,62 +73,88 @@ async def recount(
     spans: Spans,
     on_progress: Callable[[Progress], Awaitable[None]],
     on_hole: OnHole,
+    marks: Marks = NO_MARKS,
 ) -> int:
     """Track every position's span (first offset, end), from the tracker's checkpoint on; returns the messages read.
 
     May be repeated: goes on where it stopped. Where the log does not reach back to there any more, or retention
     overtakes the reading, `on_hole` is told before what is missing is passed over; also of a position of which nothing
-    was counted yet, since one that is to begin later has a checkpoint there. Each position is read in its order, and
-    AT_ONCE of them meanwhile; the first error ends them all.
+    was counted yet, since one that is to begin later has a checkpoint there. Positions are counted in an order that
+    their offsets alone decide (see read_in_turn), so that of two copies in two of them the same one counts each time.
+    No batch spans one of its position's `marks`.
     """
     starts = await tracker.assign(list(spans))
     total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
-    done = 0
+    one = _Recount(tracker, on_progress, on_hole, total)
+    left = LogAsLeft(log, one.remember_hole)
+    for group in in_groups(spans):
+        rest = {}
+        for position in group:
+            (first, end), start = spans[position], starts[position]
+            if start < first:
+                await on_hole(position, start, first)
+                await tracker.skip(position, first)
+            if max(start, first) < end:
+                rest[position] = max(start, first), end
+        async with aclosing(read_in_turn(left, rest, marks)) as batches:
+            await one.count(batches)
+    return one.done
 
-    async def leave_out(position: Position, start: int, to: int) -> None:
-        nonlocal total, done
-        await on_hole(position, start, to)
-        total -= to - start
-        done -= to - start
 
-    left, room = LogAsLeft(log, leave_out), asyncio.Semaphore(AT_ONCE)
+@dataclass(slots=True)
+class _Recount:
+    tracker: Tracker
+    on_progress: Callable[[Progress], Awaitable[None]]
+    on_hole: OnHole
+    total: int
+    done: int = 0
+    holes: dict[tuple[Position, int], int] = field(default_factory=dict)
+    """What was found to be deleted, and is not told yet: a position and where it begins -> where it ends."""
 
-    async def recount_one(position: Position, first: int, end: int) -> None:
-        nonlocal done
-        start = starts[position]
-        if start < first:
-            await on_hole(position, start, first)
-            await tracker.skip(position, first)
-            start = first
-        async with aclosing(left.read(position, start, end)) as batches:
+    async def remember_hole(self, position: Position, start: int, to: int) -> None:
+        self.holes[position, start] = to
+
+    async def count(self, batches: AsyncIterator[Batch]) -> None:
+        """While a batch is applied, the next one, of another position, is folded; it is applied after it."""
+        under_way: deque[tuple[Batch, asyncio.Task[Outcome]]] = deque()
+        try:
             async for batch in batches:
-                outcome = await tracker.track(batch)
-                if outcome.seek_to is not None:
-                    what = f"{position.topic}/{position.partition} is counted up to {outcome.seek_to}"
-                    raise Conflict(
-                        f"{what} and not {batch.start}: another rebuild is running, or Redis lost writes; "
-                        "run it again when that is over"
-                    )
-                done += batch.next_offset - batch.start
-                await on_progress(Progress(position, done, total))
+                hole_ends = self.holes.pop((batch.position, batch.start), None)
+                last = under_way[-1] if under_way else None
+                if last is not None and (hole_ends is not None or last[0].position == batch.position):
+                    await self._finish(under_way)
+                    last = None
+                if hole_ends is not None:
+                    await self._leave_out(batch.position, batch.start, hole_ends)
+                after = None if last is None else last[1]
+                under_way.append((batch, asyncio.create_task(self.tracker.track(batch, after=after))))
+                if last is not None:
+                    await self._finish(under_way)
+            while under_way:
+                await self._finish(under_way)
+        finally:
+            tasks = [task for _, task in under_way]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def recount_in_turn(position: Position, first: int, end: int) -> None:
-        async with room:
-            await recount_one(position, first, end)
+    async def _finish(self, under_way: deque[tuple[Batch, asyncio.Task[Outcome]]]) -> None:
+        batch, task = under_way[0]
+        outcome = await task
+        under_way.popleft()
+        if outcome.seek_to is not None:
+            what = f"{batch.position.topic}/{batch.position.partition} is counted up to {outcome.seek_to}"
+            raise Conflict(
+                f"{what} and not {batch.start}: another rebuild is running, or Redis lost writes; "
+                "run it again when that is over"
+            )
+        self.done += batch.next_offset - batch.start
+        await self.on_progress(Progress(batch.position, self.done, self.total))
 
-    await _all_of([recount_in_turn(position, first, end) for position, (first, end) in spans.items()])
-    return done
-
-
-async def _all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Return when all are done, or raise what the first that failed raised, when the others have ended."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _leave_out(self, position: Position, start: int, to: int) -> None:
+        await self.on_hole(position, start, to)
+        self.total -= to - start
+        self.done -= to - start
 
 
 def compare(counted: Counters, recounted: Counters) -> Comparison:
@@ -210,7 +172,7 @@ def compare(counted: Counters, recounted: Counters) -> Comparison:
 @dataclass(frozen=True, slots=True)
 class StoreUpTo:
     """Implements what recounting asks of a CounterStore. Each stripe of `inner` stops at its own mark, as those do that
-    were looked at one after the other while they were counted. The log has to be cut there, see LogCutAt."""
+    were looked at one after the other while they were counted. No batch may span one."""
 
     inner: CounterStore
     marks: Marks
@@ -241,25 +203,3 @@ class StoreUpTo:
 
     async def note_backfill(self, name: str, stripe: int, state: Mapping[str, int]) -> Mapping[str, int]:
         return await self.inner.note_backfill(name, stripe, state)
-
-
-@dataclass(frozen=True, slots=True)
-class LogCutAt:
-    """Implements LogSource: `inner` in batches of which none spans a mark."""
-
-    inner: LogSource
-    marks: Marks
-
-    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
-        async with aclosing(self.inner.read(position, start, end)) as batches:
-            async for batch in batches:
-                for part in cut(batch, self.marks[position]):
-                    yield part
-
-
-def cut(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:
-    """The same in batches that begin at these offsets, as far as they lie within."""
-    within = sorted({offset for offset in offsets if batch.start < offset < batch.next_offset})
-    for start, end in pairwise([batch.start, *within, batch.next_offset]):
-        first, beyond = (bisect_left(batch.records, offset, key=attrgetter("offset")) for offset in (start, end))
-        yield Batch(batch.position, start, end, batch.records[first:beyond])

@@ -193,10 +193,11 @@ class Tracker:
         """The greatest broker timestamp that this object has counted of the position; 0 when none."""
         return self._watermarks.get(position, 0)
 
-    async def track(self, batch: Batch) -> Outcome:
+    async def track(self, batch: Batch, *, after: asyncio.Future[Outcome] | None = None) -> Outcome:
         """Count the batch. Returns when it is counted for good, or with `seek_to` when the reader has to go back.
 
         Waits as long as a store does not answer. May be repeated: what was counted is recognised by the checkpoint.
+        Nothing is applied before `after`, the tracking of another batch, has ended.
         """
         position = batch.position
         while True:
@@ -210,7 +211,7 @@ class Tracker:
                 return Outcome(checkpoint=lowest)
             try:
                 async with self.backfills.lock(position):
-                    outcome = await self._count(batch, checkpoints)
+                    outcome = await self._count(batch, checkpoints, after)
             except GenerationMissing as missing:
                 log.warning("the counters are gone (%s): counting again from the start of the log", missing)
                 self._counting = None
@@ -311,7 +312,9 @@ class Tracker:
         meet, catalog = self.backfills.meet, self._catalog.current
         await self._persist(lambda: meet(position, catalog, counting.store, counting.rules, read_from))
 
-    async def _count(self, batch: Batch, checkpoints: list[int]) -> Outcome | None:
+    async def _count(
+        self, batch: Batch, checkpoints: list[int], after: asyncio.Future[Outcome] | None
+    ) -> Outcome | None:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
         counting = await self.counting()
         newest = max(map(_timestamp, batch.records), default=0)
@@ -328,6 +331,8 @@ class Tracker:
         if letters:
             self._hook("dead_letters")
             await self._persist(lambda: self._dead_letters.send(letters, batch.position))
+        if after is not None:
+            await asyncio.wait([after])
         self._hook("apply")
         applied = await self._apply(counting.store, checkpoints, increments)
         self._hook("applied")

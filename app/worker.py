@@ -21,7 +21,7 @@ from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from app.filling import Filler, keep_filling
-from app.recounting import received_at
+from app.rereading import received_at
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions

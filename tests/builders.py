@@ -13,7 +13,7 @@ from app.domain.folding_rules import FoldingRules
 from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
-from app.recounting import LOG_APPEND_TIME
+from app.rereading import LOG_APPEND_TIME
 from app.tracking import Batch
 
 NOW = 1_790_000_000_000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app import rebuilding, recounting
+from app import rebuilding, rereading
 from app.domain import fields
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
@@ -17,9 +17,10 @@ from app.domain.increments import Position
 from app.errors import Conflict, GenerationMissing
 from app.proving import FixedCatalog
 from app.rebuilding import Rebuild
-from app.recounting import LOG_APPEND_TIME, Counters, Progress, Spans
+from app.recounting import Counters, Progress, Spans
+from app.rereading import LOG_APPEND_TIME
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting
+from app.tracking import Counting
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
 from tests.builders import NOW, RULES, catalog, created
@@ -63,6 +64,12 @@ class Stopped(Exception):
     """Somebody ends the rebuild."""
 
 
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the batches of the log of these tests."""
+    monkeypatch.setattr(rereading, "CHUNK", 25)
+
+
 def ignore(_: Progress) -> None:
     """Nobody looks at how far it is."""
 
@@ -102,24 +109,6 @@ async def test_it_ends_although_more_is_published_while_it_reads_and_live_counti
     await follower.go_on(3_000)
     await site.go_on(3_000)
     assert follower.store.owners() == site.store.owners()
-
-
-async def test_positions_are_read_at_once() -> None:
-    """Each is only read on when another one is being read, too."""
-    site, store = await live_site(), NewGeneration()
-    site.step = 0
-    meeting, read = asyncio.Barrier(2), site.read
-    first, second, _ = site.log
-
-    async def read_together(position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
-        if position in {first, second}:
-            await meeting.wait()
-        async for batch in read(position, start, end):
-            yield batch
-
-    site.read = read_together  # type: ignore[method-assign]
-    async with asyncio.timeout(30):
-        await rebuild_of(site, store).count(ignore)
 
 
 async def test_it_compares_where_the_shown_generation_stands() -> None:
@@ -180,7 +169,7 @@ async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was stopped before it came to the last one."""
-    monkeypatch.setattr(recounting, "AT_ONCE", 1)
+    monkeypatch.setattr(rereading, "AT_ONCE", 1)
     site, store = await live_site(), NewGeneration()
     site.step, rebuild = 0, rebuild_of(site, store)
     first, *_, last = site.log
@@ -205,7 +194,7 @@ async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of one position below what is still to be read, of another all that was there."""
-    monkeypatch.setattr(recounting, "AT_ONCE", 1)
+    monkeypatch.setattr(rereading, "AT_ONCE", 1)
     site, store = await live_site(), NewGeneration()
     site.step = 0
     cut, gone, _ = site.log
@@ -214,24 +203,25 @@ async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_i
         if progress.position == cut:
             site.source.deleted_below = {cut: 60, gone: 100}
 
-    assert await rebuild_of(site, store).count(delete) == 25 + 40 + 100
+    # What follows what is counted has been read by then.
+    assert await rebuild_of(site, store).count(delete) == 50 + 40 + 100
     assert [(loss["position"], loss["from"], loss["to"]) for loss in store.losses] == [
-        (cut.name, 25, 60),
+        (cut.name, 50, 60),
         (gone.name, 0, 100),
     ]
     assert await store.checkpoints(list(site.log)) == [[100]] * 3
     left = {position: own[:100] for position, own in site.log.items()}
-    left[cut][25:60] = left[gone][:] = []
+    left[cut][50:60] = left[gone][:] = []
     assert differences_to_log(store, left) == []
 
 
 @pytest.mark.parametrize(
     ("created_at", "stamped", "told"),
     [
-        (LATER + 60, LOG_APPEND_TIME, [25]),
+        (LATER + 60, LOG_APPEND_TIME, [50]),
         (LATER + 61, LOG_APPEND_TIME, []),
-        (LATER + 61, 0, [25]),
-        (LATER + 61, None, [25]),
+        (LATER + 61, 0, [50]),
+        (LATER + 61, None, [50]),
     ],
 )
 async def test_what_came_before_the_first_project_is_no_loss(
@@ -287,7 +277,7 @@ async def test_a_project_that_is_created_while_it_reads_can_lose_something() -> 
             site.source.deleted_below = {cut: 60}
 
     await rebuild.count(delete)
-    assert [loss["from"] for loss in store.losses] == [25]
+    assert [loss["from"] for loss in store.losses] == [50]
 
 
 async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:

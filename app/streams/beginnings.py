@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from app.domain.beginning import Beginning
 from app.domain.increments import Position
-from app.recounting import received_at
+from app.rereading import received_at
 from app.streams.log import Log, Span
 from app.streams.topics import Topics
 

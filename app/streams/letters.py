@@ -18,7 +18,7 @@ from app.domain.increments import Position
 from app.domain.moments import rfc3339
 from app.errors import EndsBefore, InvalidDefinition, NotFound, ScorekeeperError
 from app.ports import Which
-from app.recounting import LogAsLeft, LogSource
+from app.rereading import LogAsLeft, LogSource
 from app.streams.dead_letters import FORMAT, PREFIX
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics

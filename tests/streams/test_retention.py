@@ -14,7 +14,8 @@ from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore
 from app.ports import Which
 from app.proving import FixedCatalog
-from app.recounting import NoDeadLetters, Progress, received_at, recount
+from app.recounting import NoDeadLetters, Progress, recount
+from app.rereading import received_at
 from app.stores.memory import MemoryCounters
 from app.streams.dead_letters import PREFIX
 from app.streams.letters import Letters
