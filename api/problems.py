@@ -169,11 +169,15 @@ def invalid(errors: list[InvalidDefinition]) -> Problem:
 
 def _fault(fault: dict[str, Any]) -> dict[str, str]:
     where = "/".join(str(part) for part in fault["loc"] if part not in {"body", "query", "path", "header"})
-    return {"pointer": f"/{where}" if where else "", "problem": str(fault["msg"]), "remedy": ""}
+    pointer = f"/{where}" if where else ""
+    if fault["type"] == "missing" and fault["loc"][0] == "query":
+        return {"pointer": pointer, "problem": "it is missing.", "remedy": f"Give it in the address: ?{where}=…"}
+    return {"pointer": pointer, "problem": str(fault["msg"]), "remedy": ""}
 
 
 def _first_fault(error: RequestValidationError) -> str:
-    return "; ".join(f"{_fault(fault)['pointer'] or '/'}: {fault['msg']}" for fault in error.errors())
+    faults = [_fault(fault) for fault in error.errors()]
+    return "; ".join(f"{one['pointer'] or '/'}: {one['problem']} {one['remedy']}".rstrip() for one in faults)
 
 
 def _allowed(request: Request) -> set[str]:

@@ -68,8 +68,7 @@ class Defining:
         can know it then."""
         check_name(name)
         key = key or project_key(name)
-        if time_zone not in available_timezones():
-            raise InvalidDefinition("/timeZone", f"{time_zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
+        check_time_zone(time_zone)
         await self._wait_for_workers_in_touch()
         begun = time.monotonic()
         project = await self._ask(self._store.create_project, key, name, time_zone)
@@ -240,11 +239,25 @@ def check_name(name: str) -> None:
     fields.finish()
 
 
+def check_time_zone(name: object) -> None:
+    """Of a new project. Raises InvalidDefinition, with the zone that was probably meant."""
+    # `localtime` is whatever each machine is set to: two workers could put one event into two days.
+    known = available_timezones() - {"localtime"}
+    if name in known:
+        return
+    wanted = str(name).strip().replace(" ", "_").lower()
+    meant = sorted(zone for zone in known if wanted and f"/{zone.lower()}".endswith(f"/{wanted}"))
+    remedy = f"Did you mean {meant[0]}?" if meant else "Give an IANA name: Europe/Berlin."
+    raise InvalidDefinition("/timeZone", f"{name!r} is no time zone.", remedy)
+
+
 def project_key(name: str) -> str:
     """The key of a project of that name: `Demo Shop` -> `demo-shop`. Raises InvalidDefinition when nothing is left."""
     key = _NEITHER_WORD_NOR_DIGIT.sub("-", name.lower()).strip("-")[:64].strip("-")
     if not key:
-        raise InvalidDefinition("/name", f"{name!r} has no letter or digit.", "Give a name such as: Web Shop.")
+        raise InvalidDefinition(
+            "/name", f"{name!r} has no letter a to z and no digit.", "Give a name such as: Web Shop."
+        )
     return key
 
 

@@ -25,6 +25,7 @@ PREFIX: Final = "SCOREKEEPER_"
 CONFIG_VARIABLE: Final = "SCOREKEEPER_CONFIG"
 """Names the TOML file. Not a setting itself."""
 DAY_MS: Final = 86_400_000
+_TOPIC: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
@@ -88,8 +89,10 @@ class Settings(BaseSettings):
     )
     group: str = _setting("scorekeeper", "The consumer group that workers join.", min_length=1)
     partitions: int = _setting(4, "Partitions of a topic that we create.", ge=1, le=10_000)
-    replication: int = _setting(-1, "Replicas of a topic that we create; -1 leaves it to the broker.", ge=-1)
-    retention_days: float = _setting(40.0, "How long a topic that we create keeps messages.", unit="days", gt=0)
+    replication: int = _setting(-1, "Replicas of a topic that we create; -1 leaves it to the broker.", ge=-1, le=32_767)
+    retention_days: float = _setting(
+        40.0, "How long a topic that we create keeps messages.", unit="days", gt=0, le=1_000_000
+    )
     data_dir: Path = _setting(Path(".scorekeeper"), "Everything embedded lives below it.", unit="path")
     host: str = _setting("127.0.0.1", "The address that the HTTP API listens on.", min_length=1)
     port: int = _setting(8000, "The port of the HTTP API; 0 takes a free one.", ge=0, le=65_535)
@@ -98,16 +101,24 @@ class Settings(BaseSettings):
     )
     default_project: str | None = _setting(None, "The project of events that name none.")
     deduplication_window_days: float = _setting(
-        7.0, "How long an event id is remembered, at least. Fixed when a generation begins.", unit="days", gt=0
+        7.0,
+        "How long an event id is remembered, at least. Fixed when a generation begins.",
+        unit="days",
+        gt=0,
+        le=1_000_000,
     )
     max_event_age_days: float = _setting(
         35.0, "Older events are rejected. Fixed when a generation begins.", unit="days", gt=0, le=1_000_000
     )
     max_event_ahead_seconds: float = _setting(
-        300.0, "Events further in the future are rejected. Fixed when a generation begins.", unit="seconds", ge=0
+        300.0,
+        "Events further in the future are rejected. Fixed when a generation begins.",
+        unit="seconds",
+        ge=0,
+        le=1_000_000_000,
     )
     clock_allowance_seconds: float = _setting(
-        1.0, "How far the broker's clock may be ahead of the database's.", unit="seconds", ge=0
+        1.0, "How far the broker's clock may be ahead of the database's.", unit="seconds", ge=0, le=86_400
     )
     stripes: int = _setting(
         1, "Over how many hash tags counters are spread. Fixed when a generation begins.", ge=1, le=1024
@@ -123,10 +134,11 @@ class Settings(BaseSettings):
         "The most that is fetched of one partition at a time; of all that a worker reads together, 32 MiB.",
         unit="bytes",
         ge=1024,
+        le=1024**3,
     )
-    redis_timeout_seconds: float = _setting(5.0, "How long Redis may take to answer.", unit="seconds", gt=0)
+    redis_timeout_seconds: float = _setting(5.0, "How long Redis may take to answer.", unit="seconds", gt=0, le=3_600)
     live_timeout_seconds: float = _setting(
-        3.0, "How long a write waits until every worker runs the new definition.", unit="seconds", ge=0
+        3.0, "How long a write waits until every worker runs the new definition.", unit="seconds", ge=0, le=3_600
     )
     status_on_track_ratio: float = _setting(
         0.90, "From this share of the expected progress on a goal is on track.", unit="ratio", ge=0, le=1
@@ -202,6 +214,23 @@ class Settings(BaseSettings):
     def own_topics(self) -> tuple[str, ...]:
         """Those that we write to."""
         return (self.dead_letters,) if self.receipt_topic is None else (self.dead_letters, self.receipt_topic)
+
+    @model_validator(mode="after")
+    def _check_topics(self) -> Settings:
+        for variable, names in (
+            ("SCOREKEEPER_TOPIC", self.topics),
+            ("SCOREKEEPER_DEAD_LETTER_TOPIC", (self.dead_letters,) if self.topics else ()),
+            ("SCOREKEEPER_RECEIPT_TOPIC", () if self.receipt_topic is None else (self.receipt_topic,)),
+        ):
+            for name in names:
+                if not _TOPIC.fullmatch(name):
+                    raise ValueError(
+                        f"{variable}: {name!r} can be no topic's name; use letters a to z, digits, dots, _ and -, "
+                        "at most 249, and not . or .. alone"
+                    )
+        if self.replication == 0:
+            raise ValueError("SCOREKEEPER_REPLICATION is 0; give at least 1, or -1 to leave it to the broker")
+        return self
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

@@ -16,10 +16,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from app.cli.yaml_source import Document, Unreadable, problem_lines, read_documents
-from app.defining import project_key
+from app.defining import check_time_zone, project_key
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Declared, declare
 from app.domain.definition_fields import unknown_field
@@ -176,10 +175,12 @@ class _Reading:
     def _time_zone(self, zone: object) -> str | None:
         if zone is None:
             return None
-        if not isinstance(zone, str) or zone not in available_timezones():
-            self._refuse("/timeZone", f"{zone!r} is no time zone.", "Give an IANA name: Europe/Berlin.")
+        try:
+            check_time_zone(zone)
+        except InvalidDefinition as error:
+            self._refuse(error.field, error.problem, error.remedy)
             return None
-        return zone
+        return str(zone)
 
     def _definitions(self, name: str, kind: str, given: object) -> list[Declared]:
         if given is None:

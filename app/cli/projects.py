@@ -27,25 +27,50 @@ keys = typer.Typer(help="Create, list, roll and revoke API keys.", no_args_is_he
 def create_project(
     name: Annotated[str, typer.Argument(help="A name; the project's key is made from it.")],
     time_zone: Annotated[str, typer.Option("--time-zone", help="Where its days begin, as IANA names it.")] = "UTC",
+    key: Annotated[
+        str | None, typer.Option("--key", help="Its key, where the name is not to give it: web-shop.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a project and its first API key, which is shown once."""
+    from app.defining import check_name
+
+    check_name(name)
+    chosen = _project_key(name, key)
 
     async def create(parts: Parts) -> tuple[str, str]:
         await schema_ready(parts)
         try:
-            project = await parts.defining.create_project(name, time_zone)
+            project = await parts.defining.create_project(name, time_zone, key=chosen)
         except Conflict as error:
             raise Conflict(f"{error}: choose another name, or get a key with `scorekeeper keys create`") from error
         _, text = await asyncio.to_thread(lambda: parts.keys.create(project.key, name="first key"))
         return project.key, text
 
-    key, text = with_parts(create)
+    made, text = with_parts(create)
     if as_json:
-        print_json({"projectKey": key, "apiKey": text})
+        print_json({"projectKey": made, "apiKey": text})
         return
-    print_line(f"project  {key}")
+    print_line(f"project  {made}")
     print_line(f"API key  {text}   (shown once: keep it)")
+
+
+def _project_key(name: str, given: str | None) -> str:
+    """A project's key has letters a to z, digits and hyphens alone; a name in another script needs one beside it."""
+    from app.defining import project_key
+
+    if given is None:
+        try:
+            return project_key(name)
+        except InvalidDefinition as error:
+            raise InvalidDefinition(error.field, error.problem, "Give a key beside it: --key web-shop.") from error
+    try:
+        wanted = project_key(given)
+    except InvalidDefinition as error:
+        raise InvalidDefinition("--key", error.problem, "Give one like web-shop.") from error
+    if wanted != given:
+        raise InvalidDefinition("--key", f"{given!r} is no project key.", f"Did you mean {wanted}?")
+    return given
 
 
 @projects.command("list")

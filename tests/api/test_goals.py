@@ -185,6 +185,13 @@ async def test_a_wrong_field_is_named(world: World, change: dict[str, Any], poin
     assert body["code"] == "invalid"
 
 
+@pytest.mark.parametrize("path", ["/api/goals", "/api/conversion-goals"])
+async def test_a_deletion_that_names_nothing_is_told_where_to_name_it(world: World, path: str) -> None:
+    refused = await world.call("DELETE", path)
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "/id: it is missing. Give it in the address: ?id=…"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 async def test_without_a_key_nothing_is_told(world: World, method: str) -> None:
     response = await world.client.request(method, "/api/goals")

@@ -18,14 +18,34 @@ def test_a_project_is_created_with_a_key_that_is_shown_once(scorekeeper: Scoreke
     assert [project["projectKey"] for project in scorekeeper("projects", "list", "--json").json()] == ["eshop-2008"]
 
 
+def test_a_project_whose_name_is_in_another_script_has_the_key_that_it_is_given(scorekeeper: Scorekeeper) -> None:
+    made = scorekeeper("projects", "create", "商店", "--key", "mise-ten", "--json").json()
+    assert made["projectKey"] == "mise-ten"
+    (project,) = scorekeeper("projects", "list", "--json").json()
+    assert (project["projectKey"], project["name"]) == ("mise-ten", "商店")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("projects", "create", "Shop"), 1, "there is a project 'shop' already"),
-        (("projects", "create", "!!"), 2, "no letter or digit"),
+        (
+            ("projects", "create", "商店"),
+            2,
+            "'商店' has no letter a to z and no digit. Give a key beside it: --key web-shop.",
+        ),
+        (("projects", "create", "商店", "--key", "商店"), 2, "--key: '商店' has no letter a to z and no digit."),
+        (
+            ("projects", "create", "商店", "--key", "Mise Ten"),
+            2,
+            "'Mise Ten' is no project key. Did you mean mise-ten?",
+        ),
         (("projects", "create", "n" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),
         (("projects", "create", "New\nShop"), 2, "/name: it holds control characters. Leave them out."),
         (("projects", "create", "Other", "--time-zone", "Mars/Olympus"), 2, "is no time zone"),
+        (("projects", "create", "Other", "--time-zone", "america/new york"), 2, "Did you mean America/New_York?"),
+        (("projects", "create", "Other", "--time-zone", "Kathmandu"), 2, "Did you mean Asia/Kathmandu?"),
+        (("projects", "create", "Other", "--time-zone", "localtime"), 2, "'localtime' is no time zone."),
         (("keys", "create", "--project", "absent"), 1, "no project with the id 'absent'"),
         (("keys", "create", "--scope", "everything"), 2, "'everything' is no scope"),
         (("keys", "create", "--name", "k" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),

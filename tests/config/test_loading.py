@@ -52,6 +52,12 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
         ("SCOREKEEPER_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "SCOREKEEPER_KAFKA_SASL_USERNAME"),
         ("SCOREKEEPER_STATUS_AT_RISK_RATIO", "0.95", "SCOREKEEPER_STATUS_ON_TRACK_RATIO"),
         ("SCOREKEEPER_CONFIG", "absent.toml", "absent.toml cannot be read"),
+        ("SCOREKEEPER_TOPIC", "events,größe", "SCOREKEEPER_TOPIC: 'größe' can be no topic's name"),
+        ("SCOREKEEPER_TOPIC", "..", "SCOREKEEPER_TOPIC: '..' can be no topic's name"),
+        ("SCOREKEEPER_TOPIC", "a" * 249, "SCOREKEEPER_DEAD_LETTER_TOPIC: 'aaa"),
+        ("SCOREKEEPER_RECEIPT_TOPIC", "two words", "SCOREKEEPER_RECEIPT_TOPIC: 'two words'"),
+        ("SCOREKEEPER_REPLICATION", "0", "SCOREKEEPER_REPLICATION is 0"),
+        ("SCOREKEEPER_REPLICATION", "99999", "SCOREKEEPER_REPLICATION is '99999'"),
         ("SCOREKEEPER_TRACES", "collector:4318", "like http://collector:4318"),
     ],
 )
@@ -82,6 +88,14 @@ def test_a_wrong_file_stops_the_start_and_is_named(
     with pytest.raises(SettingsError) as caught:
         load()
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e20"])
+def test_no_length_of_time_and_no_share_is_without_end(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(variable_of(name), value)
+    with pytest.raises(SettingsError, match=f"{variable_of(name)} is '{value}'"):
+        load()
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
