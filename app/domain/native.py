@@ -172,7 +172,7 @@ def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, proj
             problem += "; it seems to be in microseconds or finer, epoch milliseconds are expected"
         return InvalidEvent(Reason.IN_THE_FUTURE, problem, field="timestamp", project=project)
     problem = f"{age / 86_400_000:.1f} days before the message was received"
-    if occurred_at * 1000 > received_at - rules.max_age_ms:
+    if received_at - rules.max_age_ms < occurred_at * 1000 <= received_at + rules.max_ahead_ms:
         problem += "; it seems to be in seconds, epoch milliseconds are expected"
     return InvalidEvent(Reason.TOO_OLD, problem, field="timestamp", project=project)
 

@@ -36,6 +36,18 @@ def refused(value: bytes | dict[str, object], headers: Headers | None = None) ->
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "is_taken_for_seconds"),
+    [(NOW // 1000, True), (NOW // 1000 - 86_400, True), ("2020-01-01T00:00:00Z", False), (NOW - 60 * DAY, False)],
+)
+def test_only_a_time_that_is_right_in_seconds_is_said_to_be_in_seconds(
+    timestamp: int | str, is_taken_for_seconds: bool
+) -> None:
+    found = refused({"timestamp": timestamp})
+    assert found.reason is Reason.TOO_OLD
+    assert ("in seconds" in str(found)) is is_taken_for_seconds
+
+
 def test_a_full_native_event_is_read_as_it_stands() -> None:
     parsed = event(
         {
