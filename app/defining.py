@@ -243,7 +243,7 @@ def check_time_zone(name: object) -> None:
     """Of a new project. Raises InvalidDefinition, with the zone that was probably meant."""
     # `localtime` is whatever each machine is set to: two workers could put one event into two days.
     known = available_timezones() - {"localtime"}
-    if name in known:
+    if isinstance(name, str) and name in known:
         return
     wanted = str(name).strip().replace(" ", "_").lower()
     meant = sorted(zone for zone in known if wanted and f"/{zone.lower()}".endswith(f"/{wanted}"))

@@ -25,6 +25,7 @@ from tests.cli.files import HOOK, SHOP, WITH_ALERTS
             ("name: Web Shop", "name: 2026"),
             "shop.yaml:2:1: name: 2026 is no text. Put it into quotes, or leave it out.",
         ),
+        (("timeZone: Europe/Berlin", "timeZone: [Mars]"), "is no time zone. Give an IANA name"),
         (("timeZone: Europe/Berlin", "timeZone: Mars"), "shop.yaml:3:1: timeZone: 'Mars' is no time zone."),
         (("goals:\n  -", "goal:\n  -"), "shop.yaml:9:1: goal: there is no such field. Did you mean 'goals'?"),
         (("project: web-shop", "project: Web Shop"), "shop.yaml:1:1: project: 'Web Shop' is no project key. Did you"),
