@@ -30,7 +30,7 @@ from app.tracking import Batch, Counting, Tracker
 from tests.builders import LogRecord, conversion_goal, goal
 from tests.stores.counting import new_redis_store
 
-EVENTS = 1_000_000 if os.environ.get("SCOREKEEPER_TEST_LONG") else 20_000
+EVENTS = 1_000_000 if os.environ.get("SCOREKEEPER_TEST_LONG") == "1" else 20_000
 ZONE = "Europe/Berlin"
 NOW = datetime(2026, 11, 5, 12, tzinfo=UTC)
 """Ten days after the clocks were set back in Berlin."""

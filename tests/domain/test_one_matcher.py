@@ -23,7 +23,7 @@ from app.domain.parsing import parse_message
 from app.domain.preview import preview
 from tests.builders import NOW, RULES, LogRecord, conversion_goal
 
-ROUNDS = 25 if os.environ.get("SCOREKEEPER_TEST_LONG") else 1
+ROUNDS = 25 if os.environ.get("SCOREKEEPER_TEST_LONG") == "1" else 1
 EVENTS = DEFINITIONS = 200
 TYPES = ("purchase", "form_submit", "pageview", "Purchase")
 PATHS = ("/", "/blog", "/blog/", "/blog/a", "/blog/a/b", "/signup/complete", "/é", "/blog/x y", "/a/../blog", "/p/7")

@@ -19,7 +19,7 @@ import pytest
 from tests.end_to_end.processes import Deployment, ForkedDeployment, eventually
 from tests.servers.redises import RedisServer
 
-IS_LONG = bool(os.environ.get("SCOREKEEPER_TEST_LONG"))
+IS_LONG = os.environ.get("SCOREKEEPER_TEST_LONG") == "1"
 EXAMPLES = os.environ.get("SCOREKEEPER_TEST_EXAMPLES", "500" if IS_LONG else "2")
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 TOOL = Path(sys.executable).parent / "schemathesis"
