@@ -29,7 +29,7 @@ LEAST_FETCH_BYTES = 64 << 10
 
 def share_read_ahead(fetcher: Any, partitions: int, most: int) -> None:
     """Ask for no more of a partition at a time than its share, and than `most`. A larger record comes all the same."""
-    fetcher._max_partition_fetch_bytes = min(most, max(READ_AHEAD_BYTES // partitions, LEAST_FETCH_BYTES))
+    fetcher._max_partition_fetch_bytes = min(most, max(READ_AHEAD_BYTES // max(partitions, 1), LEAST_FETCH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> Any:
         read_runs(consumer._fetcher)
-        share_read_ahead(consumer._fetcher, len(active_partitions), self._most_fetched)
+        # Not of the active ones: a rebalance empties that set while this is on its way.
+        share_read_ahead(consumer._fetcher, len(consumer.assignment()), self._most_fetched)
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
         return Read(runs, dict(self._seeks_done))
