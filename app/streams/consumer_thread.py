@@ -21,7 +21,7 @@ from app.streams.runs import read_runs
 
 log = logging.getLogger(__name__)
 
-READ_AHEAD_BYTES = 32 << 20
+READ_AHEAD_BYTES = 24 << 20
 """The most that is fetched before it is taken, of all partitions together: what is fetched is kept until it is."""
 LEAST_FETCH_BYTES = 64 << 10
 """Of one partition at a time; where a worker has so many that this is more, they hold more."""

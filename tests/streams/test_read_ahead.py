@@ -82,7 +82,7 @@ async def test_what_is_fetched_of_all_partitions_is_bounded_and_all_is_read(
 
 @pytest.mark.parametrize(
     ("partitions", "most", "share"),
-    [(1, 2 << 20, 2 << 20), (64, 2 << 20, 1 << 19), (5_000, 2 << 20, 64 << 10), (4, 1_024, 1_024)],
+    [(1, 2 << 20, 2 << 20), (48, 2 << 20, 1 << 19), (5_000, 2 << 20, 64 << 10), (4, 1_024, 1_024)],
 )
 def test_each_partition_has_its_share(partitions: int, most: int, share: int) -> None:
     fetcher: Any = type("Fetcher", (), {})()
