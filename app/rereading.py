@@ -95,12 +95,16 @@ def cut(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:
 
 
 async def in_chunks(batches: AsyncGenerator[Batch, None], marks: Sequence[int] = ()) -> AsyncGenerator[Batch, None]:
-    """The same joined to batches that span neither a mark nor a multiple of CHUNK. One without records stays alone."""
+    """The same joined to batches that span neither a mark nor a multiple of CHUNK.
+
+    One without records stays alone, and may span multiples of CHUNK: what retention deleted may be a billion messages.
+    """
     held: list[Batch] = []
     size = 0
     async with aclosing(batches):
         async for batch in batches:
-            ends = {*marks, *range(batch.start - batch.start % CHUNK + CHUNK, batch.next_offset + 1, CHUNK)}
+            turns = range(batch.start - batch.start % CHUNK + CHUNK, batch.next_offset + 1, CHUNK)
+            ends = {*marks, *(turns if batch.records else ())}
             for part in cut(batch, ends):
                 if held and not part.records:
                     yield _joined(held)

@@ -98,8 +98,10 @@ async def test_what_holds_no_record_stays_alone() -> None:
         yield Batch(position, 0, 5, records[:5])
         yield Batch(position, 5, 12, ())
         yield Batch(position, 12, 20, records[12:])
+        yield Batch(position, 20, 10**9, ())
 
-    assert [(batch.start, batch.next_offset) async for batch in in_chunks(read())] == [(0, 5), (5, 12), (12, 20)]
+    places = [(batch.start, batch.next_offset) async for batch in in_chunks(read(), [30])]
+    assert places == [(0, 5), (5, 12), (12, 20), (20, 30), (30, 10**9)]
 
 
 def test_which_are_read_at_once_hangs_on_their_numbers_alone() -> None:
