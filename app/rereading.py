@@ -133,7 +133,7 @@ def in_groups(positions: Iterable[Position]) -> list[list[Position]]:
 
 
 async def read_in_turn(
-    log: LogSource, spans: Mapping[Position, tuple[int, int]], marks: Mapping[Position, Sequence[int]] = NO_MARKS
+    log: LogSource, spans: Mapping[Position, tuple[int, int]], marks: Marks = NO_MARKS
 ) -> AsyncGenerator[Batch, None]:
     """The batches of all spans, which are not empty: of each position in turn those up to its next multiple of CHUNK.
 

@@ -228,6 +228,10 @@ class Settings(BaseSettings):
                         f"{variable}: {name!r} can be no topic's name; use letters a to z, digits, dots, _ and -, "
                         "at most 249, and not . or .. alone"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_replication(self) -> Settings:
         if self.replication == 0:
             raise ValueError("SCOREKEEPER_REPLICATION is 0; give at least 1, or -1 to leave it to the broker")
         return self

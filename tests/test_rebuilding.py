@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,81 +10,26 @@ import pytest
 
 from app import rebuilding, rereading
 from app.domain import fields
-from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
-from app.domain.increments import Position
 from app.errors import Conflict, GenerationMissing
 from app.proving import FixedCatalog
-from app.rebuilding import Rebuild
-from app.recounting import Counters, Progress, Spans
+from app.recounting import Progress, Spans
 from app.rereading import LOG_APPEND_TIME
-from app.stores.memory import MemoryCounters
-from app.tracking import Counting
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
-from tests.builders import NOW, RULES, catalog, created
-from tests.faults.in_memory import differences_to_log, log_of, traffic_catalog
+from tests.builders import NOW, catalog, created
+from tests.faults.in_memory import differences_to_log, traffic_catalog
 from tests.live_site import LiveSite
+from tests.rebuild_site import NewGeneration, Stopped, ignore, live_site, rebuild_of
 
 LATER = NOW + BROKERS_DIFFER_MS
 """For certain, whichever broker stamped what came before."""
-
-
-class NewGeneration(MemoryCounters):
-    """Implements NewCounters."""
-
-    def __init__(self, beginning: Beginning = WHOLE_LOG) -> None:
-        super().__init__(beginning=beginning)
-        self.expected: Sequence[Position] = ()
-        self.losses: list[Mapping[str, object]] = []
-        self.fresh: Mapping[Position, tuple[int, int]] = {}
-
-    async def expect_positions(self, positions: Sequence[Position]) -> None:
-        self.expected = positions
-
-    async def report_loss(self, loss: Mapping[str, object]) -> None:
-        # Told before the checkpoint moves: who dies in between tells it again.
-        assert self._stripes[0].checkpoints.get(str(loss["position"]), 0) == loss["from"]
-        self.losses.append(loss)
-
-    async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
-        del now
-        self.fresh = fresh
-
-    async def snapshot(self) -> Sequence[Counters]:
-        (stripe,) = self._stripes
-        return [{**self.owners(), "cp": dict(stripe.checkpoints)}]
-
-    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Counters:
-        raise AssertionError((name, goal, stripe))
-
-
-class Stopped(Exception):
-    """Somebody ends the rebuild."""
 
 
 @pytest.fixture(autouse=True)
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the batches of the log of these tests."""
     monkeypatch.setattr(rereading, "CHUNK", 25)
-
-
-def ignore(_: Progress) -> None:
-    """Nobody looks at how far it is."""
-
-
-def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
-    async def note_counting(now: int) -> None:
-        assert now == NOW
-
-    counting = Counting(store, RULES)
-    return Rebuild(7, store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
-
-
-async def live_site(*, stripes: int = 1) -> LiveSite:
-    site = LiveSite(log_of(9, 3_000), traffic_catalog(), stripes=stripes)
-    await site.go_on(100)
-    return site
 
 
 @pytest.mark.parametrize("step", [1, 6, 12], ids=["slower", "nearly as fast", "faster"])
@@ -302,20 +246,6 @@ async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:
         assert set(store._backfills[name].checkpoints.values()) == {100}
 
 
-async def test_what_the_log_held_no_more_when_it_began_is_no_loss() -> None:
-    """It counts what there is, as docs/how-to/upgrade.md says."""
-    site = await live_site()
-    store = NewGeneration(begins_at(site, 40))
-    rebuild = rebuild_of(site, store)
-
-    async def spans_of_a_cut_log() -> Spans:
-        return {position: (40, end) for position, end in site.ends.items()}
-
-    rebuild.spans = spans_of_a_cut_log
-    await rebuild.count(ignore)
-    assert store.losses == []
-
-
 class LateCatalog(FixedCatalog):
     """Of projects that were created then, and are known from then on."""
 
@@ -327,84 +257,6 @@ class LateCatalog(FixedCatalog):
     async def reach(self, received_at: int) -> None:
         if received_at >= self._created_at:
             self.current = self._later
-
-
-def begins_at(site: LiveSite, offset: int) -> Beginning:
-    return Beginning(NOW, {position.name: offset for position in site.log}, left_out_up_to=NOW - 1)
-
-
-async def test_one_that_begins_late_counts_from_there_and_live_counting_goes_on_with_it() -> None:
-    site = await live_site()
-    store = NewGeneration(begins_at(site, 60))
-    site.step = 0
-    assert await rebuild_of(site, store).count(ignore) == sum(end - 60 for end in site.ends.values())
-    assert store.losses == []
-    live = LiveSite(
-        site.log, traffic_catalog(), counted=(NewGeneration(begins_at(site, 60)), dict.fromkeys(site.log, 0))
-    )
-    await live.go_on(100)
-    assert store.owners() == live.store.owners() != site.store.owners()
-
-
-async def test_one_that_begins_late_goes_on_where_it_was_stopped() -> None:
-    site = await live_site()
-    store = NewGeneration(begins_at(site, 60))
-
-    def stop(progress: Progress) -> None:
-        if progress.done >= 50:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        await rebuild_of(site, store).count(stop)
-    site.step = 0
-    counted = sum(own - 60 for (own,) in await store.checkpoints(list(site.log)))
-    assert counted >= 50
-    assert await rebuild_of(site, store).count(ignore) == sum(end - 60 for end in site.ends.values()) - counted
-    whole = NewGeneration(begins_at(site, 60))
-    await rebuild_of(site, whole).count(ignore)
-    assert store.owners() == whole.owners()
-
-
-async def test_what_was_deleted_behind_its_beginning_is_a_loss() -> None:
-    site = await live_site()
-    store = NewGeneration(begins_at(site, 60))
-    rebuild, (cut, *_) = rebuild_of(site, store), site.log
-
-    async def spans_of_a_cut_log() -> Spans:
-        return {position: (70 if position == cut else 0, end) for position, end in site.ends.items()}
-
-    rebuild.spans = spans_of_a_cut_log
-    await rebuild.count(ignore)
-    assert [(loss["from"], loss["to"]) for loss in store.losses] == [(60, 70)]
-
-
-async def test_only_what_begins_at_the_same_messages_is_compared() -> None:
-    site = await live_site()
-    late, other = (NewGeneration(begins_at(site, offset)) for offset in (60, 61))
-    rebuild = rebuild_of(site, late)
-    await rebuild.count(ignore)
-    assert not await rebuild.begins_like(site)
-    assert await rebuild.compare_with(site, ignore) is None
-    assert not await rebuild.begins_like(other)
-
-    shown = LiveSite(site.log, traffic_catalog(), step=0, counted=(NewGeneration(late.beginning), site.ends))
-    shown.ends = dict.fromkeys(site.log, 0)
-    await shown.go_on(200)
-    found = await rebuild_of(shown, late).compare_with(shown, ignore)
-    assert found is not None
-    assert (found.compared > 100, found.differences) == (True, [])
-
-
-async def test_beginnings_before_what_the_log_holds_are_the_same() -> None:
-    """What one of them left out is gone."""
-    site = await live_site()
-    rebuild = rebuild_of(site, NewGeneration(begins_at(site, 60)))
-
-    async def spans_of_a_cut_log() -> Spans:
-        return {position: (60, end) for position, end in site.ends.items()}
-
-    rebuild.spans = spans_of_a_cut_log
-    assert await rebuild.begins_like(site)
 
 
 async def test_counters_that_go_back_under_it_end_it_with_what_to_do() -> None:

@@ -66,7 +66,8 @@ class Claims:
         for name, lines in list(unknown.items())[:MAX_TOLD]:
             nearest = get_close_matches(name, self._known or (), n=1)
             meant = f"did you mean {nearest[0]!r}?" if nearest else "`scorekeeper projects list` shows them"
-            yield f"there is no project {name!r}: {lines:,} of the lines become dead letters; {meant}"
+            fate = "becomes a dead letter" if lines == 1 else "become dead letters"
+            yield f"there is no project {name!r}: {lines:,} of the lines {fate}; {meant}"
         if len(unknown) > MAX_TOLD:
             yield f"nor are there {len(unknown) - MAX_TOLD:,} more of the projects that are named"
 

@@ -155,9 +155,10 @@ class Letters:
         async with AsyncExitStack() as stack:
             publishers = _Publishers(self._topics, self._publisher, stack)
             async for letter in self.read(which):
-                if last.get(letter.message) != letter.ident:
+                message = letter.message
+                if last.get(message) != letter.ident:
                     continue
-                del last[letter.message]
+                del last[message]
                 try:
                     publisher = await publishers.of(letter.ours["topic"])
                     value = await self._value(letter)

@@ -145,7 +145,7 @@ def test_many_unknown_projects_are_told_in_few_lines() -> None:
     *first, last = claims([], *(f"p{number}" for number in range(MAX_TOLD + 7))).sentences()
     assert len(first) == MAX_TOLD
     assert first[0] == (
-        "there is no project 'p0': 1 of the lines become dead letters; `scorekeeper projects list` shows them"
+        "there is no project 'p0': 1 of the lines becomes a dead letter; `scorekeeper projects list` shows them"
     )
     assert last == "nor are there 7 more of the projects that are named"
 

@@ -1,0 +1,66 @@
+"""What rebuilds are tried on: a site that counts live, and a generation in memory that is counted beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from app.domain.beginning import WHOLE_LOG, Beginning
+from app.domain.increments import Position
+from app.rebuilding import Rebuild
+from app.recounting import Counters, Progress
+from app.stores.memory import MemoryCounters
+from app.tracking import Counting
+from tests.builders import NOW, RULES
+from tests.faults.in_memory import log_of, traffic_catalog
+from tests.live_site import LiveSite
+
+
+class NewGeneration(MemoryCounters):
+    """Implements NewCounters."""
+
+    def __init__(self, beginning: Beginning = WHOLE_LOG) -> None:
+        super().__init__(beginning=beginning)
+        self.expected: Sequence[Position] = ()
+        self.losses: list[Mapping[str, object]] = []
+        self.fresh: Mapping[Position, tuple[int, int]] = {}
+
+    async def expect_positions(self, positions: Sequence[Position]) -> None:
+        self.expected = positions
+
+    async def report_loss(self, loss: Mapping[str, object]) -> None:
+        # Told before the checkpoint moves: who dies in between tells it again.
+        assert self._stripes[0].checkpoints.get(str(loss["position"]), 0) == loss["from"]
+        self.losses.append(loss)
+
+    async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None:
+        del now
+        self.fresh = fresh
+
+    async def snapshot(self) -> Sequence[Counters]:
+        (stripe,) = self._stripes
+        return [{**self.owners(), "cp": dict(stripe.checkpoints)}]
+
+    async def backfill_snapshot(self, name: str, goal: str, stripe: int) -> Counters:
+        raise AssertionError((name, goal, stripe))
+
+
+class Stopped(Exception):
+    """Somebody ends the rebuild."""
+
+
+def ignore(_: Progress) -> None:
+    """Nobody looks at how far it is."""
+
+
+def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
+    async def note_counting(now: int) -> None:
+        assert now == NOW
+
+    counting = Counting(store, RULES)
+    return Rebuild(7, store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
+
+
+async def live_site(*, stripes: int = 1) -> LiveSite:
+    site = LiveSite(log_of(9, 3_000), traffic_catalog(), stripes=stripes)
+    await site.go_on(100)
+    return site
