@@ -17,6 +17,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
@@ -59,6 +60,7 @@ class Topics:
     def __init__(
         self, bootstrap: str, security: Mapping[str, Any] | None = None, *, timeout_seconds: float = 10
     ) -> None:
+        self._timeout = timeout_seconds
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap.split(","),
             "request_timeout_ms": int(timeout_seconds * 1000),
@@ -87,14 +89,27 @@ class Topics:
     def create(
         self, name: str, partitions: int, *, replication: int = -1, config: Mapping[str, str] | None = None
     ) -> bool:
-        """Create the topic; False when it exists already."""
+        """Create the topic, and wait until a broker tells of it; False when it exists already."""
         topic = NewTopic(name, partitions, replication, topic_configs=dict(config or {}))
         with self._admin() as admin:
             try:
                 admin.create_topics([topic])
             except TopicAlreadyExistsError:
                 return False
+            # The controller answers before the brokers have learned of it.
+            self._until_known(lambda: _descriptions([name], admin.describe_topics([name])), name)
         return True
+
+    def _until_known(self, describe: Callable[[], object], name: str) -> None:
+        try:
+            Retrying(
+                retry=retry_if_exception_type((NotFound, StoreUnavailable)),
+                wait=wait_fixed(0.02),
+                stop=stop_after_delay(self._timeout),
+            )(describe)
+        except RetryError as error:
+            reason = f"it created the topic {name}, and does not know it {self._timeout:g} s later"
+            raise StoreUnavailable("kafka", reason) from error
 
     def config(self, name: str) -> Mapping[str, str]:
         """The topic's settings (`message.timestamp.type`, `retention.ms`, …); {} where the broker does not tell."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,27 @@ def test_a_topic_is_created_once_and_missing_ones_are_named(bootstrap: str) -> N
     assert described.incarnation
     with pytest.raises(NotFound, match="absent"):
         topics.describe([name, "absent"])
+    delete_topic(bootstrap, name)
+
+
+@pytest.mark.parametrize("seconds_late", [0.1, 60.0])
+def test_who_creates_a_topic_waits_until_a_broker_knows_it(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch, seconds_late: float
+) -> None:
+    known_at = time.monotonic() + seconds_late
+    describe = KafkaAdminClient.describe_topics
+
+    def describe_late(admin: KafkaAdminClient, names: list[str]) -> Any:
+        return describe(admin, names if time.monotonic() > known_at else [f"{name}-not" for name in names])
+
+    monkeypatch.setattr(KafkaAdminClient, "describe_topics", describe_late)
+    topics, name = Topics(bootstrap, timeout_seconds=5), f"topics-{uuid4().hex[:12]}"
+    if seconds_late < 5:
+        assert topics.create(name, 1)
+        assert topics.describe([name])[0].partitions == 1
+    else:
+        with pytest.raises(StoreUnavailable, match=f"created the topic {name}, and does not know it 5 s later"):
+            topics.create(name, 1)
     delete_topic(bootstrap, name)
 
 
