@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     )
     fetch_bytes: int = _setting(
         2 * 1024 * 1024,
-        "The most that is fetched of one partition at a time; of all that a worker reads together, 24 MiB.",
+        "The most that is fetched of one partition at a time; of all that a worker reads together, 16 MiB.",
         unit="bytes",
         ge=1024,
         le=1024**3,

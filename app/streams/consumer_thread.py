@@ -17,19 +17,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from app.streams.doubts import FETCH_WAIT_MS, Doubts
+from app.streams.read_ahead import LEAST_FETCH_BYTES, share_read_ahead
 from app.streams.runs import read_runs
 
 log = logging.getLogger(__name__)
-
-READ_AHEAD_BYTES = 24 << 20
-"""The most that is fetched before it is taken, of all partitions together: what is fetched is kept until it is."""
-LEAST_FETCH_BYTES = 64 << 10
-"""Of one partition at a time; where a worker has so many that this is more, they hold more."""
-
-
-def share_read_ahead(fetcher: Any, partitions: int, most: int) -> None:
-    """Ask for no more of a partition at a time than its share, and than `most`. A larger record comes all the same."""
-    fetcher._max_partition_fetch_bytes = min(most, max(READ_AHEAD_BYTES // max(partitions, 1), LEAST_FETCH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +31,11 @@ class Read:
     """By aiokafka's partition; none is empty."""
     seeks: Mapping[TP, int]
     """The number of the last seek before that moment, of each partition; see BatchConsumer.seeks."""
+
+    @property
+    def number(self) -> int:
+        """Of records."""
+        return sum(map(len, self.runs.values()))
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -56,7 +52,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_consumer(loop)
         # How old the knowledge that there is nothing new may get; Faust leaves no setting for it.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        # How many partitions share is known when they are read.
+        # It asks before anybody reads.
         self._most_fetched = consumer._max_partition_fetch_bytes
         consumer._max_partition_fetch_bytes = min(self._most_fetched, LEAST_FETCH_BYTES)
         self.doubts = Doubts(consumer._client)
@@ -70,8 +66,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> Any:
         read_runs(consumer._fetcher)
-        # Not of the active ones: a rebalance empties that set while this is on its way.
-        share_read_ahead(consumer._fetcher, len(consumer.assignment()), self._most_fetched)
+        share_read_ahead(consumer._fetcher, self._most_fetched)
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
         return Read(runs, dict(self._seeks_done))

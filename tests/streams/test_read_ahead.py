@@ -11,10 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from kafka import KafkaProducer
 
-from app.streams import consumer_thread
-from app.streams.consumer_thread import ConsumerThread, share_read_ahead
+from app.streams import read_ahead
+from app.streams.consumer_thread import ConsumerThread
+from config.settings import Settings
 
-PARTITIONS, RECORDS, SIZE = 4, 20, 20_000
+PARTITIONS, RECORDS, SIZE = 4, 100, 20_000
 
 
 class Reading(ConsumerThread):
@@ -28,7 +29,7 @@ class Reading(ConsumerThread):
 
 @pytest.fixture
 def topic(kafka_bootstrap: str, make_topic: Callable[..., str]) -> str:
-    """Of each partition 400 kB, a Kafka batch a record; the last one is larger than all that is read ahead."""
+    """Of each partition 2 MB, a Kafka batch a record; the last one is larger than all that is read ahead."""
     name = make_topic(PARTITIONS)
     producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", batch_size=0)
     for partition in range(PARTITIONS):
@@ -41,12 +42,14 @@ def topic(kafka_bootstrap: str, make_topic: Callable[..., str]) -> str:
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("at_a_time", [PARTITIONS, PARTITIONS // 2])
 async def test_what_is_fetched_of_all_partitions_is_bounded_and_all_is_read(
-    kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+    kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
     bound = PARTITIONS * 3 * SIZE
-    monkeypatch.setattr(consumer_thread, "READ_AHEAD_BYTES", bound)
-    monkeypatch.setattr(consumer_thread, "LEAST_FETCH_BYTES", 1_000)
+    monkeypatch.setattr(read_ahead, "READ_AHEAD_BYTES", bound)
+    monkeypatch.setattr(read_ahead, "AT_A_TIME", at_a_time)
+    monkeypatch.setattr(read_ahead, "LEAST_FETCH_BYTES", 1_000)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka_bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=1_000
     )
@@ -72,8 +75,9 @@ async def test_what_is_fetched_of_all_partitions_is_bounded_and_all_is_read(
                 await take(set(partitions))
             while len(fetched._records) < PARTITIONS:
                 await fetched._create_fetch_waiter()
-            held = sum(one._partition_records._records.size_in_bytes() for one in fetched._records.values())
-            assert PARTITIONS * 2 * SIZE < held <= bound
+            held = {each: one._partition_records._records.size_in_bytes() for each, one in fetched._records.items()}
+            assert PARTITIONS * 2 * SIZE < sum(held.values()) <= bound + SIZE * PARTITIONS
+            assert sum(size > 2 * SIZE for size in held.values()) == at_a_time, "the others have to wait"
             while set(read.values()) != {RECORDS + 1}:
                 await take(set(partitions))
     finally:
@@ -81,10 +85,41 @@ async def test_what_is_fetched_of_all_partitions_is_bounded_and_all_is_read(
 
 
 @pytest.mark.parametrize(
-    ("partitions", "most", "share"),
-    [(1, 2 << 20, 2 << 20), (48, 2 << 20, 1 << 19), (5_000, 2 << 20, 64 << 10), (4, 1_024, 1_024)],
+    ("partitions", "held", "most", "brokers", "share", "together"),
+    [
+        (1, 0, 2 << 20, 1, 2 << 20, 16 << 20),
+        (16, 4 << 20, 2 << 20, 1, 1 << 20, 12 << 20),
+        (16, 0, 2 << 20, 4, 1 << 20, 4 << 20),
+        (5_000, 15 << 20, 2 << 20, 1, (16 << 20) // 24, 1 << 20),
+        (5_000, 17 << 20, 2 << 20, 1, (16 << 20) // 24, 64 << 10),
+        (4, 0, 1_024, 1, 1_024, 16 << 20),
+        (0, 0, 1_024, 0, 1_024, 16 << 20),
+    ],
 )
-def test_each_partition_has_its_share(partitions: int, most: int, share: int) -> None:
-    fetcher: Any = type("Fetcher", (), {})()
-    share_read_ahead(fetcher, partitions, most)
-    assert fetcher._max_partition_fetch_bytes == share
+def test_each_partition_has_its_share_and_all_have_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, partitions: int, held: int, most: int, brokers: int, share: int, together: int
+) -> None:
+    monkeypatch.setattr(read_ahead, "_held_bytes", lambda _: held)
+    fetcher: Any = Fetcher(brokers)
+    for _ in range(2):
+        read_ahead.share_read_ahead(fetcher, most)
+    assert fetcher._get_actions_per_node(SimpleNamespace(tps=range(partitions))) == (share, together)
+    assert fetcher.asked == 1
+
+
+class Fetcher:
+    """As far as it decides what to ask for."""
+
+    def __init__(self, brokers: int) -> None:
+        self._client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: range(brokers)))
+        self._max_partition_fetch_bytes = self._fetch_max_bytes = self.asked = 0
+
+    def _get_actions_per_node(self, _: object) -> tuple[int, int]:
+        self.asked += 1
+        return self._max_partition_fetch_bytes, self._fetch_max_bytes
+
+
+def test_the_bound_is_told_where_the_setting_is_described() -> None:
+    described = Settings.model_fields["fetch_bytes"].description
+    assert described is not None
+    assert f"of all that a worker reads together, {read_ahead.READ_AHEAD_BYTES >> 20} MiB" in described
