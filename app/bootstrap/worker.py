@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -35,6 +36,8 @@ from config.logging import set_up
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_events = cache(metrics.EVENTS.labels)
 
 
 class WorkerParts:
@@ -124,9 +127,9 @@ class WorkerParts:
             ("unmatched", outcome.unmatched),
             ("duplicate", outcome.duplicate),
         ):
-            metrics.EVENTS.labels(fate).inc(number)
+            _events(fate).inc(number)
         for reason, number in (outcome.rejected or {}).items():
-            metrics.EVENTS.labels("rejected").inc(number)
+            _events("rejected").inc(number)
             metrics.REJECTED.labels(reason).inc(number)
         if outcome.seek_to is not None:
             metrics.REREADS.inc()

@@ -30,6 +30,10 @@ READ_SECONDS = 1.0
 ERROR_PAUSE_SECONDS = 0.5
 START_SECONDS = 5.0
 STAY_SECONDS = 1.0
+LITTLE = 500
+"""Records of one read; they are on their way to Redis before more is asked for."""
+TURNS_TO_REDIS = 4
+"""Of the event loop: to the agent, to its task, to Redis' client, to the socket."""
 
 
 class Partitions(Protocol):
@@ -167,14 +171,14 @@ class BatchConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: Any) -> None:
         stopped = cast("asyncio.Event", self._stopped)
         fetcher_stopped = cast("asyncio.Event", fetcher._stopped)
-        reading = self._begin_to_read()
+        reading: asyncio.Task[Read] | None = None
         try:
             while not (stopped.is_set() or fetcher_stopped.is_set()):
+                read = NOTHING
                 try:
-                    read = await reading
+                    read = await (self._read() if reading is None else reading)
                 except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
                     await self._recover_positions(error)
-                    continue
                 except self.consumer_stopped_errors:
                     if self.transport.app.should_stop:
                         return
@@ -182,14 +186,20 @@ class BatchConsumer(driver.Consumer):
                 except KafkaError as error:
                     log.warning("waiting for the broker: %r", error)
                     await self.sleep(ERROR_PAUSE_SECONDS)
-                    continue
-                finally:
-                    # Before anything is handed on: counting does not wait for what is read while it counts.
+                reading = None
+                if read.number > LITTLE:
+                    # Counting does not wait for what is read while it counts.
                     reading = self._begin_to_read()
-                await self._hand_on_all(read)
-                await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    await self._hand_on_all(read)
+                else:
+                    # The thread that reads would take the interpreter's lock from what is to be counted at once.
+                    await self._hand_on_all(read)
+                    for _ in range(TURNS_TO_REDIS):
+                        await asyncio.sleep(0)
         finally:
-            reading.cancel()
+            if reading is not None:
+                reading.cancel()
 
     def _begin_to_read(self) -> asyncio.Task[Read]:
         reading = asyncio.create_task(self._read())
@@ -248,9 +258,17 @@ class BatchConsumer(driver.Consumer):
         next_offset = run[-1].offset + 1
         batch = RecordBatch(tp, position, next_offset, run, self._seeks[tp])
         message = self._message(tp, run[-1], batch)
-        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if self._has_room():
+            # It is taken at once, and four tasks that watch over a wait would cost as much as all the rest of the way.
+            await self.callback(message)
+        else:
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
         if self._seeks[tp] == batch.seeks:
             self._position[tp] = next_offset
+
+    def _has_room(self) -> bool:
+        """Whether the streams take a message without a wait."""
+        return self.app.flow_control.is_active() and not any(topic.queue.full() for topic in self.app.topics)
 
     def _message(self, tp: TP, last: Any, batch: RecordBatch) -> ConsumerMessage:
         return ConsumerMessage(

@@ -12,6 +12,7 @@ import pytest
 from aiokafka.errors import OffsetOutOfRangeError
 from faust.types import TP
 
+from app.streams import consumer
 from app.streams.batches import RecordBatch
 from app.streams.consumer import BatchConsumer
 from app.streams.consumer_thread import ConsumerThread, Read
@@ -32,7 +33,8 @@ class Reader(BatchConsumer):
         self.while_handing_on: Any = lambda: None
         self.callback = self._keep
         self.suspend_flow = asyncio.Event()
-        self.app = cast(Any, SimpleNamespace(consumer_generation_id=1))
+        flow_control = SimpleNamespace(is_active=lambda: True)
+        self.app = cast(Any, SimpleNamespace(consumer_generation_id=1, flow_control=flow_control, topics=[]))
         self.seeks_done: dict[TP, int] = {ZERO: 0, ONE: 0}
         self._thread = cast(Any, SimpleNamespace(seek_soon=self._note_seek))
 
@@ -102,6 +104,26 @@ async def test_a_seek_meanwhile_is_not_undone_by_the_batch_that_was_handed_on(re
     reader.while_handing_on = lambda: None
     await reader.read(1, 2)
     assert reader.handed_on() == [(0, 3, 3), (1, 3, 2)]
+
+
+@pytest.mark.parametrize(("is_full", "is_active"), [(False, True), (True, True), (False, False)])
+async def test_only_where_a_stream_may_keep_it_waiting_a_rebalance_is_watched_for(
+    reader: Reader, is_full: bool, is_active: bool
+) -> None:
+    """A stream whose buffer is full takes nothing before the rebalance has ended, which waits for this one to stop."""
+    watched: list[bool] = []
+
+    async def wait_first(*waited: Any, **_: Any) -> None:
+        for each in waited:
+            each.close()
+        watched.append(True)
+
+    app: Any = reader.app
+    app.flow_control.is_active = lambda: is_active
+    app.topics.append(SimpleNamespace(queue=SimpleNamespace(full=lambda: is_full)))
+    reader.__dict__["wait_first"] = wait_first
+    await reader.read(0, 1)
+    assert (len(watched), len(reader.batches)) == ((0, 1) if is_active and not is_full else (1, 0))
 
 
 async def test_a_partition_that_was_revoked_is_not_handed_on(reader: Reader) -> None:
@@ -186,7 +208,13 @@ class Draining(Reader):
         await asyncio.wait([draining])
 
 
-async def test_the_next_read_is_asked_for_before_a_run_is_handed_on() -> None:
+@pytest.fixture
+def everything_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "LITTLE", 0)
+
+
+@pytest.mark.usefixtures("everything_is_much")
+async def test_the_next_read_is_asked_for_before_a_long_run_is_handed_on() -> None:
     """Or each run of records would wait for the next one to be fetched and unpacked."""
     reader = Draining()
     asked: list[int] = []
@@ -196,6 +224,22 @@ async def test_the_next_read_is_asked_for_before_a_run_is_handed_on() -> None:
     assert asked == [2, 3]
 
 
+async def test_a_short_run_is_on_its_way_to_redis_before_the_next_read_is_asked_for() -> None:
+    """Or the thread that reads would take the interpreter's lock from it: an operator waits for that one event."""
+    reader, asked, under_way = Draining(), list[int](), set[asyncio.Task[None]]()
+
+    async def count() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        asked.append(reader.reads)
+
+    reader.while_handing_on = lambda: under_way.add(asyncio.create_task(count()))
+    await reader.drain({ZERO: [0, 1]}, {ZERO: [2, 3]})
+    assert reader.handed_on() == [(0, 2, 2), (2, 4, 2)]
+    assert asked == [1, 2]
+
+
+@pytest.mark.usefixtures("everything_is_much")
 async def test_what_was_taken_before_a_seek_is_dropped() -> None:
     """Two reads from before a seek would confirm a gap that the log does not have."""
     reader = Draining()
@@ -219,6 +263,7 @@ async def test_what_was_taken_before_a_seek_is_dropped() -> None:
     assert reader.sought == [0]
 
 
+@pytest.mark.usefixtures("everything_is_much")
 async def test_what_is_taken_after_a_seek_by_a_read_that_was_asked_for_before_it_is_handed_on() -> None:
     """Nobody would read it again: the log has nothing more, and so nothing tells that it is missing."""
     reader = Draining()

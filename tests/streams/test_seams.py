@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -18,7 +20,10 @@ from faust import App
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
+from faust.transport.producer import ProducerBuffer
+from faust.types import TP, ConsumerMessage
 
 from app.streams.consumer import START_SECONDS, BatchConsumer
 from app.streams.faust_app import make_app
@@ -98,6 +103,35 @@ async def test_the_manager_of_tables_starts_at_once(tmp_path: Path, monkeypatch:
 
 def test_faust_drains_through_our_method() -> None:
     assert "consumer._drain_messages(self)" in inspect.getsource(faust_consumer.Fetcher)
+
+
+async def test_a_stream_takes_a_message_without_a_wait_where_its_buffer_has_room(tmp_path: Path) -> None:
+    app = make_app(KafkaOptions("127.0.0.1:1", ("events",), "group", "client"), tmp_path)
+    channel: Any = app.topic("events")
+    app.topics.add(channel)
+    assert [topic.queue.full() for topic in app.topics] == [False]
+    for number in range(app.conf.stream_buffer_maxsize):
+        channel.queue.put_nowait(number)
+    assert [topic.queue.full() for topic in app.topics] == [True]
+    app.flow_control.suspend()
+    assert not app.flow_control.is_active()
+    app.flow_control.resume()
+    assert app.flow_control.is_active()
+    buffer = ProducerBuffer()
+    buffer.app = app
+    parts: Any = SimpleNamespace(
+        conf=app.conf,
+        flow_control=app.flow_control,
+        producer=SimpleNamespace(buffer=buffer),
+        consumer=SimpleNamespace(on_buffer_full=None, on_buffer_drop=None),
+        sensors=SimpleNamespace(on_topic_buffer_full=None),
+    )
+    conductor: Any = SimpleNamespace(app=parts)
+    handle: Any = Conductor._build_handler(conductor, TP("events", 0), {channel})
+    message = ConsumerMessage("events", 0, 0, 0.0, 1, None, None, b"", None, None, None, TP("events", 0))
+    with pytest.raises(StopIteration):
+        handle(message).send(None)
+    assert channel.queue.qsize() == 1
 
 
 def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
