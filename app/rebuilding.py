@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app.domain.increments import Position
 from app.domain.loss import loss_of
-from app.errors import Conflict
+from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
@@ -115,7 +115,11 @@ class Rebuild:
             on_progress(progress)
             if self.now() - noted > NOTE_MS:
                 noted = self.now()
-                await self.note_counting(noted)
+                try:
+                    await self.note_counting(noted)
+                except StoreUnavailable as unavailable:
+                    # The counting waits for the store, and says so; a second later it is told again.
+                    log.debug("it is not noted that generation %d is being counted: %s", self.number, unavailable)
 
         return tell
 

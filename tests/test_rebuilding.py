@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from app import rebuilding, rereading
 from app.domain import fields
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
-from app.errors import Conflict, GenerationMissing
+from app.errors import Conflict, GenerationMissing, StoreUnavailable
 from app.proving import FixedCatalog
 from app.recounting import Progress, Spans
 from app.rereading import LOG_APPEND_TIME
@@ -67,6 +68,20 @@ async def test_it_compares_where_the_shown_generation_stands() -> None:
     found = await rebuild.compare_with(site, ignore)
     assert found is not None
     assert [one.owner for one in found.differences] == ["g:nobody"]
+
+
+async def test_a_store_that_is_away_when_it_is_to_note_that_it_counts_does_not_end_it() -> None:
+    site, store = await live_site(), NewGeneration()
+    rebuild, asked, clock = rebuild_of(site, store), list[int](), itertools.count(NOW, 2_000)
+
+    async def is_away(now: int) -> None:
+        asked.append(now)
+        raise StoreUnavailable("redis", "it is away")
+
+    rebuild.note_counting, rebuild.now = is_away, lambda: next(clock)
+    assert await rebuild.count(ignore) >= 300
+    assert len(asked) > 3
+    assert asked == sorted(set(asked)), "told again later, and not at once"
 
 
 async def test_what_stands_elsewhere_is_not_compared() -> None:
