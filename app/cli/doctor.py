@@ -15,7 +15,7 @@ from app.cli.asking import with_parts
 from app.cli.printing import AsJson, counted, print_json, print_line, print_table
 from app.cli.topics import missing
 from app.domain.conversion_goal import FOREVER
-from app.errors import ScorekeeperError
+from app.errors import NotFound, ScorekeeperError
 from config.settings import DAY_MS
 
 if TYPE_CHECKING:
@@ -84,7 +84,25 @@ async def _database(parts: Parts) -> list[Finding]:
         said = f"{counted(pending, 'migration')} missing" if pending > 0 else "migrated by a newer version"
         return [Finding("database", "bad", said, "Run `scorekeeper migrate`, with the newest version.")]
     _, clock = await asyncio.to_thread(parts.definitions.revision)
-    return [Finding("database", "good", "migrated"), judge_clock("the database's clock", clock / 1000, parts)]
+    project = await asyncio.to_thread(lambda: list(judge_default_project(parts)))
+    return [Finding("database", "good", "migrated"), judge_clock("the database's clock", clock / 1000, parts), *project]
+
+
+def judge_default_project(parts: Parts) -> Iterator[Finding]:
+    """Whether the project of events that name none is there; nothing where none is set. Blocking."""
+    key = parts.settings.default_project
+    if key is None:
+        return
+    try:
+        parts.definitions.project(key)
+    except NotFound as error:
+        remedy = (
+            "Correct SCOREKEEPER_DEFAULT_PROJECT, or run `scorekeeper projects create`: events that name no project "
+            "become dead letters."
+        )
+        yield Finding("default project", "bad", str(error), remedy)
+    else:
+        yield Finding("default project", "good", key)
 
 
 async def _redis(parts: Parts) -> list[Finding]:

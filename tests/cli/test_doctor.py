@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.bootstrap import Parts
-from app.cli.doctor import judge_clock, judge_redis, judge_replay, judge_topic, judge_workers
+from app.cli.doctor import judge_clock, judge_default_project, judge_redis, judge_replay, judge_topic, judge_workers
 from config.settings import Settings
 
 DAY = 86_400_000
@@ -36,6 +37,23 @@ def test_redis_must_keep_what_it_is_given(about: dict[str, Any], verdicts: list[
     found = list(judge_redis(about))
     assert [one.verdict for one in found] == verdicts
     assert all(one.remedy for one in found if one.verdict != "good")
+
+
+@pytest.mark.parametrize(
+    ("default", "verdicts", "said"),
+    [(None, [], ""), ("shop", ["good"], "shop"), ("shpo", ["bad"], "no project with the id 'shpo'")],
+)
+def test_the_project_of_events_that_name_none_must_be_there(
+    tmp_path: Path, default: str | None, verdicts: list[str], said: str
+) -> None:
+    given = {"kafka": "k:1", "database": f"sqlite:///{tmp_path / 'd.db'}", "default_project": default}
+    parts = Parts(Settings.model_validate(given), "test")
+    parts.database.migrate()
+    parts.definitions.create_project("shop", "Shop", "UTC")
+    found = list(judge_default_project(parts))
+    assert [one.verdict for one in found] == verdicts
+    assert all(said in one.found for one in found)
+    parts.database.close()
 
 
 @pytest.mark.parametrize(
