@@ -24,6 +24,7 @@ from app.errors import (
     NotFound,
     StoreUnavailable,
     Unconfirmed,
+    in_one_line,
 )
 
 log = logging.getLogger("api")
@@ -164,7 +165,7 @@ def _where(error: Exception) -> str:
 def invalid(errors: list[InvalidDefinition]) -> Problem:
     """422 that names every wrong field by its JSON pointer."""
     faults = [{"pointer": e.field, "problem": e.problem, "remedy": e.remedy} for e in errors]
-    return Problem(422, "; ".join(str(error) for error in errors), errors=faults)
+    return Problem(422, in_one_line(str(error) for error in errors), errors=faults)
 
 
 def _fault(fault: dict[str, Any]) -> dict[str, str]:
@@ -177,7 +178,7 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
 
 def _first_fault(error: RequestValidationError) -> str:
     faults = [_fault(fault) for fault in error.errors()]
-    return "; ".join(f"{one['pointer'] or '/'}: {one['problem']} {one['remedy']}".rstrip() for one in faults)
+    return in_one_line(f"{one['pointer'] or '/'}: {one['problem']} {one['remedy']}".rstrip() for one in faults)
 
 
 def _allowed(request: Request) -> set[str]:

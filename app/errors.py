@@ -19,7 +19,7 @@ ScorekeeperError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 
@@ -80,6 +80,12 @@ class InvalidDefinition(ScorekeeperError):
     @property
     def each(self) -> tuple[InvalidDefinition, ...]:
         return (self, *self.others)
+
+
+def in_one_line(problems: Iterable[str]) -> str:
+    """Several problems, some of which end like a sentence, as one."""
+    *others, last = problems
+    return "; ".join([*(problem.removesuffix(".") for problem in others), last])
 
 
 def raise_together(problems: Sequence[InvalidDefinition]) -> None:

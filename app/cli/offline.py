@@ -20,7 +20,7 @@ from app.domain.conversion_goal import ConversionGoal, compile_conversion_goal
 from app.domain.event import Event
 from app.domain.matching import Explanation, explain, matches
 from app.domain.parsing import ParsingRules, parse_message
-from app.errors import InvalidDefinition, InvalidEvent
+from app.errors import InvalidDefinition, InvalidEvent, in_one_line
 
 STDIN: Final = Path("-")
 _RULES: Final = ParsingRules(default_project="offline", max_age_ms=2**62, max_ahead_ms=2**62)
@@ -93,7 +93,7 @@ def read_lines(file: Path | None) -> Iterator[tuple[int, bytes]]:
 
 def problems_of(error: InvalidDefinition) -> str:
     """Every wrong field in one line."""
-    return "; ".join(str(problem) for problem in (error, *error.others))
+    return in_one_line(str(problem) for problem in error.each)
 
 
 def _with_type(line: bytes) -> bytes:

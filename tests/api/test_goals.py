@@ -185,6 +185,14 @@ async def test_a_wrong_field_is_named(world: World, change: dict[str, Any], poin
     assert body["code"] == "invalid"
 
 
+async def test_several_wrong_fields_are_told_in_one_sentence(world: World) -> None:
+    response = await world.call("POST", "/api/goals", json={**GOAL, "target": -1, "deadline": "soon"})
+    body = response.json()
+    first, second = (f"{one['pointer']}: {one['problem']} {one['remedy']}".rstrip() for one in body["errors"])
+    assert first.endswith(".")
+    assert body["detail"] == f"{first[:-1]}; {second}"
+
+
 @pytest.mark.parametrize("path", ["/api/goals", "/api/conversion-goals"])
 async def test_a_deletion_that_names_nothing_is_told_where_to_name_it(world: World, path: str) -> None:
     refused = await world.call("DELETE", path)
