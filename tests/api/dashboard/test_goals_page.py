@@ -141,3 +141,16 @@ def test_the_figure_stands_off_from_its_target(browser: Browser, site: Site, wid
     assert other is not None
     assert other["x"] >= one["x"] + one["width"] + 2 or other["y"] >= one["y"] + one["height"] / 2
     page.context.close()
+
+
+def test_on_paper_there_are_the_goals_and_nothing_to_press(browser: Browser, site: Site) -> None:
+    site.count(site.create_goal(description="Signups"), 11)
+    page = opened(browser, site, "?sort=name")
+    order(page, "Signups")
+    page.emulate_media(media="print", color_scheme="dark")
+    order(page, "Signups")
+    expect(page.locator("#fresh")).to_be_visible()
+    for pressed in page.locator("button, select, input, nav, .button").all():
+        expect(pressed).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(22, 25, 29)", "dark on white"
+    page.context.close()
