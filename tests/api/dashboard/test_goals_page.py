@@ -144,7 +144,8 @@ def test_the_figure_stands_off_from_its_target(browser: Browser, site: Site, wid
 
 
 def test_on_paper_there_are_the_goals_and_nothing_to_press(browser: Browser, site: Site) -> None:
-    site.count(site.create_goal(description="Signups"), 11)
+    goal = site.create_goal(description="Signups")
+    site.count(goal, 11)
     page = opened(browser, site, "?sort=name")
     order(page, "Signups")
     page.emulate_media(media="print", color_scheme="dark")
@@ -153,4 +154,14 @@ def test_on_paper_there_are_the_goals_and_nothing_to_press(browser: Browser, sit
     for pressed in page.locator("button, select, input, nav, .button").all():
         expect(pressed).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(22, 25, 29)", "dark on white"
+
+    page.goto(f"/goals/{goal}")
+    chart = page.locator(".chart svg")
+    expect(chart.locator("path.expected")).to_be_visible()
+    # As it was drawn for a screen that is wider than the page: nothing draws it anew for paper.
+    script = """svg => {
+        svg.setAttribute("width", 5000);
+        return svg.getBoundingClientRect().right <= svg.parentNode.getBoundingClientRect().right;
+    }"""
+    assert chart.evaluate(script)
     page.context.close()
