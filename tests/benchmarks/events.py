@@ -39,7 +39,7 @@ class Count:
 
 
 def write(
-    number: int, seed: int, count: Count, hot: float = 0.0, matching: float = 0.25
+    number: int, seed: int, count: Count, hot: float = 0.0, matching: float = 0.25, projects: int = PROJECTS
 ) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of each message; fills `count`. `hot`: the share of the first project beyond its own; `matching`:
     the share of events that match."""
@@ -55,7 +55,7 @@ def write(
             count.naive[counted] += 1
             yield key, value
             continue
-        project, visitor = chance.randrange(PROJECTS), f"v{chance.randrange(10_000)}"
+        project, visitor = chance.randrange(projects), f"v{chance.randrange(10_000)}"
         if hot and chance.random() < hot:
             project = 0
         wanted = chance.randrange(PER_PROJECT) if chance.random() < matching else None

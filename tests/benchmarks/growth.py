@@ -33,6 +33,8 @@ FOREVER = 2**62
 EVENTS, REPEATS = 40_000, 5
 BATCH = 8_000
 """Events: what 2 MiB of them are, which is what a worker with a backlog fetches of a partition at once."""
+MANY_PROJECTS = 100
+"""Three shards are for many: of twenty projects nine happen to be on one of them."""
 POSITION = Position("events", 0, "x")
 
 
@@ -137,11 +139,14 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
         )
         database = f"sqlite:///{home / 'bench.db'}"
         harness.define(database)
+        of_many = f"sqlite:///{home / 'many.db'}"
+        harness.define(of_many, projects=MANY_PROJECTS)
 
-        def measure(name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1) -> None:
-            before = redis_cpu(parts.redis)
+        def measure(
+            name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1, database: str = database
+        ) -> None:
             result = harness.run_scorekeeper(parts, database, workers=workers, stripes=stripes)
-            used = max(after - own for after, own in zip(redis_cpu(parts.redis), before, strict=True))
+            used = max(result.redis_cpu_seconds)
             conversions = sum(parts.count.exact.values())
             found[name] = {
                 "eventsPerSecond": round(result.events_per_second),
@@ -161,6 +166,11 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
                     measure("2 workers", parts, workers=2)
                     measure("12 stripes on 1 shard", parts, stripes=12)
                     measure("12 stripes on 3 shards", replace(parts, redis=three.url), stripes=12)
+            many = harness.publish(broker.bootstrap, home, one.url, events, 4, matching=1.0, projects=MANY_PROJECTS)
+            what = f"{MANY_PROJECTS} projects, every event matches"
+            measure(f"{what}, 12 stripes on 1 shard", many, stripes=12, database=of_many)
+            many = replace(many, redis=three.url)
+            measure(f"{what}, 12 stripes on 3 shards", many, stripes=12, database=of_many)
             for name, share in (("no event matches", 0.0), ("every event matches", 1.0)):
                 measure(name, harness.publish(broker.bootstrap, home, one.url, events, 3, matching=share))
             hot = harness.publish(broker.bootstrap, home, one.url, events, 2, hot=0.9)
@@ -172,14 +182,6 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
             one.stop()
             broker.stop()
     return found
-
-
-def redis_cpu(url: str) -> list[float]:
-    """CPU seconds that each Redis server has used until now."""
-    with harness.connect(url) as client:
-        found = client.info("cpu", **({"target_nodes": client.ALL_NODES} if "cluster" in url else {}))
-        servers = found.values() if "cluster" in url else [found]
-        return [one["used_cpu_user"] + one["used_cpu_sys"] for one in servers]
 
 
 def backlog(parts: harness.Parts, events: int) -> harness.Parts:

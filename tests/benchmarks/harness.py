@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Result:
     is_right: bool
     ready_seconds: float = 0.0
     """From its start to its first event counted."""
+    redis_cpu_seconds: tuple[float, ...] = ()
+    """Of each Redis server, from the worker's start to the last event counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Parts:
     topic: str
     events: int
     count: Count
+    projects: int = PROJECTS
     python: str = sys.executable
     """Of the environment in which the other contenders are installed."""
 
@@ -63,6 +66,7 @@ def publish(
     python: str = sys.executable,
     hot: float = 0.0,
     matching: float = 0.25,
+    projects: int = PROJECTS,
 ) -> Parts:
     """Write a topic; `hot` is the share of the events that belong to one project, `matching` of those that match."""
     topic, count = f"bench-{uuid.uuid4().hex[:8]}", Count()
@@ -70,11 +74,11 @@ def publish(
     topics.create(topic, partitions, config={"message.timestamp.type": "LogAppendTime"})
     topics.create(f"{topic}.dead-letters", 1)
     producer = KafkaProducer(bootstrap_servers=kafka, linger_ms=20, batch_size=1 << 18, acks="all")
-    for key, value in write(events, seed, count, hot, matching):
+    for key, value in write(events, seed, count, hot, matching, projects):
         producer.send(topic, value, key=key)
     producer.flush()
     producer.close()
-    return Parts(kafka, redis_url, home, topic, events, count, python)
+    return Parts(kafka, redis_url, home, topic, events, count, projects, python)
 
 
 def run_script(parts: Parts, module: str, expected: Mapping[str, int] | None, **more: str) -> Result:
@@ -111,6 +115,13 @@ def connect(url: str) -> Any:
     return redis.Redis.from_url(url, decode_responses=True)
 
 
+def redis_cpu(url: str, client: Any) -> list[float]:
+    """CPU seconds that each Redis server has used until now."""
+    found = client.info("cpu", **({"target_nodes": client.ALL_NODES} if "cluster" in url else {}))
+    servers = found.values() if "cluster" in url else [found]
+    return [one["used_cpu_user"] + one["used_cpu_sys"] for one in servers]
+
+
 def start_worker(parts: Parts, database: str, **settings: str) -> ChildProcess:
     """A worker as shipped, with nothing switched off."""
     home = parts.home / uuid.uuid4().hex[:8]
@@ -125,6 +136,7 @@ def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: i
     """Workers from an empty Redis to the end of the topic."""
     with connect(parts.redis) as client:
         client.flushall()
+        before = redis_cpu(parts.redis, client)
         settings = {"SCOREKEEPER_STRIPES": str(stripes), **settings}
         processes = [start_worker(parts, database, **settings) for _ in range(workers)]
         prefixes = [stripe_prefix(1, stripe, stripes) for stripe in range(stripes)]
@@ -134,14 +146,15 @@ def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: i
             return min(sum(map(int, own.values())) for own in marks)
 
         measured = watch(processes, counted, parts.events)
+        used = tuple(after - own for after, own in zip(redis_cpu(parts.redis, client), before, strict=True))
         found: dict[str, int] = {}
-        for project in range(PROJECTS):
+        for project in range(parts.projects):
             for number in range(PER_PROJECT):
                 owners = [f"{prefix}c:cg_{project}_{number}" for prefix in prefixes]
                 counts = sum(int(client.hget(owner, "n") or 0) for owner in owners)
                 if counts:
                     found[f"p{project}:{number}"] = counts
-    return result_of(parts.events, measured, found == dict(parts.count.exact))
+    return replace(result_of(parts.events, measured, found == dict(parts.count.exact)), redis_cpu_seconds=used)
 
 
 def define(database: str, *, projects: int = PROJECTS, per_project: int = PER_PROJECT, goals: int = 1) -> None:
