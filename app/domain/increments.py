@@ -81,8 +81,8 @@ class Part:
     """The catalog revision that brought the conversion goal's version."""
     goals: tuple[str, ...] = ()
     """The goals that the conversion counts for."""
-    last: tuple[Counter, ...] = ()
-    """Where the part counts, these become the moment at which the event occurred, unless they are later."""
+    last: tuple[str, ...] = ()
+    """Owners; where the part counts, their `last` becomes the moment of the event, unless it is later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,13 @@ class Simple(msgspec.Struct, gc=False):
     project: str
     epoch: int
     counters: tuple[Counter, ...]
+    """The same object wherever the same plan is meant, as `last` is."""
     hashes: list[int] = msgspec.field(default_factory=list)
     """Of events with an id, all different: each counts when its hash is new in the deduplication memory."""
     without_id: int = 0
-    last: tuple[Counter, ...] = ()
-    """These become the moment at which the newest event that counts occurred, unless they are later; epoch ms."""
+    last: tuple[str, ...] = ()
+    """Owners. Their `last` becomes the moment at which the newest event that counts occurred, unless it is later; epoch
+    ms."""
     moments: list[int] = msgspec.field(default_factory=list)
     """When the event of each hash occurred."""
     newest_without_id: int = 0

@@ -32,7 +32,7 @@ class Plan:
     is_simple: bool
     """Whether all that is needed is to add one to each of `counters`."""
     counters: tuple[Counter, ...]
-    last: tuple[Counter, ...]
+    last: tuple[str, ...]
     """Of all parts."""
     backfills: tuple[tuple[str, Plan], ...] = ()
     """By name, the plans of the backfills that the matched conversion goals feed."""
@@ -90,15 +90,15 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
         valued: list[Counter] = []
         uniques: list[tuple[str, tuple[Counter, ...]]] = []
         reached: list[str] = []
-        last: list[Counter] = []
+        last: list[str] = []
         if feed.counts_itself:
-            last.append((fields.conversion_goal_owner(definition.id), fields.LAST))
+            last.append(fields.conversion_goal_owner(definition.id))
             own = valued if definition.value_property else counted
             own.extend(_conversion_goal_counters(definition, occurred_at))
         for goal in feed.goals:
             if not _goal_counts(goal, occurred, received, (occurred_at, received_at)):
                 continue
-            last.append((fields.goal_owner(goal.id), fields.LAST))
+            last.append(fields.goal_owner(goal.id))
             reached.append(goal.id)
             counters = _goal_counters(goal, occurred_at, occurred, "n")
             if goal.aggregation is Aggregation.UNIQUE:
@@ -139,7 +139,7 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
         received=(received.since, received.until),
         is_simple=not any(part.guard or part.uniques for part in parts) and not any(value_paths),
         counters=tuple(counter for part in parts for counter in (*part.counted, *part.valued)),
-        last=tuple(counter for part in parts for counter in part.last),
+        last=tuple(owner for part in parts for owner in part.last),
         backfills=backfills,
     )
 

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the stripe's record; every other key is KEYS[1]'s prefix plus a name, in the same hash slot by its hash tag.
 -- ARGV[1]  the generation's identity, which the record must hold: a number alone is given again after Redis was emptied.
--- ARGV[2]  a MessagePack array, see redis_packing.py for its shape.
+-- ARGV[2]  the batch, and ARGV[3] what its simple ones move: MessagePack arrays, see redis_packing.py for their shape.
 -- Returns  {1, next offset, counted, duplicate} applied
 --          {0, stored checkpoint}               nothing changed: the stored checkpoint is not the expected one
 --          {-1}                                 nothing changed: the stripe's record is missing or another's (Redis was emptied)
@@ -19,6 +19,7 @@ local batch = cmsgpack.unpack(ARGV[2])
 local checkpoint_field, expected, next_offset, watermark = batch[1], batch[2], batch[3], batch[4]
 local partition, projects, counters, simple = batch[5], batch[6], batch[7], batch[8]
 local parts, singles = batch[9], batch[10]
+local moves = cmsgpack.unpack(ARGV[3])
 
 if call('GET', record) ~= ARGV[1] then
   return {-1}
@@ -44,7 +45,7 @@ end
 local sound, bad = pcall(function()
   check('out:' .. checkpoint_field, 'stream'); check('outs', 'set')
   check('cp', 'hash'); check('wm', 'hash'); check('acct', 'hash')
-  for i = 1, #projects do check('p:' .. projects[i][1], 'hash') end
+  for i = 1, #projects[1] do check('p:' .. projects[1][i], 'hash') end
   for _, experiment in ipairs(batch[11] and batch[11][2] or {}) do
     check('x:' .. experiment[1], 'hash'); check('y:' .. experiment[3], 'hash')
   end
@@ -154,7 +155,8 @@ local function is_first(previous, current, following, member)
   return not holds(previous, member, place) and not holds(following, member, place) and remember(current, member, place)
 end
 
-local grow, newest = {}, {}
+-- `new_simple`: how many of each simple one's events count.
+local grow, newest, new_simple = {}, {}, {}
 local counted, duplicate = {}, {}
 local counted_total, duplicate_total = 0, 0
 
@@ -188,20 +190,19 @@ local function grow_field(key, field, number)
   return grew
 end
 
--- By the counter: when the newest event that counted occurred.
-local function note_newest(indexes, at)
-  for i = 1, #indexes do
-    local index = indexes[i]
-    if at > (newest[index] or 0) then newest[index] = at end
+-- By the owner: when the newest event that counted occurred.
+local function note_newest(owners, at)
+  for i = 1, #owners do
+    local owner = owners[i]
+    if at > (newest[owner] or 0) then newest[owner] = at end
   end
 end
 
-local function account(key, head, fates)
-  local received, unmatched, duplicates, rejected = unpack(fates)
+local function account(key, head, received, unmatched, duplicates, rejected)
   if received > 0 then grow_field(key, head .. 'received', received) end
   if unmatched > 0 then grow_field(key, head .. 'unmatched', unmatched) end
   if duplicates > 0 then grow_field(key, head .. 'duplicate', duplicates) end
-  for reason, number in pairs(rejected) do grow_field(key, head .. 'rejected:' .. reason, number) end
+  for reason, number in pairs(rejected or {}) do grow_field(key, head .. 'rejected:' .. reason, number) end
 end
 
 --@values.lua
@@ -284,22 +285,19 @@ end
 local function count_all()
   expose_all()
   for i = 1, #simple do
-    local project, epoch, indexes, hashes, firsts, lasts, at, newest_member, at_without_id, moments = unpack(simple[i])
+    local project, epoch, hashes, firsts, at, newest_member, at_without_id, moments = unpack(simple[i])
     local previous, current, following = ids_of(epoch)
     local before = current.number
     local new, known = remember_all(previous, current, following, hashes)
     firsts = firsts + new
     if firsts > 0 then
       count_events(project, firsts)
-      for j = 1, #indexes do
-        local index = indexes[j]
-        grow[index] = (grow[index] or 0) + firsts
-      end
+      new_simple[i] = firsts
       -- Where some are copies, the newest is seldom one of them.
       if known > 0 and at > at_without_id and not was_added(current, before, newest_member) then
         at = math.max(at_without_id, newest_added(current, before, hashes, moments))
       end
-      note_newest(lasts, at)
+      note_newest(moves[i][2], at)
     end
     if known > 0 then count_duplicates(project, known) end
   end
@@ -322,41 +320,53 @@ local function count_all()
   end
 end
 
-local function write_all()
+-- `grow_field` of each counter, written out: a batch may move tens of thousands of them.
+local function write_simple()
   local owner, key
-  local later = {}
-  for index = 1, #counters do
-    local counter, number = counters[index], grow[index] or 0
-    local field = counter[2]
-    if counter[1] ~= owner then
-      owner = counter[1]
-      key = prefix .. owner
-    end
-    if number ~= 0 then
-      -- `grow_field`, written out: a batch may move tens of thousands of counters.
-      touched = key
-      call('HINCRBY', key, field, texts[number] or text(number))
-      grown = grown + 1
-      grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
-    end
-    if whole[index] then grow_value(key, string.sub(field, 2), index) end
-    if newest[index] then
-      touched = key
-      if newest[index] > tonumber(call('HGET', key, field) or '0') then later[index] = key end
+  for i = 1, #simple do
+    local number, moved = new_simple[i], moves[i][1]
+    if number then
+      local written = texts[number] or text(number)
+      for j = 1, #moved, 2 do
+        if moved[j] ~= owner then
+          owner = moved[j]
+          key = prefix .. owner
+        end
+        touched = key
+        local field = moved[j + 1]
+        call('HINCRBY', key, field, written)
+        grown = grown + 1
+        grown_keys[grown], grown_fields[grown], grown_numbers[grown] = key, field, number
+      end
     end
   end
-  account(prefix .. 'acct', checkpoint_field .. '|', partition)
+end
+
+local function write_all()
+  write_simple()
+  for index = 1, #counters do
+    local key, field, number = prefix .. counters[index][1], counters[index][2], grow[index] or 0
+    if number ~= 0 then grow_field(key, field, number) end
+    if whole[index] then grow_value(key, string.sub(field, 2), index) end
+  end
+  local later = {}
+  for owner, at in pairs(newest) do
+    touched = prefix .. owner
+    if at > tonumber(call('HGET', touched, 'last') or '0') then later[touched] = at end
+  end
+  account(prefix .. 'acct', checkpoint_field .. '|', unpack(partition))
   grow_field(prefix .. 'acct', checkpoint_field .. '|counted', counted_total)
   grow_field(prefix .. 'acct', checkpoint_field .. '|duplicate', duplicate_total)
-  for i = 1, #projects do
-    local key = prefix .. 'p:' .. projects[i][1]
-    account(key, '', projects[i][2])
+  local names, received, unmatched, duplicates, rejected = unpack(projects)
+  for i = 1, #names do
+    local key = prefix .. 'p:' .. names[i]
+    account(key, '', received[i], unmatched[i], duplicates[i], rejected[i])
     if counted[i] then grow_field(key, 'counted', counted[i]) end
     if duplicate[i] then grow_field(key, 'duplicate', duplicate[i]) end
   end
   local moments = write_experiments()
   -- From here on nothing can be refused: the types are known, and these values are set or added, not grown.
-  for index, key in pairs(later) do call('HSET', key, counters[index][2], text(newest[index])) end
+  for key, at in pairs(later) do call('HSET', key, 'last', text(at)) end
   set_experiments(moments)
   for i = 1, #told do call('XADD', outbox, '*', told[i][1], told[i][2]) end
   if #told > 0 then call('SADD', prefix .. 'outs', checkpoint_field) end

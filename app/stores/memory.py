@@ -11,8 +11,8 @@ from functools import partial
 from itertools import compress
 
 from app.domain.beginning import WHOLE_LOG, Beginning
-from app.domain.fields import in_backfill
-from app.domain.increments import Accounting, Applied, Change, Counter, Increments, Position, Single, Whose
+from app.domain.fields import LAST, in_backfill
+from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
 from app.ports import LeftReceipt, Reading, Receipt, Wanted
 from app.stores.memory_experiments import MemoryExperiments
 
@@ -105,11 +105,12 @@ class _Stripe:
                     for owner, field in counters:
                         self.counters[owner][field] += change.sign
 
-    def _move_last(self, counters: Iterable[Counter], at: int | None) -> None:
+    def _move_last(self, owners: Iterable[str], at: int | None) -> None:
         if at is None:
             return
-        for owner, field in counters:
-            self.counters[owner][field] = max(self.counters[owner][field], at)
+        for owner in owners:
+            own = self.counters[owner]
+            own[LAST] = max(own[LAST], at)
 
     def _account(self, increments: Increments, counted: Mapping[str, int], duplicate: Mapping[str, int]) -> None:
         name = increments.position.name

@@ -17,7 +17,7 @@ from app.domain.increments import Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generation, bucket_names, give_record
 from app.stores.redis_client import Client, as_store_errors, pattern
-from app.stores.redis_packing import pack
+from app.stores.redis_packing import Packer
 from app.stores.redis_sums import without_carried
 
 _HERE: Final = Path(__file__).parent
@@ -50,6 +50,7 @@ class RedisCounters:
     def __init__(self, client: Client, generation: Generation) -> None:
         self._client = client
         self.generation = generation
+        self._packer = Packer()
 
     @property
     def stripes(self) -> int:
@@ -83,12 +84,12 @@ class RedisCounters:
 
     async def _apply(self, increments: Increments) -> Applied:
         record = self._prefix(increments.stripe, increments.backfill) + "gen"
-        identity, packed = self.generation.identity, pack(increments)
+        arguments = self.generation.identity, *self._packer.pack(increments)
         with as_store_errors():
             try:
-                answer = await self._client.evalsha(_SHA, 1, record, identity, packed)
+                answer = await self._client.evalsha(_SHA, 1, record, *arguments)
             except NoScriptError:
-                answer = await self._client.eval(_SCRIPT, 1, record, identity, packed)
+                answer = await self._client.eval(_SCRIPT, 1, record, *arguments)
         return _applied(answer, self.generation.number)
 
     def _prefix(self, stripe: int, backfill: str = "") -> str:

@@ -1,12 +1,14 @@
-"""Increments -> the one MessagePack argument of `apply.lua`. Its shape is documented here and nowhere else.
+"""Increments -> the MessagePack arguments of `apply.lua`. Their shape is documented here and nowhere else.
 
+The batch:
 [checkpoint field, expected, next offset, watermark,
- fates of the partition, projects [[key, fates]…], counters [[owner, field]…],
- simple [[project, epoch, [counter…], "hash hash …", events without id,
-   [counter of the newest…], newest ms, its hash|false, newest ms without id, "ms ms …" as little-endian doubles, one a
-   hash]…],
+ fates of the partition,
+ projects [[key…], [received…], [unmatched…], [duplicate…], {project: {reason: rejected}}],
+ counters [[owner, field]…] of the parts,
+ simple [[project, epoch, "hash hash …", events without id, newest ms, its hash|false, newest ms without id,
+   "ms ms …" as little-endian doubles, one a hash; of a single hash neither it nor them]…],
  parts [[[counted…], [valued…], [seen set, whose]|false, [[seen set, [counter…]]…], conversion goal|false,
-   [counter of the newest…]]…],
+   [owner of a newest moment…]]…],
  singles [[project, epoch, id|false, required id|false, session|false, subject|false, [change…], [variant…]|false,
    occurred at, ms|false]…] (all others hashes),
  experiments false | [[most experiments, most variants], [[id, key, project's key]…], [[experiment, variant]…],
@@ -14,6 +16,9 @@
 fates = [received, unmatched, duplicate, {reason: rejected}]
 change = [sign, [part…], [value…], [[receipt's id, its body]|false…]|false]
 a value is [whole, millionths] or false; whose: 1 the session's, 2 the subject's
+
+What the simple ones move, in their order: [[[owner, field, owner, field…], [owner of a newest moment…]]…]. An argument
+of its own, since it is put together from what was packed before.
 
 Projects, counters, parts, experiments and variants are named by their index from 1; hashes are decimal text: a Lua
 number would lose bits.
@@ -23,12 +28,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from itertools import chain
+from operator import attrgetter
+from typing import Final
 
 import msgpack
 
 from app.domain.experiments import MAX_EXPERIMENTS, MAX_VARIANTS
 from app.domain.fields import experiment_id
 from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Simple, Whose
+
+MOST_MOVES: Final = 20_000
 
 
 class _Indexes:
@@ -68,7 +78,7 @@ class _Parts:
             [guard[0], 1 if guard[1] is Whose.SESSION else 2] if guard is not None else False,
             [[seen_set, self._indexes.of(counters)] for seen_set, counters in part.uniques],
             part.conversion_goal or False,
-            self._indexes.of(part.last),
+            part.last,
         ]
 
 
@@ -91,54 +101,81 @@ class _Experiments:
         return [[MAX_EXPERIMENTS, MAX_VARIANTS], named, [list(variant) for variant in self._variants], seen]
 
 
-def pack(increments: Increments) -> bytes:
-    """The argument of one `apply.lua` call."""
-    indexes = _Indexes()
-    project_index = {key: number for number, key in enumerate(increments.projects, 1)}
-    simple = [[project_index[s.project], *_simple(s, indexes)] for s in increments.simple]
-    parts = _Parts(indexes)
-    experiments = _Experiments()
-    singles = [
-        [
-            project_index[s.project],
-            s.epoch,
-            _text(s.hash),
-            _text(s.requires),
-            _text(s.session),
-            _text(s.subject),
-            [_change(c, parts) for c in s.changes],
-            [experiments.of(s.project, *assignment) for assignment in s.assignments] or False,
-            s.occurred_at or False,
+class Packer:
+    """Packs increments, and remembers what it made of the counters of a plan. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._packer = msgpack.Packer(use_bin_type=False)  # Lua's unpacking knows no other text than this
+        self._moves: dict[int, tuple[tuple[Counter, ...], tuple[str, ...], bytes]] = {}
+        """By the identity of the counters, which are kept alive for it."""
+
+    def pack(self, increments: Increments) -> tuple[bytes, bytes]:
+        """The arguments of one `apply.lua` call: the batch, and what its simple ones move."""
+        indexes = _Indexes()
+        project_index = {key: number for number, key in enumerate(increments.projects, 1)}
+        parts = _Parts(indexes)
+        experiments = _Experiments()
+        singles = [
+            [
+                project_index[s.project],
+                s.epoch,
+                _text(s.hash),
+                _text(s.requires),
+                _text(s.session),
+                _text(s.subject),
+                [_change(c, parts) for c in s.changes],
+                [experiments.of(s.project, *assignment) for assignment in s.assignments] or False,
+                s.occurred_at or False,
+            ]
+            for s in increments.singles
         ]
-        for s in increments.singles
-    ]
-    packed: bytes = msgpack.packb(
-        [
-            increments.position.name,
-            increments.expected,
-            increments.next_offset,
-            increments.watermark,
-            _fates(increments.partition),
-            [(key, _fates(accounting)) for key, accounting in increments.projects.items()],
-            list(indexes.numbers),
-            simple,
-            parts.packed,
-            singles,
-            experiments.pack(increments.exposures),
-        ],
-        use_bin_type=False,  # Lua's unpacking knows no other text than this
+        batch: bytes = self._packer.pack(
+            [
+                increments.position.name,
+                increments.expected,
+                increments.next_offset,
+                increments.watermark,
+                _fates(increments.partition),
+                _projects(increments.projects),
+                list(indexes.numbers),
+                [(project_index[s.project], s.epoch, *_simple(s)) for s in increments.simple],
+                parts.packed,
+                singles,
+                experiments.pack(increments.exposures),
+            ]
+        )
+        moves = [self._pack_moves(s.counters, s.last) for s in increments.simple]
+        return batch, b"".join((self._packer.pack_array_header(len(moves)), *moves))
+
+    def _pack_moves(self, counters: tuple[Counter, ...], last: tuple[str, ...]) -> bytes:
+        known = self._moves.get(id(counters))
+        if known is not None and known[1] is last:
+            return known[2]
+        packed: bytes = self._packer.pack((list(chain.from_iterable(counters)), last))
+        if len(self._moves) >= MOST_MOVES:
+            self._moves.clear()
+        self._moves[id(counters)] = counters, last, packed
+        return packed
+
+
+def _simple(one: Simple) -> tuple[object, ...]:
+    hashes, moments = one.hashes, one.moments
+    if len(hashes) == 1:
+        newest = max(moments[0], one.newest_without_id)
+        return str(hashes[0]), one.without_id, newest, False, one.newest_without_id, b""
+    newest = max(moments, default=0)
+    its_hash = str(hashes[moments.index(newest)]) if moments else False
+    return (
+        *(" ".join(map(str, hashes)), one.without_id, max(newest, one.newest_without_id), its_hash),
+        *(one.newest_without_id, struct.pack(f"<{len(moments)}d", *moments)),
     )
-    return packed
 
 
-def _simple(one: Simple, indexes: _Indexes) -> list[object]:
-    hashes, moments = " ".join(map(str, one.hashes)), struct.pack(f"<{len(one.moments)}d", *one.moments)
-    newest = max(one.moments, default=0)
-    its_hash = str(one.hashes[one.moments.index(newest)]) if one.moments else False
-    return [
-        *(one.epoch, indexes.of(one.counters), hashes, one.without_id),
-        *(indexes.of(one.last), max(newest, one.newest_without_id), its_hash, one.newest_without_id, moments),
-    ]
+def _projects(projects: Mapping[str, Accounting]) -> tuple[object, ...]:
+    all_fates = projects.values()
+    columns = (list(map(attrgetter(name), all_fates)) for name in ("received", "unmatched", "duplicate"))
+    rejected = {number: fates.rejected for number, fates in enumerate(all_fates, 1) if fates.rejected}
+    return list(projects), *columns, rejected
 
 
 def _fates(accounting: Accounting) -> tuple[object, ...]:

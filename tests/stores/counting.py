@@ -31,7 +31,8 @@ from app.stores.redis_client import Client
 POSITION = Position("events", 0, "first-topic")
 SHOP = "shop"
 GOAL = ("g:goal", "n")
-LAST = ("g:goal", "last")
+LAST = "g:goal"
+"""Whose `last` moves."""
 WINDOW_MS = 7 * 86_400_000
 
 Store = MemoryCounters | RedisCounters
@@ -43,7 +44,7 @@ def simple(
     counters: tuple[tuple[str, str], ...] = (GOAL,),
     without_id: int = 0,
     project: str = SHOP,
-    last: tuple[tuple[str, str], ...] = (),
+    last: tuple[str, ...] = (),
     moments: Sequence[int] | None = None,
     newest_without_id: int = 0,
 ) -> Simple:

@@ -260,11 +260,24 @@ async def test_beside_copies_one_without_id_is_the_newest_conversion(store: Stor
 
 async def test_each_of_many_has_its_own_newest_conversion(store: Store) -> None:
     await apply(store, increments(simple(1, 2)))
-    other = (("g:other", "last"),)
+    other = ("g:other",)
     groups = [simple(1, 3, last=(LAST,), moments=(9, 5)), simple(4, 2, last=other, moments=(7, 8))]
     await apply(store, increments(*groups, expected=2))
     counters = (await state_of(store)).counters
     assert (counters["g:goal"]["last"], counters["g:other"]["last"]) == (5, 7)
+
+
+@pytest.mark.parametrize("moments", [(3, 9, 5), (9, 5, 3), (5, 3, 9)])
+async def test_what_moves_the_same_counter_adds_up_and_the_newest_decides(
+    store: Store, moments: tuple[int, int, int]
+) -> None:
+    first, second, third = moments
+    groups = [simple(1, last=(LAST,), moments=(first,)), simple(2, last=(LAST, "g:other"), moments=(second,))]
+    own = single(3, LASTING, occurred_at=third)
+    await apply(store, increments(*groups, singles=[own]))
+    assert (await number(store), await newest(store)) == (3, 9)
+    await apply(store, increments(*groups, singles=[own], expected=3))
+    assert (await number(store), await newest(store)) == (3, 9), "copies"
 
 
 @pytest.mark.parametrize(("guard", "who"), [(Whose.SESSION, "session"), (Whose.SUBJECT, "subject")])

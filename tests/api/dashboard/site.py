@@ -14,7 +14,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from api.serving import make_server
-from app.domain.fields import LAST, goal_owner
+from app.domain.fields import goal_owner
 from app.domain.history import Project
 from app.domain.increments import Increments, Position, Simple
 from config.settings import Settings
@@ -99,7 +99,7 @@ class Site:
             (offsets,) = await counters.checkpoints([POSITION])
             increments = Increments(POSITION, 0, offsets[0], offsets[0] + number, self.world.now)
             owner = goal_owner(goal_id)
-            last = ((owner, LAST),) if last_at else ()
+            last = (owner,) if last_at else ()
             counted = Simple(self.project, 0, ((owner, "n"),), without_id=number, last=last, newest_without_id=last_at)
             increments.simple = [counted]
             await counters.apply([increments])
