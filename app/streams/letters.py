@@ -129,6 +129,14 @@ class Letters:
         ended = {partition: first for partition, (first, since) in rest.items() if since <= first}
         return [shown(letter) for letter in taken.values()], cursor_text({**more, **ended}) if more else None
 
+    async def last_at(self) -> int | None:
+        """When the last one was written (epoch ms); None where the topic holds none any more."""
+        found = []
+        for position, (first, end) in (await self._spans()).items():
+            async for batch in self._log.read(position, max(first, end - 1), end):
+                found += [record.timestamp for record in batch.records]
+        return max(found, default=None)
+
     async def _spans(self) -> Mapping[Position, tuple[int, int]]:
         (topic,) = await asyncio.to_thread(self._topics.describe, [self._topic])
         return await asyncio.to_thread(self._topics.ends, topic.positions())

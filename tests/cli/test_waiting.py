@@ -9,12 +9,14 @@ from typing import Any, cast
 import pytest
 
 from app.bootstrap import Parts
-from app.cli.waiting import Waited, wait_until_counted
+from app.cli.waiting import RECENT_MS, Waited, wait_until_counted
 from app.domain.increments import Position
-from app.errors import GenerationMissing
+from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from tests.cli.conftest import Ended, Scorekeeper
 
 WHERE = Position("events", 0, "t")
+LAST = 1_790_000_000_000
+"""When the last dead letter came."""
 State = tuple[int, Mapping[str, int]]
 
 
@@ -24,6 +26,7 @@ class ScriptedParts:
 
     def __init__(self, *states: State | None) -> None:
         self._states = list(states)
+        self.letters_error: Exception | None = None
 
     async def spans(self) -> Mapping[Position, tuple[int, int]]:
         return {WHERE: (0, 7)}
@@ -40,6 +43,15 @@ class ScriptedParts:
             return [{"acct": {f"{WHERE.name}|{fate}": number for fate, number in state[1].items()}}]
 
         return SimpleNamespace(checkpoints=checkpoints, snapshot=snapshot)
+
+    @property
+    def letters(self) -> Any:
+        async def last_at() -> int:
+            if self.letters_error is not None:
+                raise self.letters_error
+            return LAST
+
+        return SimpleNamespace(last_at=last_at)
 
 
 NOTHING: State = (0, {})
@@ -62,7 +74,15 @@ async def test_dead_letters_are_counted_from_the_beginning_and_from_that_of_the_
     states: list[State | None], meanwhile: int
 ) -> None:
     waited = await wait_until_counted(cast(Parts, ScriptedParts(*states)), 60)
-    assert waited == Waited(0, 7, {"no_project": 2, "too_old": 1}, meanwhile)
+    assert waited == Waited(0, 7, {"no_project": 2, "too_old": 1}, meanwhile, LAST)
+
+
+@pytest.mark.parametrize("error", [NotFound("topic", "x"), StoreUnavailable("kafka", "away")])
+async def test_a_wait_ends_well_though_dead_letters_cannot_be_looked_at(error: Exception) -> None:
+    parts = ScriptedParts(BEFORE, BEFORE, AFTER)
+    parts.letters_error = error
+    waited = await wait_until_counted(cast(Parts, parts), 60)
+    assert waited == Waited(0, 7, {"no_project": 2, "too_old": 1}, 2, None)
 
 
 async def test_with_no_counters_everything_is_waited_for() -> None:
@@ -83,22 +103,26 @@ async def test_with_no_counters_everything_is_waited_for() -> None:
             ),
         ),
         (
-            Waited(3, 1, {"too_old": 1}, 0),
+            Waited(3, 1, {"too_old": 1}, 0, LAST),
             Ended(
                 1,
                 "3 messages are not counted yet\n",
-                "scorekeeper: dead letters so far: 1 of 1 event (too_old 1), none of them since this wait began; "
+                "scorekeeper: dead letters so far: 1 of 1 event (too_old 1), none of them since this wait began, the "
+                "last one at 2026-09-21T14:13:20.000Z; "
                 "`scorekeeper dead-letters list` shows why\n"
                 "scorekeeper: is a worker running? `scorekeeper status` shows them\n",
             ),
         ),
+        (Waited(0, 9, {"too_old": 1}, 0, LAST - 1), Ended(0, "all counted\n", "")),
+        (Waited(0, 9, {"too_old": 1}, 0), Ended(0, "all counted\n", "")),
     ],
-    ids=["none", "some", "some, and not all is counted"],
+    ids=["none", "some", "some lately, and not all is counted", "long ago", "nobody knows when"],
 )
 def test_dead_letters_are_told_beside_the_answer(
     scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch, waited: Waited, ended: Ended
 ) -> None:
     monkeypatch.setattr("app.cli.waiting.with_parts", lambda _: waited)
+    monkeypatch.setattr("app.cli.waiting.time.time", lambda: (LAST + RECENT_MS) / 1000)
     assert scorekeeper("wait") == ended
     found = scorekeeper("wait", "--json")
     assert (found.code, found.json()["lag"]) == (ended.code, waited.lag)

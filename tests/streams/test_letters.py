@@ -59,6 +59,19 @@ def test_pages_hold_every_letter_once_and_the_newest_first(
 
 
 @pytest.mark.kafka
+async def test_when_the_last_one_came_is_known_while_the_topic_holds_it(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(2)
+    store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
+    assert await store.last_at() is None
+    for number, partition in enumerate([0, 1, 1, 0]):
+        write(kafka_bootstrap, topic, partition, {"id": f"l{number}", "topic": "events"})
+    written = {letter.ident: letter.record.timestamp async for letter in store.read(Which())}
+    assert await store.last_at() == max(written.values()) == written["l3"]
+
+
+@pytest.mark.kafka
 async def test_a_recreated_topics_letter_does_not_hide_behind_the_old_one(
     kafka_bootstrap: str, make_topic: Callable[..., str]
 ) -> None:
