@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore, StoreUnavailable
 from app.streams.runs import read_runs
+from app.streams.starting import start_whole
 from app.tracking import Batch
 
 POLL_RECORDS = 4_000
@@ -74,7 +75,7 @@ class Log:
         narrowed = {} if fetch_bytes is None else {"max_partition_fetch_bytes": fetch_bytes}
         consumer = AIOKafkaConsumer(**{**self._options, **narrowed})
         try:
-            await consumer.start()
+            await start_whole(consumer)
             read_runs(consumer._fetcher)
             consumer.assign(list(pending))
             for tp, unread in pending.items():

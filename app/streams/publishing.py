@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from aiokafka.partitioner import murmur2
 
 from app.errors import StoreUnavailable
+from app.streams.starting import start_whole
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class Publisher:
         """Connect. The topic must exist."""
         producer = AIOKafkaProducer(**self._options)
         try:
-            await _as_store_errors(producer.start)
+            await _as_store_errors(lambda: start_whole(producer))
             self._producer = producer
             self._partitions = sorted(await _as_store_errors(lambda: producer.partitions_for(self.topic)))
         except BaseException:
