@@ -103,21 +103,22 @@ class TrackedPartitions:
         if checkpoint != position:
             # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
             return checkpoint
-        before = None
+        now, before, is_anybodys = int(time.time() * 1000), None, True
         if position < earliest:
             number, to = earliest - position, earliest
             before = await self._received_at(where, earliest)
+            # Where nobody knows when they came, they came by now.
+            is_anybodys = await self._tracker.had_projects(now if before is None else before)
             what = f"{number} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
         else:
             number, to = position - end, end
             what = f"{number} counted messages of {tp.topic}/{tp.partition} are not in the log any more"
-        if before is not None and not await self._tracker.had_projects(before):
+        if not is_anybodys:
             log.info(
                 "%s (offsets %d to %d); they came before the first project, nothing lacks them", what, position, to
             )
             return await self._pass(where, to, None)
         log.error("%s (offsets %d to %d); goals that may lack them are marked incomplete", what, position, to)
-        now = int(time.time() * 1000)
         loss = loss_of(where, min(position, to), max(position, to), at=now, received_before=before)
         return await self._pass(where, to, loss)
 

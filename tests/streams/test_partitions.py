@@ -99,6 +99,24 @@ async def test_what_came_before_the_first_project_is_passed_and_no_loss(world: W
     assert [loss["from"] for loss, _ in world.told] == [340]
 
 
+@pytest.mark.parametrize("projects_after_ms", [1, None], ids=["the first one comes later", "there is none"])
+async def test_where_there_is_no_project_yet_nothing_is_lost_though_nobody_knows_when_it_came(
+    world: World, monkeypatch: pytest.MonkeyPatch, projects_after_ms: int | None
+) -> None:
+    now = 1_790_000_000_000
+    monkeypatch.setattr("app.streams.partitions.time.time", lambda: now / 1000)
+    later = None if projects_after_ms is None else now + BROKERS_DIFFER_MS + projects_after_ms
+    world.catalog.current = catalog(projects=()) if later is None else created(catalog(), later)
+    assert await world.partitions.lost(ONE, 0, 900, 900) == 900
+    assert (await world.checkpoint(1), world.told) == (900, [])
+
+
+async def test_an_empty_partition_whose_messages_may_have_been_a_projects_tells_a_loss(world: World) -> None:
+    assert await world.partitions.lost(ONE, 0, 900, 900) == 900
+    ((loss, is_lost),) = world.told
+    assert (loss["number"], is_lost) == (900, True)
+
+
 async def test_what_is_taken_away_while_its_loss_is_told_is_left_to_who_has_it_now(world: World) -> None:
     async def take_away() -> None:
         await world.partitions.starts([ONE])
