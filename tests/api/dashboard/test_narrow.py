@@ -61,6 +61,24 @@ def test_no_page_is_wider_than_its_window(browser: Browser, site: Site) -> None:
 
 
 @pytest.mark.browser
+def test_a_long_project_and_a_lost_connection_push_nothing_out_of_the_window(browser: Browser, site: Site) -> None:
+    page = opened(browser, site, "/")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    page.evaluate("""() => {
+        const connection = document.querySelector("#connection");
+        connection.dataset.state = connection.textContent = "reconnecting";
+        document.querySelector(".project").lastChild.textContent = "a-project-whose-key-is-as-long-as-keys-get";
+    }""")
+    for width in (861, 900, 960, 1024, 1280):
+        page.set_viewport_size({"width": width, "height": 740})
+        out = page.get_by_role("button", name="Sign out").bounding_box()
+        assert out is not None
+        assert out["x"] + out["width"] <= width
+        assert out["height"] < 45, "its words stand in one line"
+    page.context.close()
+
+
+@pytest.mark.browser
 def test_conversions_are_asked_for_again_when_the_log_could_not_be_read(browser: Browser, site: Site) -> None:
     goal = site.create_goal()
     page = opened(browser, site, "/explain")
