@@ -66,7 +66,7 @@ def show_letter(ident: Annotated[str, typer.Argument(metavar="ID")], as_json: As
 
     letter = with_parts(ask)
     if letter is None:
-        fail(f"there is no dead letter {ident}")
+        fail(f"there is no dead letter {ident}; `scorekeeper dead-letters list` shows those there are")
     print_json(letter.as_json())
 
 
@@ -89,7 +89,7 @@ def replay_letters(
 
     replayed = with_parts(send)
     if ident is not None and not replayed:
-        fail(f"there is no dead letter {ident}")
+        fail(f"there is no dead letter {ident}; `scorekeeper dead-letters list` shows those there are")
     if as_json:
         print_json({"replayed": replayed})
     else:

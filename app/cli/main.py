@@ -37,6 +37,7 @@ from app.errors import (
     GenerationMissing,
     InvalidDefinition,
     InvalidSettings,
+    NotFound,
     OtherScheme,
     ScorekeeperError,
     StoreUnavailable,
@@ -47,6 +48,15 @@ from config.settings import CONFIG_VARIABLE, Settings, variable_of
 
 PLACES = {"--config": CONFIG_VARIABLE, "--data-dir": variable_of("data_dir")}
 VARIABLES = {"kafka": "SCOREKEEPER_KAFKA", "redis": "SCOREKEEPER_REDIS", "sql": "SCOREKEEPER_DATABASE"}
+LISTS = {
+    "project": "projects list",
+    "goal": "goals",
+    "API key": "keys list",
+    "live API key": "keys list",
+    "experiment": "experiments",
+    "topic": "topics list",
+}
+"""What lists those that there are, by what was not found."""
 
 app = typer.Typer(
     name="scorekeeper",
@@ -124,6 +134,8 @@ def run() -> int:
     except StoreUnavailable as error:
         variable = VARIABLES.get(error.store)
         return _say(f"{error}; is it running, and is {variable} right?" if variable else error, 1)
+    except NotFound as error:
+        return _say(_with_list(error), 1)
     except ScorekeeperError as error:
         return _say(error, 1)
     except Exception as error:  # noqa: BLE001  # the last resort: a person gets a sentence, the file gets the rest
@@ -148,6 +160,13 @@ def _take_places(arguments: list[str]) -> list[str]:
             raise SettingsError(f"{option} needs a value")
         os.environ[PLACES[option]] = place
     return left
+
+
+def _with_list(error: NotFound) -> str:
+    command, told = LISTS.get(error.kind), str(error)
+    if command is None:
+        return told
+    return f"{told}{'' if told.endswith('?') else ';'} `scorekeeper {command}` shows those there are"
 
 
 def _say(error: Exception | str, code: int) -> int:

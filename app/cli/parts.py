@@ -50,12 +50,15 @@ def api(
 ) -> None:
     """Serve the HTTP API and the dashboard, until it is asked to end."""
     from app.bootstrap import load_settings, require_certificate
+    from app.embedded.ports import require_free
 
     if host is not None:
         os.environ["SCOREKEEPER_HOST"] = host
     if port is not None:
         os.environ["SCOREKEEPER_PORT"] = str(port)
-    require_certificate(load_settings())
+    settings = load_settings()
+    require_certificate(settings)
+    require_free(settings.port, settings.host)
 
     async def check(parts: Parts) -> None:
         await asyncio.to_thread(parts.require_schema)

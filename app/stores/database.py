@@ -144,7 +144,8 @@ def _engine(url: str, patience_seconds: float | None) -> Engine:
 
             give_up_silent_servers(engine, statement_ms / 1000 + _SILENT_SECONDS)
         return engine
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        # The last one: SQLAlchemy knows the database, and its driver is not installed.
         message = (
             f"SCOREKEEPER_DATABASE is not an address we can use ({error}); try postgresql+psycopg://user@host/name"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -127,16 +128,58 @@ def test_dead_letters_of_a_project_that_nobody_knows_are_refused_with_the_neares
         ended = scorekeeper("dead-letters", command, "--project", "web-shp")
         assert (ended.code, ended.err) == (
             1,
-            "scorekeeper: no project with the id 'web-shp'; did you mean 'web-shop'?\n",
+            "scorekeeper: no project with the id 'web-shp'; did you mean 'web-shop'? `scorekeeper projects list` shows "
+            "those there are\n",
         )
+
+
+NO_LETTER = "scorekeeper: there is no dead letter nix; `scorekeeper dead-letters list` shows those there are\n"
 
 
 def test_a_dead_letter_that_is_not_there_is_not_replayed(
     scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.cli.dead_letters.with_parts", lambda _: 0)
-    assert scorekeeper("dead-letters", "replay", "nix") == Ended(1, "", "scorekeeper: there is no dead letter nix\n")
+    assert scorekeeper("dead-letters", "replay", "nix") == Ended(1, "", NO_LETTER)
     assert scorekeeper("dead-letters", "replay") == Ended(0, "replayed 0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("export --project nix", "no project with the id 'nix'; `scorekeeper projects list` shows those there are"),
+        ("keys roll nix", "no live API key with the id 'nix'; `scorekeeper keys list` shows those there are"),
+        ("keys revoke nix", "no API key with the id 'nix'; `scorekeeper keys list` shows those there are"),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_lists_those_that_are(
+    scorekeeper: Scorekeeper, words: str, remedy: str
+) -> None:
+    scorekeeper("migrate")
+    assert scorekeeper(*words.split()) == Ended(1, "", f"scorekeeper: {remedy}\n")
+
+
+def test_a_database_whose_driver_is_not_there_is_a_wrong_setting(
+    scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOREKEEPER_DATABASE", "mysql://root@localhost/scores")
+    ended = scorekeeper("goals")
+    assert ended.code == 2
+    assert ended.err.startswith("scorekeeper: SCOREKEEPER_DATABASE is not an address we can use (No module named ")
+    assert "try postgresql+psycopg://user@host/name" in ended.err
+
+
+def test_an_api_whose_port_is_taken_says_so(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("SCOREKEEPER_PORT", str(port))
+        ended = scorekeeper("api")
+    assert ended == Ended(
+        1,
+        "",
+        f"scorekeeper: port {port} is in use: stop what listens there, or choose another one with --port or "
+        "SCOREKEEPER_PORT\n",
+    )
 
 
 def test_a_generation_that_is_not_there_is_no_redis_that_is_away(
