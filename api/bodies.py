@@ -52,6 +52,9 @@ async def read_json(request: Request) -> Any:
     text = await read_text(request)
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except _NoNumberError as error:
+        detail = f"The body is not JSON: {error} is no number. Give a finite one, like 1000 or 19.9."
+        raise Problem(400, detail, code="invalid_json") from error
     except (ValueError, RecursionError) as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise Problem(400, f"The body is not JSON{where}.", code="invalid_json") from error
@@ -81,14 +84,18 @@ async def read_text(request: Request) -> str:
     return text
 
 
+class _NoNumberError(ValueError):
+    """A number as JSON has none, or as no answer could repeat it."""
+
+
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
+    raise _NoNumberError(name)
 
 
 def _finite(text: str) -> float:
     found = float(text)
     if not math.isfinite(found):
-        raise ValueError(text[:40])
+        raise _NoNumberError(text[:40])
     return found
 
 

@@ -65,7 +65,8 @@ async def read_pieces(request: Request) -> list[Piece]:
     try:
         found = list(_cut(text.encode()))
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise Problem(400, "The body is not JSON.", code="invalid_json") from error
+        why = f": {error}" if isinstance(error, msgspec.MsgspecError) else ""
+        raise Problem(400, f"The body is not JSON{why}.", code="invalid_json") from error
     if not 1 <= len(found) <= MAX_EVENTS:
         raise Problem(422, f"Send 1 to {MAX_EVENTS} events, not {len(found)}.", code="batch_size")
     if sum(len(piece.value) for piece in found) > MAX_BYTES:

@@ -68,6 +68,15 @@ CODES = {
     "unfinished": (409, "A generation that is not counted up to the log's end yet"),
 }
 """Codes that tell more than the status's own: code -> (status, meaning). Each has its anchor too."""
+_QUERY_FAULTS = {
+    "int_parsing": ("it is {input}, not a whole number.", "Give digits alone, like 20."),
+    "int_parsing_size": ("it is {input}, which is too large.", "Give a smaller number, like 20."),
+    "greater_than_equal": ("it is {input}.", "At least {ge} is allowed."),
+    "less_than_equal": ("it is {input}.", "At most {le} is allowed."),
+    "string_too_short": ("it is empty.", "Give it in the address, after the =."),
+    "string_too_long": ("it is too long.", "At most {max_length} characters are allowed."),
+}
+"""What pydantic finds in an address -> the problem and the remedy, in our words."""
 RETRY_SECONDS = 1
 _UNCONFIRMED = (
     "It is not known whether all of the events are stored; some may be. Send the same request again: an event's id "
@@ -173,6 +182,10 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
     pointer = f"/{where}" if where else ""
     if fault["type"] == "missing" and fault["loc"][0] == "query":
         return {"pointer": pointer, "problem": "it is missing.", "remedy": f"Give it in the address: ?{where}=…"}
+    if fault["type"] in _QUERY_FAULTS:
+        problem, remedy = _QUERY_FAULTS[fault["type"]]
+        given = {"input": repr(str(fault["input"])[:60]), **fault.get("ctx", {})}
+        return {"pointer": pointer, "problem": problem.format(**given), "remedy": remedy.format(**given)}
     return {"pointer": pointer, "problem": str(fault["msg"]), "remedy": ""}
 
 
@@ -196,7 +209,10 @@ async def answer(request: Request, error: Exception) -> Response:
     """The error as the answer to a client of the API."""
     problem = to_problem(error, getattr(request.state, "request_id", ""))
     if problem.status == 405:
-        problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        allowed = problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        problem.detail = f"This path does not take {request.method}. It takes {allowed}."
+    elif isinstance(error, HTTPException) and problem.status == 404:
+        problem.detail = f"There is nothing at {request.url.path[:200]!r}. /docs lists all paths."
     return respond(problem)
 
 

@@ -10,11 +10,10 @@ from fastapi.responses import Response
 from api.auth import READ, WRITE, services_of
 from api.bodies import answer, idempotency_key, once, read_object, tagged, wanted_revision
 from api.problem_schemas import PROBLEMS
-from api.problems import Problem
 from api.schemas import GoalIn, body_of
 from api.services import Key, Services
 from app.defining import Defined
-from app.errors import StoreUnavailable
+from app.errors import InvalidDefinition, StoreUnavailable
 from app.goal_items import goal_without_counters
 
 LIST_SECONDS = 1.6
@@ -83,8 +82,8 @@ def take_id(changes: dict[str, object]) -> str:
     """The `id` of the thing to change, taken out of the body."""
     ident = changes.pop("id", None)
     if not isinstance(ident, str) or not ident:
-        fault = {"pointer": "/id", "problem": "it is missing.", "remedy": "Name what to change by its id."}
-        raise Problem(422, "/id: it is missing. Name what to change by its id.", errors=[fault])
+        problem = "it is not a string." if ident is not None and ident != "" else "it is missing."
+        raise InvalidDefinition("/id", problem, "Name what to change by its id.")
     return ident
 
 

@@ -153,6 +153,57 @@ async def test_what_no_answer_could_repeat_is_refused(world: World, content: byt
 async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
     answer = await world.call("PUT", "/api/goals")
     assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, POST"
+    assert answer.json()["detail"] == "This path does not take PUT. It takes DELETE, GET, HEAD, PATCH, POST."
+
+
+async def test_a_path_that_is_not_there_is_named(world: World) -> None:
+    answer = await world.call("GET", "/api/gaols")
+    assert answer.json()["detail"] == "There is nothing at '/api/gaols'. /docs lists all paths."
+
+
+@pytest.mark.parametrize(
+    ("address", "detail"),
+    [
+        ("GET /api/dead-letters?limit=x", "/limit: it is 'x', not a whole number. Give digits alone, like 20."),
+        ("GET /api/dead-letters?limit=0", "/limit: it is '0'. At least 1 is allowed."),
+        ("GET /api/dead-letters?limit=501", "/limit: it is '501'. At most 200 is allowed."),
+        ("GET /api/conversion-goals?after=" + 201 * "a", "/after: it is too long. At most 200 characters are allowed."),
+        ("DELETE /api/goals?id=", "/id: it is empty. Give it in the address, after the =."),
+    ],
+)
+async def test_what_is_wrong_in_an_address_is_told_with_value_and_remedy(
+    world: World, address: str, detail: str
+) -> None:
+    method, path = address.split()
+    answer = await world.call(method, path)
+    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+    (fault,) = answer.json()["errors"]
+    assert all(fault.values())
+
+
+@pytest.mark.parametrize("path", ["/api/goals", "/api/conversion-goals"])
+@pytest.mark.parametrize("ident", [5, ["x"], {}, True])
+async def test_an_id_of_another_type_is_not_said_to_be_missing(world: World, path: str, ident: object) -> None:
+    answer = await world.call("PATCH", path, json={"id": ident, "status": "paused"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "/id: it is not a string. Name what to change by its id.",
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+async def test_a_number_that_json_does_not_have_is_named(world: World, number: str) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await world.call("POST", "/api/goals", content=f'{{"target": {number}}}'.encode(), headers=headers)
+    detail = f"The body is not JSON: {number} is no number. Give a finite one, like 1000 or 19.9."
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+
+
+async def test_events_that_are_no_json_are_told_where(world: World) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await world.call("POST", "/api/events", content=b'{"type": "a", x}', headers=headers)
+    assert answer.status_code == 400
+    assert "(byte 14)" in answer.json()["detail"]
 
 
 async def test_head_is_answered_like_get(world: World) -> None:
