@@ -65,7 +65,7 @@ class Fields:
                 self.problem(name, "it is missing.", "Give it as a string.")
             return ""
         if not isinstance(value, str):
-            self.problem(name, f"it is {_kind(value)}, not a string.")
+            self.problem(name, f"it is {_kind(value)}, not a string.", _as_string(value))
         elif len(value) > most:
             self.problem(name, f"it has {len(value)} characters.", f"At most {most} are allowed.")
         elif _UNPRINTABLE.search(value) or (not lines and _LINE_BREAK.search(value)):
@@ -87,10 +87,10 @@ class Fields:
         if isinstance(value, str) and value in allowed:
             return kind(value)
         nearest = get_close_matches(str(value).lower(), allowed, n=1)
-        shown = f"{value!r}" if isinstance(value, str) else _kind(value)
+        shown = quoted(value) if isinstance(value, str) else _kind(value)
         self.problem(
             name,
-            f"it is {_shortened(shown)}.",
+            f"it is {shown}.",
             f"Did you mean {nearest[0]!r}?" if nearest else f"One of: {', '.join(allowed)}.",
         )
         return None
@@ -98,7 +98,7 @@ class Fields:
     def flag(self, name: str) -> bool:
         value = self._body.get(name)
         if value is not None and not isinstance(value, bool):
-            self.problem(name, f"it is {_kind(value)}, not true or false.")
+            self.problem(name, f"it is {_kind(value)}, not true or false.", "Give true or false, without quotes.")
         return value is True
 
     def number(self, name: str) -> Decimal | None:
@@ -125,7 +125,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list | tuple):
-            self.problem(name, f"it is {_kind(value)}, not an array of strings.")
+            self.problem(name, f"it is {_kind(value)}, not an array of strings.", 'Put them into [ ], like ["a", "b"].')
         elif not value:
             self.problem(name, "it is empty.", "Name at least one, or leave the field out.")
         elif len(value) > most:
@@ -135,7 +135,8 @@ class Fields:
                 index for index, one in enumerate(value) if not (isinstance(one, str) and 0 < len(one) <= MAX_TEXT)
             ]
             if wrong:
-                self._problems.append(InvalidDefinition(f"/{name}/{wrong[0]}", "it is not a non-empty string."))
+                remedy = f"Give 1 to {MAX_TEXT} characters, in quotes."
+                self._problems.append(InvalidDefinition(f"/{name}/{wrong[0]}", "it is not a non-empty string.", remedy))
             elif unwritable := find_unwritable(value, f"/{name}"):
                 self._problems.append(InvalidDefinition(*unwritable))
             else:
@@ -189,8 +190,17 @@ def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+def quoted(text: str) -> str:
+    """As it is shown in a problem: in quotes, and not too long."""
+    shown = repr(text)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _as_string(value: object) -> str:
+    """The remedy where a string is wanted."""
+    if isinstance(value, int | float | Decimal):
+        return "Put it in quotes."
+    return "Give it as one string, in quotes."
 
 
 def _kind(value: object) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from app.domain.conversion_goal import FOREVER
-from app.domain.definition_fields import Fields
+from app.domain.definition_fields import Fields, quoted
 from app.domain.goal import Aggregation, Direction, Goal, PaceKind, Period, Status
 from app.domain.moments import rfc3339
 from app.domain.periods import day_bounds, period_bounds
@@ -170,7 +170,7 @@ def _moment(fields: Fields, name: str, read: Callable[[str], int | None], *, req
         fields.problem(name, *_OUT_OF_REACH)
         return None
     if moment is None:
-        fields.problem(name, "it is no date that exists.", MOMENT_REMEDY)
+        fields.problem(name, f"it is {quoted(text)}, which is no date that exists.", MOMENT_REMEDY)
     return moment
 
 

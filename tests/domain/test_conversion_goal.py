@@ -98,6 +98,7 @@ def test_what_is_wrong_is_named_by_its_field(fields: dict[str, object], pointer:
         compiled(**fields)
     assert caught.value.field == pointer
     assert words in str(caught.value)
+    assert caught.value.remedy
 
 
 def test_every_wrong_field_is_named() -> None:

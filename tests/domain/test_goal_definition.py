@@ -146,7 +146,11 @@ def test_a_limit_of_nothing_is_a_target() -> None:
         ({"target": 0.0000001}, "/target", "six decimals"),
         ({"deadline": None}, "/deadline", "missing"),
         ({"deadline": "2026-02-30"}, "/deadline", "no date that exists"),
-        ({"deadline": "31.12.2026"}, "/deadline", "no date that exists. Give a date (2026-12-31)"),
+        (
+            {"deadline": "31.12.2026"},
+            "/deadline",
+            "'31.12.2026', which is no date that exists. Give a date (2026-12-31)",
+        ),
         ({"deadline": "2026-12-31T23:59:59"}, "/deadline", "with its offset"),
         ({"deadline": "9999-12-31"}, "/deadline", "beyond the years 1 to 9999. Give one of the years 2 to 9998."),
         ({"deadline": "9999-12-31T23:59:59-05:00"}, "/deadline", "beyond the years"),
@@ -156,7 +160,7 @@ def test_a_limit_of_nothing_is_a_target() -> None:
         ({"deadline": "0000-12-31"}, "/deadline", "no date that exists"),
         ({"startsAt": "0001-01-01T00:00:00+23:59"}, "/startsAt", "beyond the years"),
         ({"deadline": "٢٠٢٦-12-31"}, "/deadline", "no date that exists"),
-        ({"deadline": 1798761599000}, "/deadline", "a number, not a string"),
+        ({"deadline": 1798761599000}, "/deadline", "a number, not a string. Put it in quotes."),
         ({"deadline": "2026-05-31"}, "/deadline", "say in startsAt"),
         ({"deadline": "2026-05-31", "startsAt": "2026-06-01"}, "/deadline", "before startsAt"),
         ({"startsAt": "soon"}, "/startsAt", "no date that exists"),
@@ -189,6 +193,7 @@ def test_what_is_wrong_is_named_by_its_field(fields: dict[str, object], pointer:
         compiled(**fields)
     assert caught.value.field == pointer
     assert words in str(caught.value)
+    assert caught.value.remedy
     assert caught.value.others == ()
 
 
