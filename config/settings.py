@@ -26,6 +26,8 @@ CONFIG_VARIABLE: Final = "SCOREKEEPER_CONFIG"
 """Names the TOML file. Not a setting itself."""
 DAY_MS: Final = 86_400_000
 _TOPIC: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}")
+LAST_PORT: Final = 65_535
+_PORT: Final = re.compile("[0-9]{1,5}")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
@@ -95,9 +97,9 @@ class Settings(BaseSettings):
     )
     data_dir: Path = _setting(Path(".scorekeeper"), "Everything embedded lives below it.", unit="path")
     host: str = _setting("127.0.0.1", "The address that the HTTP API listens on.", min_length=1)
-    port: int = _setting(8000, "The port of the HTTP API; 0 takes a free one.", ge=0, le=65_535)
+    port: int = _setting(8000, "The port of the HTTP API; 0 takes a free one.", ge=0, le=LAST_PORT)
     metrics_port: int = _setting(
-        0, "The port on which a worker shows its metrics, on `host`; 0 shows none.", ge=0, le=65_535
+        0, "The port on which a worker shows its metrics, on `host`; 0 shows none.", ge=0, le=LAST_PORT
     )
     default_project: str | None = _setting(None, "The project of events that name none.")
     deduplication_window_days: float = _setting(
@@ -228,6 +230,17 @@ class Settings(BaseSettings):
                         f"{variable}: {name!r} can be no topic's name; use letters a to z, digits, dots, _ and -, "
                         "at most 249, and not . or .. alone"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_brokers(self) -> Settings:
+        for broker in (self.kafka or "").split(","):
+            _, colon, port = broker.strip().rpartition(":")
+            if colon and not port.endswith("]") and not (_PORT.fullmatch(port) and 1 <= int(port) <= LAST_PORT):
+                raise ValueError(
+                    f"SCOREKEEPER_KAFKA: {broker.strip()!r} ends in no port; give host:port[,host:port], like "
+                    f"kafka-1:9092, with ports from 1 to {LAST_PORT}"
+                )
         return self
 
     @model_validator(mode="after")

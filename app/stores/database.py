@@ -150,6 +150,12 @@ def _engine(url: str, patience_seconds: float | None) -> Engine:
             f"SCOREKEEPER_DATABASE is not an address we can use ({error}); try postgresql+psycopg://user@host/name"
         )
         raise InvalidSettings(message) from error
+    except ValueError as error:
+        # Its text is not repeated: what is taken for the port may be a part of the password.
+        raise InvalidSettings(
+            "SCOREKEEPER_DATABASE is not an address we can use (its port is no number); try "
+            "postgresql+psycopg://user@host/name, with what is special in a password percent-encoded"
+        ) from error
 
 
 def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:

@@ -169,6 +169,19 @@ def test_a_database_whose_driver_is_not_there_is_a_wrong_setting(
     assert "try postgresql+psycopg://user@host/name" in ended.err
 
 
+def test_a_database_whose_port_is_no_number_is_a_wrong_setting_and_its_password_is_not_told(
+    scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOREKEEPER_DATABASE", "postgresql+psycopg://me:hush/scores")
+    ended = scorekeeper("goals")
+    assert ended == Ended(
+        2,
+        "",
+        "scorekeeper: SCOREKEEPER_DATABASE is not an address we can use (its port is no number); try "
+        "postgresql+psycopg://user@host/name, with what is special in a password percent-encoded\n",
+    )
+
+
 def test_an_api_whose_port_is_taken_says_so(scorekeeper: Scorekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -98,6 +98,21 @@ def test_no_length_of_time_and_no_share_is_without_end(monkeypatch: pytest.Monke
         load()
 
 
+@pytest.mark.parametrize("brokers", ["h:x", "kafka-1:9092, kafka-2:0", "h:", "h:65536", "h:-1", "[::1]:x", "h:٩٠٩٢"])
+def test_a_broker_whose_port_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
+    monkeypatch.setenv("SCOREKEEPER_KAFKA", brokers)
+    wrong = brokers.split(", ")[-1]
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert str(caught.value).startswith(f"SCOREKEEPER_KAFKA: {wrong!r} ends in no port; give host:port[,host:port]")
+
+
+@pytest.mark.parametrize("brokers", ["kafka", "kafka-1:9092, kafka-2:9093", "[::1]:9092", "[::1]", "127.0.0.1:65535"])
+def test_brokers_are_taken_with_a_port_and_without(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
+    monkeypatch.setenv("SCOREKEEPER_KAFKA", brokers)
+    assert load().kafka == brokers
+
+
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCOREKEEPER_REDIS", "rediss://me:hush1@redis.example:6380/0")
     monkeypatch.setenv("SCOREKEEPER_DATABASE", "postgresql+psycopg://me:hush2@db.example/scores?password=hush3")
