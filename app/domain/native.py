@@ -31,6 +31,7 @@ _FINER: Final = 500
 """So many times the present in epoch milliseconds: microseconds are a thousand times it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY_MS: Final = 86_400_000
 _NOTHING: Final[object] = None
 
 _decode_any: Final = msgspec.json.Decoder().decode
@@ -41,7 +42,7 @@ class ParsingRules:
     """What parsing needs to know besides the message; fixed for a generation."""
 
     default_project: str | None = None
-    max_age_ms: int = 35 * 86_400_000
+    max_age_ms: int = 35 * _DAY_MS
     max_ahead_ms: int = 5 * 60_000
 
 
@@ -167,11 +168,12 @@ def milliseconds(moment: datetime | float, project: str) -> int:
 def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
     age = received_at - occurred_at
     if age < 0:
-        problem = f"in the future, {-age // 1000} s after the message was received"
+        most = f"at most {rules.max_ahead_ms / 1000:g} s"
+        problem = f"in the future, {-age // 1000} s after the message was received; {most}"
         if occurred_at > _FINER * received_at:
             problem += "; it seems to be in microseconds or finer, epoch milliseconds are expected"
         return InvalidEvent(Reason.IN_THE_FUTURE, problem, field="timestamp", project=project)
-    problem = f"{age / 86_400_000:.1f} days before the message was received"
+    problem = f"{age / _DAY_MS:.1f} days before the message was received; at most {rules.max_age_ms / _DAY_MS:g} days"
     if received_at - rules.max_age_ms < occurred_at * 1000 <= received_at + rules.max_ahead_ms:
         problem += "; it seems to be in seconds, epoch milliseconds are expected"
     return InvalidEvent(Reason.TOO_OLD, problem, field="timestamp", project=project)
