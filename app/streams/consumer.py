@@ -216,19 +216,19 @@ class BatchConsumer(driver.Consumer):
             await self.sleep(IDLE_SECONDS)
             return NOTHING
         read = cast(Read, await self._getmany(active_partitions=active, timeout=READ_SECONDS))
-        if read.runs:
-            await self._ask_for_another_topic({tp.topic for tp in read.runs})
+        if read.topics:
+            await self._ask_for_another_topic(read.topics)
         return read
 
     async def _hand_on_all(self, read: Read) -> None:
-        for key, run in read.runs.items():
-            tp = TP(key.topic, key.partition)
+        for key in {**read.runs, **read.bare}:
+            tp, run = TP(key.topic, key.partition), read.runs.get(key, ())
             if not self.flow_active:
                 # Dropped without a seek so far: the next read lacks this run, and must not confirm a gap by that.
                 self._gap_seen.pop(tp, None)
             # What was taken before a seek is dropped: after it, reading goes on from where it has to.
             elif read.seeks.get(tp) == self._seeks.get(tp):
-                await self._hand_on(tp, run)
+                await self._hand_on(tp, run, read.bare.get(key))
 
     async def _ask_for_another_topic(self, topics: set[str]) -> None:
         """Seek where one of them was created again since this was last certain. Asked after each read."""
@@ -240,14 +240,18 @@ class BatchConsumer(driver.Consumer):
             self._go_to(tp, offset)
         self._settled |= dict.fromkeys(doubtful, doubts)
 
-    async def _hand_on(self, tp: TP, run: Sequence[Any]) -> None:
+    async def _hand_on(self, tp: TP, run: Sequence[Any], bare: tuple[int, int] | None = None) -> None:
+        """`bare`: from and up to which offset the log holds no record, after those of the run."""
         position = self._position.get(tp)
         if position is None:
             return
-        run = [record for record in run if record.offset >= position] if run[0].offset < position else run
-        if not run:
+        if run and run[0].offset < position:
+            run = [record for record in run if record.offset >= position]
+        first, next_offset = bare or (position, position)
+        if run:
+            first, next_offset = run[0].offset, max(run[-1].offset + 1, next_offset)
+        if next_offset <= position:
             return
-        first = run[0].offset
         if first > position and self._gap_seen.get(tp) != (position, first):
             # Records may have been dropped on the way here (a rebalance, a race with a seek): read once more. If the
             # log itself has no records in between (control records, compaction), it says the same again, at once.
@@ -255,9 +259,8 @@ class BatchConsumer(driver.Consumer):
             self._go_to(tp, position)
             return
         self._gap_seen.pop(tp, None)
-        next_offset = run[-1].offset + 1
         batch = RecordBatch(tp, position, next_offset, run, self._seeks[tp])
-        message = self._message(tp, run[-1], batch)
+        message = self._message(tp, batch)
         if self._has_room():
             # It is taken at once, and four tasks that watch over a wait would cost as much as all the rest of the way.
             await self.callback(message)
@@ -270,13 +273,14 @@ class BatchConsumer(driver.Consumer):
         """Whether the streams take a message without a wait."""
         return self.app.flow_control.is_active() and not any(topic.queue.full() for topic in self.app.topics)
 
-    def _message(self, tp: TP, last: Any, batch: RecordBatch) -> ConsumerMessage:
+    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
+        last: Any = batch.records[-1] if batch.records else None
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            last.offset,
-            last.timestamp / 1000.0,
-            last.timestamp_type,
+            batch.next_offset - 1,
+            last.timestamp / 1000.0 if last else 0.0,
+            last.timestamp_type if last else 0,
             None,
             None,
             cast(Any, batch),

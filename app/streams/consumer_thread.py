@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -31,6 +32,12 @@ class Read:
     """By aiokafka's partition; none is empty."""
     seeks: Mapping[TP, int]
     """The number of the last seek before that moment, of each partition; see BatchConsumer.seeks."""
+    bare: Mapping[Any, tuple[int, int]] = field(default_factory=dict)
+    """As of `Prefetched`: of runs' ends, and of partitions without a run."""
+
+    @property
+    def topics(self) -> set[str]:
+        return {tp.topic for tp in chain(self.runs, self.bare)}
 
     @property
     def number(self) -> int:
@@ -65,11 +72,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109  # Faust names it
         max_records: int | None = None,
     ) -> Any:
-        read_runs(consumer._fetcher)
+        prefetched = read_runs(consumer._fetcher)
         share_read_ahead(consumer._fetcher, self._most_fetched)
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
-        return Read(runs, dict(self._seeks_done))
+        bare, prefetched.bare = prefetched.bare, {}
+        return Read(runs, dict(self._seeks_done), bare)
 
     def seek_soon(self, tp: TP, offset: int, number: int) -> None:
         """Seek in the thread that owns the consumer; reads tell by the number whether they were before or after."""
@@ -87,8 +95,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _seek_if_assigned(self, tp: TP, offset: int, number: int) -> None:
         self._seeks_done[tp] = number
+        consumer = self._ensure_consumer()
+        # A read may be waiting for records with what it has come across.
+        read_runs(consumer._fetcher).bare.pop(tp, None)
         try:
-            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+            consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
         except IllegalStateError:
             log.debug("%s was revoked before it was sought", tp)
 

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult
 from aiokafka.errors import CorruptRecordException
 
 
-def read_runs(fetcher: Any) -> None:
+def read_runs(fetcher: Any) -> Prefetched:
     """Make the fetcher hand on runs from now on. Call it in the fetcher's thread; may be repeated."""
-    if type(fetcher._records) is not _Prefetched:
-        prefetched = _Prefetched()
+    if type(fetcher._records) is not Prefetched:
+        prefetched = Prefetched()
         for tp, result in fetcher._records.items():
             prefetched[tp] = result
         fetcher._records = prefetched
+    return cast(Prefetched, fetcher._records)
 
 
-class _Prefetched(OrderedDict[Any, Any]):
+class Prefetched(OrderedDict[Any, Any]):
     """What a fetcher has read ahead, by partition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bare: dict[Any, tuple[int, int]] = {}
+        """By partition the offsets without a record, from and up to which, that the last run ended with, or was: of
+        control records, of compaction. Whoever only looks at records would wait there for the next one."""
 
     def __setitem__(self, tp: Any, result: Any) -> None:
         if type(result) is FetchResult:
@@ -35,12 +42,18 @@ class _Prefetched(OrderedDict[Any, Any]):
     def _take(self, tp: Any, result: Any, run: _Run, max_records: int | None = None) -> list[Any]:
         """As `_Run.take`. A broken batch becomes an error in this partition's place, which the fetcher raises when it
         has nothing to return: raised from here, it would take along what was taken of other partitions before."""
+        reached = run.next_offset
         try:
-            return run.take(max_records)
+            records = run.take(max_records)
         except CorruptRecordException as error:
             del result.getall
             self[tp] = FetchError(error=error, backoff=result._backoff)
             return []
+        reached = records[-1].offset + 1 if records else reached
+        self.bare.pop(tp, None)
+        if reached < run.next_offset:
+            self.bare[tp] = reached, run.next_offset
+        return records
 
 
 class _Run:
@@ -53,6 +66,11 @@ class _Run:
         self._records._records_iterator = None
         self._wanted = self._reached = self._records.next_fetch_offset
         self._rest: list[Any] = []
+
+    @property
+    def next_offset(self) -> int:
+        """All below was taken, or holds no record."""
+        return int(self._records.next_fetch_offset)
 
     def take(self, max_records: int | None = None) -> list[Any]:
         """The next records, at most so many; empty when the partition was sought or revoked meanwhile."""

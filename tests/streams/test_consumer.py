@@ -16,6 +16,7 @@ from app.streams import consumer
 from app.streams.batches import RecordBatch
 from app.streams.consumer import BatchConsumer
 from app.streams.consumer_thread import ConsumerThread, Read
+from app.streams.runs import read_runs
 
 ZERO, ONE = TP("events", 0), TP("events", 1)
 
@@ -305,6 +306,24 @@ async def test_what_a_rebalance_drops_confirms_no_gap() -> None:
     assert (reader.sought, reader.handed_on()) == ([0, 0], [])
 
 
+async def test_what_the_log_holds_without_records_is_handed_on_too(reader: Reader) -> None:
+    """Or a log that ends with the mark of a transaction would never be counted to its end."""
+    run = [SimpleNamespace(offset=one, timestamp=0, timestamp_type=0) for one in (0, 1)]
+    reader.flow_active = True
+    await reader._hand_on_all(Read({ZERO: run}, reader.seeks_done, {ZERO: (2, 3)}))
+    await reader._hand_on_all(Read({}, reader.seeks_done, {ZERO: (3, 4)}))
+    await reader._hand_on_all(Read({}, reader.seeks_done, {ZERO: (3, 4)}))
+    assert reader.handed_on() == [(0, 3, 2), (3, 4, 0)]
+
+
+async def test_nothing_without_records_is_handed_on_where_records_may_have_been_dropped(reader: Reader) -> None:
+    reader.flow_active = True
+    await reader._hand_on_all(Read({}, reader.seeks_done, {ZERO: (5, 6)}))
+    assert (reader.handed_on(), reader.sought) == ([], [0])
+    await reader.read(0, 1, 2, 3, 4)
+    assert reader.handed_on() == [(0, 5, 5)]
+
+
 async def test_a_topic_that_was_created_again_is_noticed_before_its_records_are_handed_on() -> None:
     reader = Draining()
     reader._settled = {}
@@ -351,6 +370,16 @@ class Watched(ConsumerThread):
 
     def _verify_aiokafka_event_path(self, now: float, tp: TP) -> bool:
         return False
+
+
+def test_what_is_waiting_when_its_partition_is_sought_is_of_before() -> None:
+    fetcher = SimpleNamespace(_records={})
+    read_runs(cast(Any, fetcher)).bare |= {ZERO: (0, 5), ONE: (0, 5)}
+    thread = Watched()
+    thread._seeks_done = {}
+    thread._fetching = cast(Any, SimpleNamespace(_fetcher=fetcher, seek=lambda *_: None))
+    thread._seek_if_assigned(ZERO, 0, 1)
+    assert read_runs(fetcher).bare == {ONE: (0, 5)}
 
 
 def test_a_worker_is_not_called_stuck_because_it_committed_nothing() -> None:

@@ -12,6 +12,7 @@ from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher, FetchResult, Pa
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from app.streams.runs import read_runs
@@ -30,7 +31,11 @@ class State:
         self.position = position
 
 
-def kafka_batches(*sizes: int) -> bytes:
+CONTROL = 0x20
+"""Of a batch's attributes: its record says how a transaction ended."""
+
+
+def kafka_batches(*sizes: int, ends_with_control: bool = False) -> bytes:
     """An answer of the broker with so many records a batch, from offset 0 on; each value names its offset."""
     answer, offset = b"", 0
     for size in sizes:
@@ -40,6 +45,9 @@ def kafka_batches(*sizes: int) -> bytes:
             assert builder.append(delta, timestamp=1000 + offset + delta, key=b"k", value=value, headers=[])
         batch = bytearray(builder.build())
         batch[:8] = offset.to_bytes(8, "big")
+        if ends_with_control and offset + size == sum(sizes):
+            batch[22] |= CONTROL
+            batch[17:21] = calc_crc32c(batch[21:]).to_bytes(4, "big")
         answer += batch
         offset += size
     return answer
@@ -77,6 +85,22 @@ def test_the_records_and_the_position_are_those_of_aiokafka(position: int, most:
     assert [offset for run in runs for offset in run] == expected == list(range(position, 9))
     assert state.position == wanted.position == 9
     assert most is None or max(map(len, runs)) <= most
+
+
+@pytest.mark.parametrize(("position", "bare"), [(0, (3, 4)), (3, (3, 4))])
+def test_what_a_run_ends_with_that_is_no_record_is_told(position: int, bare: tuple[int, int]) -> None:
+    own, state = result(kafka_batches(3, 1, ends_with_control=True), position)
+    prefetched = read_runs(SimpleNamespace(_records={TP: own}))
+    assert [record.offset for record in own.getall(None)] == list(range(position, 3))
+    assert (prefetched.bare, state.position) == ({TP: bare}, 4)
+
+
+def test_between_records_nothing_is_told() -> None:
+    own, _ = result(kafka_batches(2, 2))
+    prefetched = read_runs(SimpleNamespace(_records={TP: own}))
+    for most in (1, 2, 1):
+        assert len(own.getall(most)) == most
+        assert prefetched.bare == {}
 
 
 def test_a_seek_meanwhile_ends_the_run() -> None:
