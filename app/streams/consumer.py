@@ -104,6 +104,8 @@ class BatchConsumer(driver.Consumer):
 
     async def _start_from_checkpoints(self) -> Mapping[TP, int]:
         starts = await self.partitions.starts(self._assigned())
+        # It may have waited for a store since it asked which topics these are.
+        self._settled = {}
         for tp, offset in starts.items():
             self._go_to(tp, offset)
         return dict(starts)

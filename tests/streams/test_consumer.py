@@ -337,6 +337,23 @@ async def test_a_topic_that_was_created_again_is_noticed_before_its_records_are_
     assert (reader.sought, reader.handed_on()) == ([0], [(0, 2, 2)])
 
 
+async def test_a_topic_that_was_created_again_while_a_store_was_waited_for_is_noticed() -> None:
+    """Of a partition that was never asked for before, no doubt is noted when it is asked for late."""
+    reader = Draining()
+
+    async def starts(_: Any) -> dict[TP, int]:
+        return {ZERO: 7}
+
+    async def restarts(_: Any) -> dict[TP, int]:
+        return {ZERO: 0} if reader.sought == [7] else {}
+
+    reader.partitions = cast(Any, SimpleNamespace(starts=starts, restarts=restarts))
+    reader.__dict__["_assigned"] = lambda: [ZERO]
+    await reader._start_from_checkpoints()
+    await reader.drain({ZERO: [7, 8]}, {ZERO: [0, 1]})
+    assert (reader.sought, reader.handed_on()) == ([7, 0], [(0, 2, 2)])
+
+
 async def test_a_full_buffer_takes_no_partition_out_of_reading() -> None:
     """A read that is under way would not notice that it is wanted again, and wait for records of others."""
     reader = Draining()
