@@ -118,13 +118,15 @@ def test_a_log_that_ends_with_the_mark_of_a_transaction_is_counted_to_its_end(ma
 
 
 async def publish_in_transactions(site: Site, number: int) -> None:
-    """A few messages each."""
+    """A few messages each. The last one is aborted, and counts as the log is read uncommitted."""
     traffic = site.more_traffic(site.partitions)
     async with AIOKafkaProducer(bootstrap_servers=site.kafka, transactional_id=site.topic) as producer:
-        for _ in range(number):
-            async with producer.transaction():
-                for sent in traffic.take(20):
-                    await producer.send(site.topic, sent.value, key=sent.key, partition=sent.partition)
+        for left in reversed(range(number)):
+            await producer.begin_transaction()
+            for sent in traffic.take(20):
+                await producer.send(site.topic, sent.value, key=sent.key, partition=sent.partition)
+            await producer.flush()
+            await (producer.commit_transaction() if left else producer.abort_transaction())
 
 
 def test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message(make_site: MakeSite) -> None:
