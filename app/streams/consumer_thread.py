@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -81,12 +82,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def seek_soon(self, tp: TP, offset: int, number: int) -> None:
         """Seek in the thread that owns the consumer; reads tell by the number whether they were before or after."""
-        self.thread_loop.call_soon_threadsafe(self._seek_if_assigned, tp, offset, number)
+        self._call_soon(self._seek_if_assigned, tp, offset, number)
 
     def stay_a_member(self) -> None:
         """Let aiokafka take this for a fetch that has just ended."""
-        if not self.thread_loop.is_closed():
-            self.thread_loop.call_soon_threadsafe(self._note_a_fetch)
+        self._call_soon(self._note_a_fetch)
+
+    def _call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
+        # Its loop is closed when the worker ends: nothing is read any more, and that is no crash.
+        with suppress(RuntimeError):
+            self.thread_loop.call_soon_threadsafe(call, *arguments)
 
     def _note_a_fetch(self) -> None:
         if self._consumer is not None:
