@@ -129,14 +129,16 @@ class BatchConsumer(driver.Consumer):
             self._go_to(tp, offset)
 
     def seen_end(self, tp: TP) -> int | None:
-        """The log's end as of the last answer of the broker; None before the first."""
+        """The log's end as of the last answer of the broker, or where the first transaction began that was open then;
+        None before the first."""
         state = self._state(tp)
-        return state.highwater if state is not None else None
+        return state.lso if state is not None else None
 
     def heard_at(self, tp: TP) -> int | None:
-        """When the broker last answered for the partition; epoch ms. Up to then, `seen_end` was the end."""
+        """When the broker last answered for the partition; epoch ms. Up to then, `seen_end` was the end. None where a
+        transaction was open: what lies in the log of it may count yet."""
         state = self._state(tp)
-        return state.timestamp if state is not None else None
+        return state.timestamp if state is not None and state.lso == state.highwater else None
 
     def _state(self, tp: TP) -> Any:
         subscription = self._thread._ensure_consumer()._subscription.subscription

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from app.streams.doubts import FETCH_WAIT_MS, Doubts
+from app.streams.options import ISOLATION
 from app.streams.read_ahead import LEAST_FETCH_BYTES, share_read_ahead
 from app.streams.runs import read_runs
 
@@ -63,6 +64,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # It asks before anybody reads.
         self._most_fetched = consumer._max_partition_fetch_bytes
         consumer._max_partition_fetch_bytes = min(self._most_fetched, LEAST_FETCH_BYTES)
+        # Faust does so in its own transactions alone.
+        consumer._isolation_level = ISOLATION
         self.doubts = Doubts(consumer._client)
         return consumer
 

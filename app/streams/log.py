@@ -6,7 +6,7 @@ A reader of its own, without a consumer group: live counting never notices it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore, StoreUnavailable
+from app.streams.options import ISOLATION
 from app.streams.runs import read_runs
 from app.streams.starting import start_whole
 from app.tracking import Batch
@@ -41,6 +42,7 @@ class Log:
             "bootstrap_servers": bootstrap.split(","),
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
+            "isolation_level": ISOLATION,
             "max_partition_fetch_bytes": fetch_bytes,
             "fetch_max_bytes": 4 * fetch_bytes,
             "fetch_max_wait_ms": 200,
@@ -87,7 +89,7 @@ class Log:
                     raise await _what_is_gone(consumer, pending, error) from error
                 for tp, records in found.items():
                     unread = pending[tp]
-                    end = consumer.highwater(tp)
+                    end = consumer.last_stable_offset(tp)
                     # What is not there may come; nothing may be passed over until then.
                     if not records and end is not None and end < unread.end:
                         raise EndsBefore(f"{tp.topic}/{tp.partition}", unread.start, end)
@@ -152,16 +154,18 @@ async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, 
     empty = silent = 0
     while empty < EMPTY_POLLS:
         heard_at = {tp: consumer.last_poll_timestamp(tp) for tp in ends}
+        reached = await _reached(consumer, ends)
         # Of all partitions: what was read ahead of one that is done with would hold up the others.
         polled = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=POLL_RECORDS)
         found = {tp: _below(end, polled[tp]) for tp, end in ends.items() if tp in polled}
-        for tp, end in ends.items():
-            if tp not in found and await consumer.position(tp) >= end:
-                found[tp] = []
+        now_reached = await _reached(consumer, ends)
+        found |= {tp: [] for tp, end in ends.items() if tp not in found and now_reached[tp] >= end}
         if found:
             return found
-        if polled:
-            continue  # of those that are done with alone, and while that lies there the others are not asked for
+        if polled or now_reached != reached:
+            # Of those that are done with alone, and while that lies there the others are not asked for; or on the way
+            # through what was aborted.
+            continue
         if all(consumer.last_poll_timestamp(tp) != before for tp, before in heard_at.items()):
             empty, silent = empty + 1, 0
             continue
@@ -170,6 +174,10 @@ async def _next_records(consumer: Any, ends: Mapping[Any, int]) -> Mapping[Any, 
             names = ", ".join(f"{tp.topic}/{tp.partition}" for tp in ends)
             raise StoreUnavailable("kafka", f"{names} was not answered for {silent} polls in a row")
     return {tp: [] for tp in ends}
+
+
+async def _reached(consumer: Any, tps: Iterable[Any]) -> Mapping[Any, int]:
+    return {tp: await consumer.position(tp) for tp in tps}
 
 
 def _below(end: int, records: list[Any]) -> list[Any]:

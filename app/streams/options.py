@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ISOLATION: Final = "read_committed"
+"""What is read of transactions: what was committed. What was aborted never counts, and until that is certain nothing
+behind it does: the log ends there, as its readers see it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 
 from app.domain.increments import Position
 from app.errors import NotFound, StoreUnavailable
+from app.streams.options import ISOLATION
 
 _FETCH_SECONDS = 3.0
 _KEPT_SECONDS = 60.0
@@ -120,7 +121,8 @@ class Topics:
         return {key: _text(value) for key, value in values.items()}
 
     def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
+        """Per position: the first offset that the log holds, and its end: the next offset to be written, or where the
+        first transaction began that is open."""
         with self.kept_ends() as kept:
             return kept.of(positions)
 
@@ -129,7 +131,9 @@ class Topics:
         options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
         # In a session, a broker is silent about partitions of which it told the same before.
         options["enable_incremental_fetch_sessions"] = False
-        options |= {"fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1}
+        # A fetch is answered with one whole batch of the broker's.
+        options |= {"fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1, "max_poll_records": 1_000_000}
+        options["isolation_level"] = ISOLATION
         return KeptEnds(lambda: _connected(KafkaConsumer, options))
 
     def first_since(self, positions: Sequence[Position], moment: int) -> Mapping[Position, int]:
@@ -222,7 +226,7 @@ class KeptEnds(_Kept):
     """`Topics.ends` over a connection that is kept."""
 
     def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
-        """Per position: the first offset that the log holds, and its end (the next offset to be written)."""
+        """As `Topics.ends`."""
         wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
         with self._client() as consumer:
             first = consumer.beginning_offsets(list(wanted))
@@ -260,8 +264,8 @@ def _connected(client: Callable[..., Any], options: Mapping[str, Any]) -> Any:
 
 
 def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:
-    """The ends as a fetch tells them: asked for the latest offset, the embedded broker names the second of the last
-    batch."""
+    """The ends as a fetch from there tells them: asked for the latest offset, the embedded broker names the second of
+    the last batch."""
     consumer.unsubscribe()  # else it remembers what a fetch told the last time
     consumer.assign(list(told))
     for tp, offset in told.items():
@@ -269,7 +273,7 @@ def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:
     deadline = time.monotonic() + _FETCH_SECONDS
     while time.monotonic() < deadline and any(consumer.highwater(tp) is None for tp in told):
         consumer.poll(timeout_ms=20)
-    return {tp: max(offset, consumer.highwater(tp) or 0) for tp, offset in told.items()}
+    return {tp: max(offset, consumer.position(tp)) for tp, offset in told.items()}
 
 
 def _text(value: Any) -> str:

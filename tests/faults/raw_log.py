@@ -19,8 +19,8 @@ async def send_nothing(kafka: str, topic: str) -> None:
 
 
 def read_all(kafka: str, topic: str, ends: dict[int, tuple[int, int]]) -> list[Message]:
-    """Everything below the ends; per partition (first offset, end)."""
-    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    """Everything below the ends that was not aborted; per partition (first offset, end)."""
+    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed")
     try:
         found: list[Message] = []
         tps = {TopicPartition(topic, partition): end for partition, (first, end) in ends.items() if first < end}

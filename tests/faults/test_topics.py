@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -104,29 +102,6 @@ def delete_records(site: Site, below: dict[int, int]) -> None:
         admin.delete_records({TopicPartition(site.topic, number): offset for number, offset in below.items()})
     finally:
         admin.close()
-
-
-def test_a_log_that_ends_with_the_mark_of_a_transaction_is_counted_to_its_end(make_site: MakeSite) -> None:
-    """Where it is not, it is never fresh again, and the worker ends for not getting on, again and again."""
-    site = make_site(seed=49, partitions=2)
-    site.start_workers(1)
-    asyncio.run(publish_in_transactions(site, 3))
-    site.wait_until_counted(30)
-    ended = now_ms()
-    eventually(lambda: site.fresh_as_of() > ended, 30, "freshness")
-    assert site.differences() == []
-
-
-async def publish_in_transactions(site: Site, number: int) -> None:
-    """A few messages each. The last one is aborted, and counts as the log is read uncommitted."""
-    traffic = site.more_traffic(site.partitions)
-    async with AIOKafkaProducer(bootstrap_servers=site.kafka, transactional_id=site.topic) as producer:
-        for left in reversed(range(number)):
-            await producer.begin_transaction()
-            for sent in traffic.take(20):
-                await producer.send(site.topic, sent.value, key=sent.key, partition=sent.partition)
-            await producer.flush()
-            await (producer.commit_transaction() if left else producer.abort_transaction())
 
 
 def test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message(make_site: MakeSite) -> None:

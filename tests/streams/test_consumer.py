@@ -358,3 +358,14 @@ async def test_a_full_buffer_takes_no_partition_out_of_reading() -> None:
     reader = Draining()
     reader.on_buffer_full(ZERO)
     assert reader._get_active_partitions() == {ZERO, ONE}
+
+
+@pytest.mark.parametrize(("stable", "end", "heard_at"), [(8, 8, 1_000), (5, 8, None)])
+def test_the_log_ends_where_a_transaction_is_open_and_nobody_knows_up_to_when_it_is_complete(
+    stable: int, end: int, heard_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog would take what cannot be read yet for a reader that stands still."""
+    reader = Reader()
+    state = SimpleNamespace(lso=stable, highwater=end, timestamp=1_000)
+    monkeypatch.setattr(reader, "_state", lambda _: state)
+    assert (reader.seen_end(ZERO), reader.heard_at(ZERO)) == (stable, heard_at)

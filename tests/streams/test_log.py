@@ -21,8 +21,8 @@ NOTHING: list[LogRecord] = []
 POSITION = Position("events", 0, "topic-id")
 PARTITION = TopicPartition("events", 0)
 
-Answer: TypeAlias = list[LogRecord] | None
-"""What a poll gives; None when the broker does not answer."""
+Answer: TypeAlias = list[LogRecord] | int | None
+"""What a poll gives; where it gets to when nothing on the way was committed; None when the broker does not answer."""
 
 
 def records(*offsets: int) -> list[LogRecord]:
@@ -56,7 +56,7 @@ def consumer_of(polls: Sequence[Answer], log_end: int = 6) -> type:
 
         def pause(self, _: object) -> None: ...
 
-        def highwater(self, _: object) -> int:
+        def last_stable_offset(self, _: object) -> int:
             return log_end
 
         async def getmany(self, **_: object) -> dict[Any, list[LogRecord]]:
@@ -64,10 +64,17 @@ def consumer_of(polls: Sequence[Answer], log_end: int = 6) -> type:
             if answer is None:
                 return {}
             self._heard_at = (self._heard_at or 0) + 1
-            self._position = answer[-1].offset + 1 if answer else self._position
-            return {PARTITION: answer} if answer else {}
+            found = [] if isinstance(answer, int) else answer
+            self._position = _after(answer, self._position)
+            return {PARTITION: found} if found else {}
 
     return Consumer
+
+
+def _after(answer: list[LogRecord] | int, position: int) -> int:
+    if isinstance(answer, int):
+        return answer
+    return answer[-1].offset + 1 if answer else position
 
 
 async def test_a_log_that_ends_before_what_is_read_is_no_log_that_holds_nothing_there(
@@ -99,6 +106,13 @@ async def test_brokers_that_stay_away_are_no_end_of_the_log(monkeypatch: pytest.
 async def test_what_the_broker_says_holds_no_record_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     polls = [records(0, 2), *[NOTHING] * EMPTY_POLLS]
     assert await read(monkeypatch, polls, 6) == [(0, 3, [0, 2]), (3, 6, [])]
+
+
+async def test_a_long_stretch_of_which_nothing_was_committed_is_no_end_of_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polls = [records(0, 1), *range(2, 2 + 2 * EMPTY_POLLS), records(9)]
+    assert await read(monkeypatch, polls, 10, log_end=10) == [(0, 2, [0, 1]), (2, 10, [9])]
 
 
 async def test_records_beyond_the_end_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,7 @@ async def test_a_stream_takes_a_message_without_a_wait_where_its_buffer_has_room
 def test_the_driver_keeps_the_end_of_the_log_and_when_it_was_told() -> None:
     source = inspect.getsource(Fetcher._proc_fetch_request)
     assert "tp_state.highwater = highwater" in source
+    assert "tp_state.lso = lso" in source
     assert "tp_state.timestamp = now_ms" in source
     assert "self.timestamp" in inspect.getsource(TopicPartitionState.__init__)
 
@@ -163,3 +164,7 @@ def test_the_driver_leaves_the_group_when_it_is_idle_for_too_long_and_joins_no_m
 
 def test_the_drivers_wait_for_new_records_can_be_set() -> None:
     assert "_fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.__init__)
+
+
+def test_the_driver_reads_its_isolation_when_it_starts() -> None:
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
