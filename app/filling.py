@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.domain import fields
@@ -79,13 +80,14 @@ class Filler:
             # What the log holds no more is not missing from a backfill, nor is what is deleted while it is read.
             await self.tracker.fill(Batch(position, start, first, ()))
             start = first
-        async for batch in LogAsLeft(self.log).read(position, start, end):
-            if self.tracker.checkpoint(position) is None:
-                return
-            begun = time.monotonic()
-            await self.tracker.fill(batch)
-            await self._tell(position, batch.records[0].timestamp if batch.records else 0, first, end)
-            await asyncio.sleep(time.monotonic() - begun if self.pause else 0)
+        async with aclosing(LogAsLeft(self.log).read(position, start, end)) as batches:
+            async for batch in batches:
+                if self.tracker.checkpoint(position) is None:
+                    return
+                begun = time.monotonic()
+                await self.tracker.fill(batch)
+                await self._tell(position, batch.records[0].timestamp if batch.records else 0, first, end)
+                await asyncio.sleep(time.monotonic() - begun if self.pause else 0)
 
     async def _tell(self, position: Position, at: int, first: int, end: int) -> None:
         for name, checkpoint in dict(self.tracker.backfills.behind().get(position, {})).items():

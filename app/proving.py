@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -236,10 +237,11 @@ async def _fill_memory(
     for end in sorted({end for end in ends.values() if end > first}):
         due = {name: checkpoint for name, checkpoint in at.items() if ends[name] >= end}
         start = max(first, min(due.values()))
-        async for batch in log.read(position, start, end):
-            increments = fold_backfills(folder, position, batch.records, batch.next_offset, due, 0)
-            await memory.apply(increments)
-            due = {part.backfill: part.next_offset for part in increments}
+        async with aclosing(log.read(position, start, end)) as batches:
+            async for batch in batches:
+                increments = fold_backfills(folder, position, batch.records, batch.next_offset, due, 0)
+                await memory.apply(increments)
+                due = {part.backfill: part.next_offset for part in increments}
         at.update(due)
 
 
@@ -297,8 +299,9 @@ async def _name_events(
     for one in explained:
         wanted[one.difference.owner.rpartition(":")[2]].append(one)
     for position, (first, end) in spans.items():
-        async for batch in log.read(position, first, end):
-            _collect(batch, catalog, rules, wanted)
+        async with aclosing(log.read(position, first, end)) as batches:
+            async for batch in batches:
+                _collect(batch, catalog, rules, wanted)
     return explained
 
 

@@ -57,8 +57,18 @@ class MemoryLog:
     on_batch: Callable[[], Awaitable[None]] | None = None
     deleted_below: dict[Position, int] = field(default_factory=dict)
     """Where retention has got to."""
+    being_read: int = 0
+    """Readings that have begun and not ended."""
 
     async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
+        self.being_read += 1
+        try:
+            async for batch in self._read(position, start, end):
+                yield batch
+        finally:
+            self.being_read -= 1
+
+    async def _read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
         for first in range(start, end, self.size):
             if first < self.deleted_below.get(position, 0):
                 raise DeletedMeanwhile(position.name, first, self.deleted_below[position])

@@ -164,6 +164,22 @@ async def test_nothing_is_shown_before_every_partition_has_joined() -> None:
     assert all(site.state(kind).get(fields.FILLED) for kind in KINDS)
 
 
+async def test_a_reading_ends_when_its_partition_is_taken_away() -> None:
+    """At once, and not when the collector comes by: each has a connection to the brokers."""
+    site = Site(log_of(3))
+    tracker, filler = site.worker()
+    await site.read(tracker, 0.5)
+    site.define()
+
+    async def take_away() -> None:
+        await tracker.assign([])
+
+    site.source.on_batch = take_away
+    await filler.fill()
+    assert site.source.read_messages
+    assert site.source.being_read == 0
+
+
 async def test_an_idle_partition_joins_too() -> None:
     site = Site(log_of(3) | {Position("events", 9, "id"): []})
     tracker, filler = site.worker()

@@ -62,7 +62,8 @@ def show_letter(ident: Annotated[str, typer.Argument(metavar="ID")], as_json: As
     async def ask(parts: Parts) -> Letter | None:
         from app.ports import Which
 
-        return await anext(parts.letters.read(Which(idents=frozenset({ident}))), None)
+        async with aclosing(parts.letters.read(Which(idents=frozenset({ident})))) as letters:
+            return await anext(letters, None)
 
     letter = with_parts(ask)
     if letter is None:

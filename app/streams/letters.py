@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
 from hashlib import blake2b
 from heapq import merge
 from typing import Any
@@ -97,10 +97,11 @@ class Letters:
         """The letters, each identity once: what is counted again after a crash is written again."""
         seen: set[str] = set()
         for position, (first, end) in (await self._spans()).items():
-            async for letter in self._within(position, first, end, which):
-                if letter.ident not in seen:
-                    seen.add(letter.ident)
-                    yield letter
+            async with aclosing(self._within(position, first, end, which)) as letters:
+                async for letter in letters:
+                    if letter.ident not in seen:
+                        seen.add(letter.ident)
+                        yield letter
 
     async def newest(
         self, which: Which, limit: int, before: str | None = None
@@ -141,12 +142,13 @@ class Letters:
         (topic,) = await asyncio.to_thread(self._topics.describe, [self._topic])
         return await asyncio.to_thread(self._topics.ends, topic.positions())
 
-    async def _within(self, position: Position, start: int, end: int, which: Which) -> AsyncIterator[Letter]:
-        async for batch in self._log.read(position, start, end):
-            for record in batch.records:
-                letter = Letter(record)
-                if letter.ident and fits(letter, which):
-                    yield letter
+    async def _within(self, position: Position, start: int, end: int, which: Which) -> AsyncGenerator[Letter, None]:
+        async with aclosing(self._log.read(position, start, end)) as batches:
+            async for batch in batches:
+                for record in batch.records:
+                    letter = Letter(record)
+                    if letter.ident and fits(letter, which):
+                        yield letter
 
     async def replay(self, which: Which) -> int:
         """Send them to the topics they came from again; returns how many were sent, when the brokers have them.
@@ -162,7 +164,8 @@ class Letters:
         missing = None
         async with AsyncExitStack() as stack:
             publishers = _Publishers(self._topics, self._publisher, stack)
-            async for letter in self.read(which):
+            letters = await stack.enter_async_context(aclosing(self.read(which)))
+            async for letter in letters:
                 message = letter.message
                 if last.get(message) != letter.ident:
                     continue
@@ -190,9 +193,10 @@ class Letters:
             raise NotFound("message in the log for dead letter", letter.ident)
         position, offset = topic.positions()[int(letter.ours["partition"])], int(letter.ours["offset"])
         with suppress(EndsBefore):
-            async for batch in self._log.read(position, offset, offset + 1):
-                for record in batch.records:
-                    return record.value
+            async with aclosing(self._log.read(position, offset, offset + 1)) as batches:
+                async for batch in batches:
+                    for record in batch.records:
+                        return record.value
         raise NotFound("message in the log for dead letter", letter.ident)
 
 

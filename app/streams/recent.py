@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.domain.event import Event
@@ -150,21 +151,24 @@ class RecentEvents:
             self._positions_at = time.monotonic()
         return dict(self._ask_ends(self._positions))
 
-    async def _events_of(self, project: str, batches: AsyncIterator[Batch], known: Collection[Landmark]) -> list[Event]:
+    async def _events_of(
+        self, project: str, batches: AsyncGenerator[Batch, None], known: Collection[Landmark]
+    ) -> list[Event]:
         """The project's, without those that lie at landmarks which are known."""
         events: list[Event] = []
-        async for batch in batches:
-            for number, record in enumerate(batch.records):
-                if number % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)  # other requests are answered meanwhile
-                if known and (batch.position.name, record.offset) in known:
-                    continue
-                try:
-                    parsed = parse_message(record.value, record.timestamp, record.headers, self._rules)
-                except InvalidEvent:
-                    continue
-                found = parsed if isinstance(parsed, list) else [parsed]
-                events.extend(event for event in found if isinstance(event, Event) and event.project == project)
+        async with aclosing(batches):
+            async for batch in batches:
+                for number, record in enumerate(batch.records):
+                    if number % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)  # other requests are answered meanwhile
+                    if known and (batch.position.name, record.offset) in known:
+                        continue
+                    try:
+                        parsed = parse_message(record.value, record.timestamp, record.headers, self._rules)
+                    except InvalidEvent:
+                        continue
+                    found = parsed if isinstance(parsed, list) else [parsed]
+                    events.extend(event for event in found if isinstance(event, Event) and event.project == project)
         return events
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
+from typing import cast
 from weakref import WeakSet
 
 import pytest
@@ -13,14 +15,15 @@ from kafka import KafkaProducer
 from app.domain.envelope import REPLAY_HEADER, read_headers
 from app.domain.folding import DeadLetter, Record
 from app.domain.increments import Position
-from app.errors import InvalidDefinition, NotFound, Reason, ScorekeeperError
+from app.errors import InvalidDefinition, NotFound, Reason, ScorekeeperError, StoreUnavailable
 from app.ports import Which
 from app.streams import letters
 from app.streams.dead_letters import PREFIX, DeadLetterTopic, headers_of
 from app.streams.letters import Letter, Letters
 from app.streams.log import Log
-from app.streams.publishing import Publisher
-from app.streams.topics import Topics
+from app.streams.publishing import Message, Publisher
+from app.streams.topics import TopicDescription, Topics
+from app.tracking import Batch
 from tests.builders import LogRecord
 
 
@@ -210,6 +213,53 @@ async def test_a_replay_holds_a_few_letters_at_a_time(
     store = Letters(Topics(kafka_bootstrap), Log(kafka_bootstrap), topic, lambda name: Publisher(kafka_bootstrap, name))
     assert await store.replay(Which()) == 30
     assert 0 < most < 10
+
+
+@dataclass
+class _InMemory:
+    """Stands for Topics, the log and a Publisher: one topic, whose messages are dead letters of its own."""
+
+    records: list[LogRecord]
+    being_read: int = 0
+    """Readings that have begun and not ended."""
+    topic: str = "letters"
+
+    def describe(self, names: Sequence[str]) -> list[TopicDescription]:
+        return [TopicDescription(name, "id", 1) for name in names]
+
+    def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+        return dict.fromkeys(positions, (0, len(self.records)))
+
+    async def read(self, position: Position, start: int, end: int) -> AsyncGenerator[Batch, None]:
+        self.being_read += 1
+        try:
+            for offset in range(start, end):
+                yield Batch(position, offset, offset + 1, self.records[offset : offset + 1])
+        finally:
+            self.being_read -= 1
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def add(self, message: Message) -> None:
+        raise StoreUnavailable("kafka", f"it is away, and does not take {message.value!r}")
+
+
+async def test_no_reading_outlives_who_asked_for_it() -> None:
+    """Each has a connection to the brokers, which the collector would close some time."""
+    of_reference = {"topic": "letters", "partition": "0", "offset": "0", "by-reference": "2 bytes"}
+    headers = [[(PREFIX + k, v.encode()) for k, v in {"id": f"l{n}", **of_reference}.items()] for n in range(3)]
+    kept = _InMemory([LogRecord(n, b"{}", headers=own) for n, own in enumerate(headers)])
+    store = Letters(cast("Topics", kept), kept, "letters", lambda _: cast("Publisher", kept))
+    one = store.read(Which())
+    assert (await anext(one)).ident == "l0"
+    assert kept.being_read == 1
+    await one.aclose()
+    assert kept.being_read == 0
+    with pytest.raises(StoreUnavailable, match="it is away, and does not take"):
+        await store.replay(Which())
+    assert kept.being_read == 0
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "0.", "0.1-", "-1.2", "0.9999999999999999999", "0.1" + "-0.1" * 1000])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -33,6 +34,9 @@ class _Kept:
     begins: dict[Position, int] = field(default_factory=dict)
     deletes_next: Mapping[Position, int] = field(default_factory=dict)
     """What the log begins with as soon as somebody has asked where it does."""
+    being_read: int = 0
+    """Readings that have begun and not ended."""
+    was_begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, number: int, project: str = "shop") -> None:
         for _ in range(number):
@@ -53,15 +57,22 @@ class _Kept:
         self.begins.update(self.deletes_next)
         return found
 
-    async def read_spans(self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int) -> AsyncIterator[Batch]:
+    async def read_spans(
+        self, wanted: Mapping[Position, Sequence[Span]], *, fetch_bytes: int
+    ) -> AsyncGenerator[Batch, None]:
         assert fetch_bytes
-        for position, spans in wanted.items():
-            for start, end in spans:
-                first = self.begins.get(position, 0)
-                if start < first:
-                    raise DeletedMeanwhile(position.name, start, first)
-                self.read_offsets += [(position, offset) for offset in range(start, end)]
-                yield Batch(position, start, end, self.log[position][start:end])
+        self.being_read += 1
+        self.was_begun.set()
+        try:
+            for position, spans in wanted.items():
+                for start, end in spans:
+                    first = self.begins.get(position, 0)
+                    if start < first:
+                        raise DeletedMeanwhile(position.name, start, first)
+                    self.read_offsets += [(position, offset) for offset in range(start, end)]
+                    yield Batch(position, start, end, self.log[position][start:end])
+        finally:
+            self.being_read -= 1
 
     async def landmarks_of(self, project: str) -> Sequence[Landmark]:
         if self.is_redis_away:
@@ -188,3 +199,14 @@ async def test_what_was_read_of_a_log_that_was_cut_off_since_is_forgotten(kept: 
     for own in kept.log.values():
         del own[20:]
     assert ids(await reader.recent("shop", 200)) == list(range(40))
+
+
+async def test_who_is_given_up_in_the_middle_of_a_reading_leaves_no_connection(kept: _Kept) -> None:
+    kept.add(300)
+    asked = asyncio.create_task(over(kept).recent("shop", 150))
+    await kept.was_begun.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert kept.read_offsets
+    assert kept.being_read == 0
