@@ -84,7 +84,8 @@ async def recount(
     No batch spans one of its position's `marks`.
     """
     starts = await tracker.assign(list(spans))
-    total = sum(end - max(first, starts[position]) for position, (first, end) in spans.items())
+    # A position that was counted beyond its end already takes nothing from the others.
+    total = sum(max(end - max(first, starts[position]), 0) for position, (first, end) in spans.items())
     one = _Recount(tracker, on_progress, on_hole, total)
     left = LogAsLeft(log, one.remember_hole)
     for group in in_groups(spans):

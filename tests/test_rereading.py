@@ -131,18 +131,29 @@ class Slow(MemoryCounters):
         return applied
 
 
-async def count_again(store: MemoryCounters, log: Jittery, catalog: FixedCatalog) -> int:
+async def count_again(
+    store: MemoryCounters,
+    log: Jittery,
+    catalog: FixedCatalog,
+    *,
+    ends: Mapping[Position, int] | None = None,
+    told: list[Progress] | None = None,
+) -> int:
+    """The whole log, or up to these ends."""
+
     async def open_counting() -> Counting:
         return Counting(store, RULES)
 
     async def ignore_hole(position: Position, start: int, to: int) -> None:
         raise AssertionError((position, start, to))
 
-    async def ignore(_: Progress) -> None:
-        """Nobody looks."""
+    async def note(progress: Progress) -> None:
+        if told is not None:
+            told.append(progress)
 
-    spans = {position: (0, len(own)) for position, own in log.log.items()}
-    return await recount(Tracker(open_counting, catalog, NoDeadLetters()), log, spans, ignore, ignore_hole)
+    wanted = {position: len(own) for position, own in log.log.items()} if ends is None else ends
+    spans = {position: (0, end) for position, end in wanted.items()}
+    return await recount(Tracker(open_counting, catalog, NoDeadLetters()), log, spans, note, ignore_hole)
 
 
 async def test_batches_are_applied_in_their_turns_each_after_the_one_before_has_been() -> None:
@@ -156,6 +167,18 @@ async def test_batches_are_applied_in_their_turns_each_after_the_one_before_has_
     assert orders[0][:3] == [(first, 0), (second, 0), (first, 20)]
     assert orders[0][-1][0] == third
     assert all(order == orders[0] for order in orders)
+
+
+async def test_what_was_counted_beyond_an_end_takes_nothing_from_what_is_told_to_be_left() -> None:
+    """A rebuild that is compared counts on to where the shown generation stands: at some positions it is further."""
+    log, store, told = site(1), MemoryCounters(), list[Progress]()
+    catalog = FixedCatalog(traffic_catalog())
+    ahead, behind, _ = log.log
+    assert await count_again(store, log, catalog, ends={ahead: 200, behind: 100}, told=told) == 300
+    told.clear()
+    assert await count_again(store, log, catalog, ends={ahead: 100, behind: 200}, told=told) == 100
+    assert {one.total for one in told} == {100}
+    assert told[-1].done == 100
 
 
 async def test_while_a_batch_is_applied_the_next_one_is_folded() -> None:
