@@ -91,7 +91,7 @@ class Backfills:
             del own.joined[increments.backfill]
             own.behind[increments.backfill] = applied.checkpoint
 
-    def fill(self, position: Position, name: str, checkpoint: int) -> None:
+    def advance(self, position: Position, name: str, checkpoint: int) -> None:
         """The checkpoint of one that is behind has moved."""
         own = self._of.get(position)
         if own is not None and name in own.behind:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TypeAlias
 
+from app.domain import fields
 from app.domain.beginning import Beginning
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
@@ -27,7 +28,7 @@ Counters = Mapping[str, Mapping[str, int]]
 Spans: TypeAlias = Mapping[Position, tuple[int, int]]
 """Per position: the first offset, and the end."""
 
-APPROXIMATE = frozenset({"last", "refused"})
+APPROXIMATE = frozenset({fields.LAST, fields.REFUSED})
 """Fields that say when or whether, not how many: not compared."""
 
 

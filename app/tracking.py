@@ -281,7 +281,7 @@ class Tracker:
         for part, applied in zip(
             increments, await self._persist(lambda: counting.store.apply(increments)), strict=True
         ):
-            self.backfills.fill(position, part.backfill, applied.checkpoint)
+            self.backfills.advance(position, part.backfill, applied.checkpoint)
 
     async def note_backfill(self, name: str, state: Mapping[str, int]) -> Mapping[str, int]:
         """Remember how far a backfill is; returns all that is remembered. One that ended meanwhile has no state."""
