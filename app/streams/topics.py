@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -43,6 +43,10 @@ class _ClosedSockets(KafkaNetSocket):  # type: ignore[misc]  # the package has n
             raise
 
 
+CLOSING_SOCKETS: Final[Mapping[str, str]] = {"proxy_url": f"{_CLOSED}://"}
+"""Settings of a kafka-python client: sockets that did not connect are closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
     """`incarnation` is the broker's id of the topic: one that was deleted and created again has another."""
@@ -68,7 +72,7 @@ class Topics:
             "bootstrap_timeout_ms": int(timeout_seconds * 1000),
             # By default the pauses grow to 30 s, and a worker that waits for its topics comes back as late.
             "reconnect_backoff_max_ms": 500,
-            "proxy_url": f"{_CLOSED}://",
+            **CLOSING_SOCKETS,
             **(security or {}),
         }
 

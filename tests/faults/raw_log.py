@@ -7,6 +7,7 @@ import time
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 
+from app.streams.topics import CLOSING_SOCKETS
 from tests.faults.oracle import Message
 
 
@@ -20,7 +21,8 @@ async def send_nothing(kafka: str, topic: str) -> None:
 
 def read_all(kafka: str, topic: str, ends: dict[int, tuple[int, int]]) -> list[Message]:
     """Everything below the ends that was not aborted; per partition (first offset, end)."""
-    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed")
+    options = {"enable_auto_commit": False, "isolation_level": "read_committed", **CLOSING_SOCKETS}
+    consumer = KafkaConsumer(bootstrap_servers=kafka, **options)
     try:
         found: list[Message] = []
         tps = {TopicPartition(topic, partition): end for partition, (first, end) in ends.items() if first < end}
@@ -40,7 +42,7 @@ def read_all(kafka: str, topic: str, ends: dict[int, tuple[int, int]]) -> list[M
 def dead_letters_of(kafka: str, topic: str) -> set[tuple[int, int, str]]:
     """(partition, offset, reason) of each dead letter of the topic."""
     name = f"{topic}.dead-letters"
-    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, **CLOSING_SOCKETS)
     try:
         tp = TopicPartition(name, 0)
         consumer.assign([tp])

@@ -27,7 +27,7 @@ from app.stores.database import Database
 from app.stores.generations import stripe_prefix
 from app.stores.redis_client import REDIS_ERRORS
 from app.stores.sql import SqlDefinitions
-from app.streams.topics import Topics
+from app.streams.topics import CLOSING_SOCKETS, Topics
 from tests.end_to_end.processes import eventually
 from tests.faults.comparing import differences
 from tests.faults.oracle import Answer, Definition, Message, count
@@ -206,7 +206,7 @@ class Site:
         return Traffic(self.seed + 1000, partitions=partitions, now=now_ms())
 
     def send(self, messages: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
-        producer = KafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=5, retries=20)
+        producer = KafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=5, retries=20, **CLOSING_SOCKETS)
         try:
             pending = [
                 producer.send(self.topic, partition=where, key=key, value=value) for where, key, value in messages
