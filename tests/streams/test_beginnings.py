@@ -17,6 +17,7 @@ from app.streams.beginnings import find_beginning, find_whole_log
 from app.streams.log import Log
 from app.streams.topics import Topics
 from tests.end_to_end.processes import eventually
+from tests.servers.ports import free_port
 
 FULL, EMPTY = 0, 1
 NOW = 9_000_000_000_000
@@ -24,7 +25,7 @@ NOW = 9_000_000_000_000
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    broker = start_broker(tmp_path_factory.mktemp("broker"))
+    broker = start_broker(tmp_path_factory.mktemp("broker"), free_port())
     yield broker.bootstrap
     broker.stop()
 

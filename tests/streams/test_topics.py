@@ -20,6 +20,7 @@ from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
 from tests.end_to_end.processes import eventually
+from tests.servers.ports import free_port
 from tests.servers.topics import delete_topic
 
 
@@ -28,7 +29,7 @@ def bootstrap(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "kafka":
         yield request.getfixturevalue("kafka_bootstrap")
         return
-    broker = start_broker(tmp_path)
+    broker = start_broker(tmp_path, free_port())
     yield broker.bootstrap
     broker.stop()
 
