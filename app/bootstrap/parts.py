@@ -233,10 +233,10 @@ def parsing_rules(settings: Settings) -> ParsingRules:
     )
 
 
-def folding_rules(settings: Settings) -> FoldingRules:
-    """The rules that a new generation begins with; one that exists keeps its own."""
+def folding_rules(settings: Settings, loads: Mapping[str, int] | None = None) -> FoldingRules:
+    """The rules that a new generation begins with; one that exists keeps its own. `loads`: see `spread`."""
     window_ms = int(settings.deduplication_window_days * DAY_MS)
-    return new_rules(parsing_rules(settings), window_ms=window_ms, stripes=settings.stripes)
+    return new_rules(parsing_rules(settings), window_ms=window_ms, stripes=settings.stripes, loads=loads)
 
 
 def thresholds(settings: Settings) -> Thresholds:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 
+from app.bootstrap.accounting import fates_by_project
 from app.bootstrap.collecting import freeze_what_is_loaded
 from app.bootstrap.parts import Parts, folding_rules
 from app.domain.beginning import Beginning
@@ -31,7 +33,7 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     `since` (epoch ms): what came before is left out. Raises Conflict when an unfinished one was begun with another such
     moment, or with other settings than those of now, or has counted of a topic that is gone.
     """
-    generations, rules = parts.generations, folding_rules(parts.settings)
+    generations, rules = parts.generations, folding_rules(parts.settings, await _loads(parts))
     generation = await generations.unfinished()
     if generation is None:
         generation = await generations.create(rules, _now(), await _find_beginning(parts, since))
@@ -50,6 +52,16 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     freeze_what_is_loaded()
     note_counting = partial(generations.note_counting, number)
     return number, Rebuild(number, store, counting, catalog, parts.log, parts.spans, note_counting, _now)
+
+
+async def _loads(parts: Parts) -> dict[str, int]:
+    """Project -> how many of its events the generation that is shown has counted. Another version's cannot be read."""
+    projects = [project.key for project in await asyncio.to_thread(parts.definitions.projects)]
+    try:
+        stripes = await (await parts.counters()).snapshot([f"p:{key}" for key in projects])
+    except (GenerationMissing, OtherScheme):
+        stripes = []
+    return {key: int(fates["counted"]) for key, fates in fates_by_project(stripes, projects).items()}
 
 
 async def _find_beginning(parts: Parts, since: int | None) -> Beginning:

@@ -22,7 +22,7 @@ from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
-from app.errors import InvalidSettings, OtherScheme
+from app.errors import InvalidSettings, OtherScheme, StoreUnavailable
 from app.hooks import Hook, no_hook
 from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
@@ -83,7 +83,12 @@ class WorkerParts:
 
     async def open_store(self, now: int) -> RedisCounters:
         """The counters of the active generation, which is created when there is none."""
-        generation = await self._parts.generations.ensure_active(folding_rules(self._settings), now)
+        if self.catalog.current.revision < 0:
+            with suppress(StoreUnavailable):
+                await self.catalog.refresh()
+        # What they bring is not known here; a rebuild knows it.
+        loads = dict.fromkeys(self.catalog.current.projects, 0)
+        generation = await self._parts.generations.ensure_active(folding_rules(self._settings, loads), now)
         return TimedCounters(self._parts.redis, generation)
 
     def outbox(self, store: RedisCounters) -> RedisOutbox | None:

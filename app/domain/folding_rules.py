@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from app.domain.parsing import ParsingRules
+from app.domain.spreading import hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,14 @@ class FoldingRules:
     window_ms: int
     """How long an event id is remembered, at least."""
     stripes: int = 1
+    spread: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Project -> its stripe, of those for which it was chosen; the others' are hashed."""
 
     def stripe_of(self, project: str) -> int:
-        return 0 if self.stripes == 1 else zlib.crc32(project.encode(errors="surrogatepass")) % self.stripes
+        if self.stripes == 1:
+            return 0
+        chosen = self.spread.get(project)
+        return chosen if chosen is not None else hashed(project, self.stripes)
 
     def hash(self, *parts: str) -> int:
         """64 bits, signed, keyed."""

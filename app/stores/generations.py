@@ -26,6 +26,7 @@ import json
 import re
 import secrets
 from binascii import crc_hqx
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, count
@@ -34,10 +35,11 @@ from typing import Any, Final
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.folding_rules import FoldingRules
 from app.domain.parsing import ParsingRules
+from app.domain.spreading import spread
 from app.errors import GenerationMissing, OtherScheme
 from app.stores.redis_client import Client, as_store_errors
 
-SCHEME = 4
+SCHEME = 5
 """The version of the keys, of what is hashed into them, and of the rules by which ids count once; another one is
 refused, and replaced by a rebuild: what was counted by two of them could not be reproduced."""
 ACTIVE = "sk:active"
@@ -142,9 +144,11 @@ def bucket_names(buckets: int) -> list[str]:
     return [f"{start:08x}" for start in starts]
 
 
-def new_rules(parsing: ParsingRules, *, window_ms: int, stripes: int) -> FoldingRules:
-    """Rules with a new secret for the hashes."""
-    return FoldingRules(parsing=parsing, secret=secrets.token_bytes(16), window_ms=window_ms, stripes=stripes)
+def new_rules(
+    parsing: ParsingRules, *, window_ms: int, stripes: int, loads: Mapping[str, int] | None = None
+) -> FoldingRules:
+    """Rules with a new secret for the hashes. `loads`: see `spread`."""
+    return FoldingRules(parsing, secrets.token_bytes(16), window_ms, stripes, spread(loads or {}, stripes))
 
 
 def give_record(client: Client, generation: Generation, prefix: str) -> Any:
@@ -195,6 +199,7 @@ class Generations:
             secret=bytes.fromhex(spec[b"secret"].decode()),
             window_ms=fixed["window_ms"],
             stripes=fixed["stripes"],
+            spread=fixed["spread"],
         )
         return Generation(number, rules, int(spec[b"created_at"]), _decoded(spec.get(b"beginning")))
 
@@ -209,6 +214,7 @@ class Generations:
             },
             "window_ms": rules.window_ms,
             "stripes": rules.stripes,
+            "spread": dict(rules.spread),
         }
         spec = {
             "scheme": SCHEME,

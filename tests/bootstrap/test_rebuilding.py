@@ -103,6 +103,31 @@ async def test_a_rebuild_that_was_stopped_goes_on_with_the_settings_that_it_was_
     assert (number, rebuild.counting.rules.stripes) == (first + 1, 4)
 
 
+async def test_stripes_are_chosen_by_what_each_project_has_brought(parts: Parts) -> None:
+    for key in ("quiet", "hot", "still"):
+        parts.definitions.create_project(key, key, "UTC")
+    await parts.generations.ensure_active(folding_rules(parts.settings), 1)
+    counters = await parts.counters()
+    for key, counted in (("quiet", 1), ("hot", 10), ("still", 1)):
+        await parts.redis.hset(counters.generation.prefix(0) + f"p:{key}", mapping={"received": 20, "counted": counted})
+    parts.settings = parts.settings.model_copy(update={"stripes": 2})
+    _, rebuild = await make_rebuild(parts)
+    assert rebuild.counting.rules.spread == {"hot": 0, "quiet": 1, "still": 1}
+
+
+async def test_a_worker_that_finds_no_counters_spreads_the_projects_that_there_are(parts: Parts) -> None:
+    for key in ("shop", "blog", "docs"):
+        parts.definitions.create_project(key, key, "UTC")
+    worker = WorkerParts(parts.settings.model_copy(update={"stripes": 3}))
+    try:
+        store = await worker.open_store(1)
+        assert store.generation.rules.spread == {"blog": 0, "docs": 2, "shop": 1}
+        parts.definitions.create_project("late", "late", "UTC")
+        assert (await worker.open_store(2)).generation == store.generation
+    finally:
+        await worker.close()
+
+
 class _Found:
     """Stands for the log: where it is begun is asked once, whatever it would say later."""
 

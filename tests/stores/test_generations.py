@@ -52,6 +52,16 @@ async def test_whatever_key_is_lost_the_next_generation_is_whole(client: Client,
         assert after.number != before.number
 
 
+async def test_the_stripes_that_were_chosen_for_projects_are_the_generations_for_its_life(client: Client) -> None:
+    generations = Generations(client)
+    rules = new_rules(ParsingRules(), window_ms=1000, stripes=3, loads={"shop": 5, "blog": 1})
+    opened = await generations.ensure_active(rules, 1)
+    other = new_rules(ParsingRules(), window_ms=1000, stripes=3, loads={"blog": 5, "shop": 1})
+    again = await generations.ensure_active(other, 2)
+    assert again == opened
+    assert [again.rules.stripe_of(project) for project in ("shop", "blog")] == [0, 2]
+
+
 async def test_nothing_is_noted_of_a_generation_that_was_lost_meanwhile(client: Client) -> None:
     generations = Generations(client)
     opened = await generations.ensure_active(RULES, 1)
