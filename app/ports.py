@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
-from app.domain.declaring import Step, Work
 from app.domain.history import DefinitionHistory as DefinitionHistory
 from app.domain.history import DefinitionVersion as DefinitionVersion
 from app.domain.history import Project as Project
@@ -20,6 +19,10 @@ from app.domain.increments import Applied as Applied
 from app.domain.increments import Increments as Increments
 from app.domain.increments import Position as Position
 from app.domain.increments import Receipt as Receipt
+
+if TYPE_CHECKING:
+    # A worker, which declares nothing, would be ready later.
+    from app.domain.declaring import Step, Work
 
 # ---------------------------------------------------------------- definitions
 

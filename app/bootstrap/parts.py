@@ -11,20 +11,13 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from app.alerting import Alerting, Alerts
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.bootstrap.observing import TimedReader, observe_sql
-from app.defining import Defining
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
-from app.domain.progress import Thresholds
 from app.embedded.running import make_private_directory
 from app.errors import EmbeddedUnavailable, InvalidSettings, StoreUnavailable
-from app.experiments import Experiments
-from app.ports import CatalogSignals
-from app.recording import StatusRecorder
-from app.reporting import Reporter
 from app.stores.database import Database
 from app.stores.generations import Generations, new_rules
 from app.stores.redis import RedisCounters
@@ -33,14 +26,21 @@ from app.stores.redis_landmarks import RedisLandmarks
 from app.stores.redis_reader import RedisReader
 from app.stores.redis_signals import RedisSignals
 from app.stores.sql import SqlDefinitions
-from app.stores.sql_alerts import SqlAlerts
-from app.stores.sql_keys import SqlKeys
-from app.stores.sql_status_changes import SqlStatusChanges
 from app.streams.options import KafkaOptions
 from app.streams.security import aiokafka_security, kafka_python_security
 from config.settings import DAY_MS, Settings
 
 if TYPE_CHECKING:
+    from app.alerting import Alerting, Alerts
+    from app.defining import Defining
+    from app.domain.progress import Thresholds
+    from app.experiments import Experiments
+    from app.ports import CatalogSignals
+    from app.recording import StatusRecorder
+    from app.reporting import Reporter
+    from app.stores.sql_alerts import SqlAlerts
+    from app.stores.sql_keys import SqlKeys
+    from app.stores.sql_status_changes import SqlStatusChanges
     from app.streams.letters import Letters
     from app.streams.log import Log
     from app.streams.publishing import Publisher
@@ -105,10 +105,14 @@ class Parts:
 
     @cached_property
     def keys(self) -> SqlKeys:
+        from app.stores.sql_keys import SqlKeys
+
         return SqlKeys(self.database)
 
     @cached_property
     def status_changes(self) -> SqlStatusChanges:
+        from app.stores.sql_status_changes import SqlStatusChanges
+
         return SqlStatusChanges(self.database)
 
     # -- Redis
@@ -181,11 +185,13 @@ class Parts:
 
         return Letters(self.topics, self.log, self.settings.dead_letters, self.publisher)
 
-    # -- what we do with them
+    # -- what we do with them. Imported by who asks for it: a worker does none of it, and would be ready later.
 
     @cached_property
     def defining(self) -> Defining:
         """Definitions' write path. Without a Redis to be found, workers learn of a change from the database alone."""
+        from app.defining import Defining
+
         signals: CatalogSignals = _NoSignals()
         with suppress(EmbeddedUnavailable):
             signals = self.signals
@@ -198,27 +204,37 @@ class Parts:
 
     @cached_property
     def reporter(self) -> Reporter:
+        from app.reporting import Reporter
+
         return Reporter(self.definitions, self.reader, self.status_changes, thresholds=thresholds(self.settings))
 
     @cached_property
     def experiments(self) -> Experiments:
+        from app.experiments import Experiments
+
         return Experiments(self.definitions, self.reader)
 
     @cached_property
     def status_recorder(self) -> StatusRecorder:
+        from app.recording import StatusRecorder
+
         return StatusRecorder(self.status_changes, self.reporter, lambda: int(time.time() * 1000))
 
     @cached_property
     def alert_store(self) -> SqlAlerts:
+        from app.stores.sql_alerts import SqlAlerts
+
         return SqlAlerts(self.database)
 
     @cached_property
     def alerts(self) -> Alerts:
+        from app.alerting import Alerts
+
         return Alerts(self.alert_store, allow_private=self.settings.alerts_allow_private)
 
     @cached_property
     def alerting(self) -> Alerting:
-        # Imported where it is used: a worker calls no webhook, and the HTTP client costs its start time and memory.
+        from app.alerting import Alerting
         from app.webhook import Webhook
 
         webhook = Webhook(allow_private=self.settings.alerts_allow_private)
@@ -240,6 +256,8 @@ def folding_rules(settings: Settings, loads: Mapping[str, int] | None = None) ->
 
 
 def thresholds(settings: Settings) -> Thresholds:
+    from app.domain.progress import Thresholds
+
     return Thresholds(
         on_track=Decimal(str(settings.status_on_track_ratio)),
         at_risk=Decimal(str(settings.status_at_risk_ratio)),
