@@ -19,6 +19,7 @@ from app import bootstrap
 from app.domain.history import TRUSTED_MS
 from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
+from app.domain.witness import Witness
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from app.filling import Filler, keep_filling
 from app.rereading import received_at
@@ -54,7 +55,12 @@ class Worker:
             self._open_counting, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
         )
         self.partitions = TrackedPartitions(
-            self.tracker, parts.incarnation_of, self._report_loss, partial(received_at, parts.log)
+            self.tracker,
+            parts.incarnation_of,
+            self._report_loss,
+            partial(received_at, parts.log),
+            parts.cut_below,
+            self._told_witnesses,
         )
         self.app = self._make_app()
         self.reports = Reports(parts, self.tracker, self.partitions, lambda: self.consumer)
@@ -92,6 +98,10 @@ class Worker:
     async def _report_loss(self, loss: Mapping[str, object], is_lost: bool) -> None:
         await self.tracker.counting()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
+
+    async def _told_witnesses(self) -> Mapping[str, Witness]:
+        await self.tracker.counting()
+        return await self.store.witnesses()
 
     def rewind(self, tps: Iterable[TP]) -> None:
         """Read these partitions on from where the counters end."""

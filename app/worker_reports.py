@@ -102,6 +102,8 @@ class Reports:
         }
         if fresh:
             await store.report_freshness(fresh, now)
+        # Not all up to there may be counted yet, which does no harm: they are of the log.
+        await store.report_witnesses(self._partitions.witnesses)
         await self.report_alive()
 
     async def report_alive(self) -> None:

@@ -22,6 +22,7 @@ from app.domain.catalog import Catalog
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
+from app.domain.witness import Witness
 from app.errors import InvalidSettings, OtherScheme, StoreUnavailable
 from app.hooks import Hook, no_hook
 from app.receipting import ReceiptSender
@@ -55,6 +56,7 @@ class WorkerParts:
         self.landmarks = self._parts.landmarks
         self.log = self._parts.log
         self._descriptions = self._parts.topics.kept_descriptions()
+        self._records = self._parts.topics.kept_records()
         self.catalog = CatalogRefresher(
             self._parts.definitions,
             allowance_ms=int(settings.clock_allowance_seconds * 1000),
@@ -117,6 +119,10 @@ class WorkerParts:
         found = await asyncio.to_thread(self._descriptions.of, names)
         return [position for topic in found for position in topic.positions()]
 
+    async def cut_below(self, position: Position, witness: Witness) -> int | None:
+        """See `find_cut`. Raises StoreUnavailable."""
+        return await asyncio.to_thread(self._records.cut_below, position, witness)
+
     async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         """Where the log begins now. Raises StoreUnavailable."""
         ends = await asyncio.to_thread(self._parts.topics.ends, positions)
@@ -161,6 +167,7 @@ class WorkerParts:
         if self._receipts is not None:
             await self._receipts.close()
         await asyncio.to_thread(self._descriptions.close)
+        await asyncio.to_thread(self._records.close)
         await self._parts.close()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)

@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError
 from app.domain import fields
 from app.domain.beginning import Beginning
 from app.domain.increments import Applied, Increments, Position
+from app.domain.witness import Witness
 from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generation, bucket_names, give_record
 from app.stores.redis_client import Client, as_store_errors, pattern
@@ -151,14 +152,25 @@ class RedisCounters:
 
         Raises GenerationMissing, and writes nothing, when Redis was emptied: the report would be of other counters.
         """
-        if not fresh:
-            return
-        prefix = self.generation.prefix(0)
-        pairs = [part for position, (at, end) in fresh.items() for part in (position.name, json.dumps([at, end, now]))]
+        await self._report("fresh", {position.name: json.dumps([*own, now]) for position, own in fresh.items()})
+
+    async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
+        """Raises GenerationMissing, and writes nothing, as `report_freshness`."""
+        told = {position.name: json.dumps(witness) for position, witness in witnesses.items()}
+        await self._report("ep", told)
+
+    async def witnesses(self) -> Mapping[str, Witness]:
+        """Position name -> what was told last."""
         with as_store_errors():
-            known = await self._client.eval(
-                _REPORT, 2, prefix + "gen", prefix + "fresh", self.generation.identity, *pairs
-            )
+            raw = await self._client.hgetall(self.generation.prefix(0) + "ep")
+        return {name.decode(): Witness(*json.loads(text)) for name, text in raw.items()}
+
+    async def _report(self, key: str, told: Mapping[str, str]) -> None:
+        if not told:
+            return
+        prefix, pairs = self.generation.prefix(0), [part for pair in told.items() for part in pair]
+        with as_store_errors():
+            known = await self._client.eval(_REPORT, 2, prefix + "gen", prefix + key, self.generation.identity, *pairs)
         if not known:
             raise GenerationMissing(self.generation.number)
 
@@ -181,6 +193,7 @@ class RedisCounters:
                     pipe.hsetnx(key, position.name, json.dumps([at, 0, 0]))
                 if gone:
                     pipe.hdel(key, *gone)
+                    pipe.hdel(self.generation.prefix(0) + "ep", *gone)
                 await pipe.execute()
 
     async def wait_only_for(self, topics: Collection[str]) -> Sequence[str]:

@@ -22,6 +22,7 @@ from mode import Service
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
 from app.streams.consumer_thread import ConsumerThread, Read
+from app.streams.epochs import Epochs
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class Partitions(Protocol):
 
     async def lost(self, tp: TP, position: int, earliest: int, end: int) -> int:
         """The log holds nothing at `position`: it begins at `earliest` and ends at `end`. Returns where to go on."""
+        ...
+
+    async def cut(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+        """Called with what an answer of the brokers at `position` begins and ends with. Where to go on, if the log is
+        not the one that was read up to there."""
         ...
 
     def applied(self, tp: TP) -> int | None:
@@ -231,8 +237,26 @@ class BatchConsumer(driver.Consumer):
                 # Dropped without a seek so far: the next read lacks this run, and must not confirm a gap by that.
                 self._gap_seen.pop(tp, None)
             # What was taken before a seek is dropped: after it, reading goes on from where it has to.
+            elif await self._is_cut(tp, read.epochs.get(key)):
+                continue
             elif read.seeks.get(tp) == self._seeks.get(tp):
                 await self._hand_on(tp, run, read.bare.get(key))
+
+    async def _is_cut(self, tp: TP, epochs: Epochs | None) -> bool:
+        """Whether the log was cut below what was read; then it is sought."""
+        position = self._position.get(tp)
+        if epochs is None or position is None:
+            return False
+        try:
+            to = await self.partitions.cut(tp, position, epochs)
+            if to is None:
+                return False
+            self._read_again_but(tp)
+        except StoreUnavailable as unavailable:
+            to = position
+            await self._wait_to_tell(unavailable)
+        self.rewind(tp, to)
+        return True
 
     async def _ask_for_another_topic(self, topics: set[str]) -> None:
         """Seek where one of them was created again since this was last certain. Asked after each read."""
@@ -319,9 +343,12 @@ class BatchConsumer(driver.Consumer):
                     position = await self.partitions.lost(tp, position, earliest[tp], ends[tp])
                     self._read_again_but(tp)
             except StoreUnavailable as unavailable:
-                log.warning("waiting to tell what was lost: %s", unavailable)
-                await self.sleep(ERROR_PAUSE_SECONDS)
+                await self._wait_to_tell(unavailable)
             self.rewind(tp, position)  # or not at all: it may have been revoked meanwhile
+
+    async def _wait_to_tell(self, unavailable: StoreUnavailable) -> None:
+        log.warning("waiting to tell what was lost: %s", unavailable)
+        await self.sleep(ERROR_PAUSE_SECONDS)
 
     def _read_again_but(self, lost: TP) -> None:
         """The others, from where the counters end: who asked where that is heard it of all of them, and nobody else

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from app.streams.doubts import FETCH_WAIT_MS, Doubts
+from app.streams.epochs import Epochs, EpochWatch
 from app.streams.options import ISOLATION
 from app.streams.read_ahead import LEAST_FETCH_BYTES, share_read_ahead
 from app.streams.runs import read_runs
@@ -36,6 +37,8 @@ class Read:
     """The number of the last seek before that moment, of each partition; see BatchConsumer.seeks."""
     bare: Mapping[Any, tuple[int, int]] = field(default_factory=dict)
     """As of `Prefetched`: of runs' ends, and of partitions without a run."""
+    epochs: Mapping[Any, Epochs] = field(default_factory=dict)
+    """Of each partition whose records are the first of an answer of the brokers."""
 
     @property
     def topics(self) -> set[str]:
@@ -51,6 +54,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """See the module."""
 
     doubts: Doubts
+    epochs: EpochWatch
     _most_fetched: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -67,6 +71,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust does so in its own transactions alone.
         consumer._isolation_level = ISOLATION
         self.doubts = Doubts(consumer._client)
+        self.epochs = EpochWatch(consumer._client)
         return consumer
 
     async def _fetch_records(
@@ -81,7 +86,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         runs = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else runs in this thread between what was taken and this look: a seek is before both, or after both.
         bare, prefetched.bare = prefetched.bare, {}
-        return Read(runs, dict(self._seeks_done), bare)
+        return Read(runs, dict(self._seeks_done), bare, self.epochs.take([*runs, *bare]))
 
     def seek_soon(self, tp: TP, offset: int, number: int) -> None:
         """Seek in the thread that owns the consumer; reads tell by the number whether they were before or after."""

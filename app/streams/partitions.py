@@ -11,7 +11,9 @@ from faust.types import TP
 
 from app.domain.increments import Position
 from app.domain.loss import loss_of
+from app.domain.witness import Witness
 from app.errors import NotFound, StoreUnavailable
+from app.streams.epochs import Epochs
 from app.tracking import Tracker
 from app.waiting import Waiting
 
@@ -23,7 +25,8 @@ class TrackedPartitions:
 
     `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
     under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one. `received_at`
-    tells when the message at an offset was received, None where there is none.
+    tells when the message at an offset was received, None where there is none. `cut_below` tells where a log was cut
+    below a witness, None where it was not; `told_witnesses` what was told of positions, by their names.
     """
 
     def __init__(
@@ -32,12 +35,17 @@ class TrackedPartitions:
         incarnation_of: Callable[[str], Awaitable[str]],
         report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
         received_at: Callable[[Position, int], Awaitable[int | None]],
+        cut_below: Callable[[Position, Witness], Awaitable[int | None]],
+        told_witnesses: Callable[[], Awaitable[Mapping[str, Witness]]],
     ) -> None:
         self._tracker = tracker
         self._incarnation_of = incarnation_of
         self._report_loss = report_loss
         self._received_at = received_at
+        self._cut_below = cut_below
+        self._told_witnesses = told_witnesses
         self._positions: dict[TP, Position] = {}
+        self._witnesses: dict[Position, Witness] = {}
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
         self._waiting = Waiting(1.0, for_what="to learn which topic it is")
@@ -68,10 +76,36 @@ class TrackedPartitions:
         incarnations = {topic: await self._incarnation(topic) for topic in {tp.topic for tp in tps}}
         self._positions = {tp: Position(tp.topic, tp.partition, incarnations[tp.topic]) for tp in tps}
         starts = await self._tracker.assign(list(self._positions.values()))
+        told = await self._waiting.until_answered(self._told_witnesses, _is_unknown)
+        for position in self._positions.values():
+            self._bear_witness(position, told.get(position.name))
         return {tp: starts[position] for tp, position in self._positions.items()}
 
     async def _incarnation(self, topic: str) -> str:
         return await self._waiting.until_answered(lambda: self._incarnation_of(topic), _is_unknown)
+
+    @property
+    def witnesses(self) -> Mapping[Position, Witness]:
+        """Of the partitions that are assigned now, as far as there is one."""
+        return {own: self._witnesses[own] for own in self._positions.values() if own in self._witnesses}
+
+    def _bear_witness(self, position: Position, witness: Witness | None) -> None:
+        known = self._witnesses.get(position)
+        if witness is not None and (known is None or known < witness):
+            self._witnesses[position] = witness
+
+    async def cut(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+        where = self._positions.get(tp)
+        if where is None:
+            return None
+        witness = self._witnesses.get(where)
+        if witness is not None and witness.epoch < epochs.first:
+            begin = await self._waiting.until_answered(lambda: self._cut_below(where, witness), _is_unknown)
+            if begin is not None and begin < position:
+                # Only once this is told and counted from there, what is read now bears witness.
+                return await self.lost(tp, position, 0, begin)
+        self._bear_witness(where, epochs.last)
+        return None
 
     def applied(self, tp: TP) -> int | None:
         position = self._positions.get(tp)

@@ -20,6 +20,7 @@ from kafka.net.compat import KafkaNetClient
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from app.domain.increments import Position
+from app.domain.witness import Witness, find_cut
 from app.errors import NotFound, StoreUnavailable
 from app.streams.options import ISOLATION
 
@@ -140,6 +141,12 @@ class Topics:
         options["isolation_level"] = ISOLATION
         return KeptEnds(lambda: _connected(KafkaConsumer, options))
 
+    def kept_records(self) -> KeptRecords:
+        """For who looks at single messages; to be closed."""
+        options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
+        options |= {"max_partition_fetch_bytes": 1, "max_poll_records": 1}
+        return KeptRecords(lambda: _connected(KafkaConsumer, options))
+
     def first_since(self, positions: Sequence[Position], moment: int) -> Mapping[Position, int]:
         """As the broker says, per position the offset of the first message that was received at or after this moment
         (epoch ms); those that hold none are left out."""
@@ -236,6 +243,31 @@ class KeptEnds(_Kept):
             first = consumer.beginning_offsets(list(wanted))
             end = _true_ends(consumer, consumer.end_offsets(list(wanted)))
         return {position: (first[tp], end[tp]) for tp, position in wanted.items()}
+
+
+class KeptRecords(_Kept):
+    """Looks at single messages over a connection that is kept."""
+
+    def cut_below(self, position: Position, witness: Witness) -> int | None:
+        """See `find_cut`. Raises StoreUnavailable."""
+        tp = TopicPartition(position.topic, position.partition)
+        with self._client() as consumer:
+            consumer.unsubscribe()
+            consumer.assign([tp])
+            begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
+            return find_cut(witness, begin, lambda offset: _first_from(consumer, tp, offset, end))
+
+
+def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> tuple[int, int] | None:
+    """Offset and leader epoch of the first message there or beyond. Raises StoreUnavailable."""
+    consumer.seek(tp, offset)
+    deadline = time.monotonic() + _FETCH_SECONDS
+    while consumer.position(tp) < end:
+        for record in consumer.poll(timeout_ms=20).get(tp, ()):
+            return record.offset, record.leader_epoch
+        if time.monotonic() > deadline:
+            raise StoreUnavailable("kafka", f"{tp.topic}/{tp.partition} was not read at {offset}")
+    return None
 
 
 def _descriptions(names: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> list[TopicDescription]:

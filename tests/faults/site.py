@@ -258,7 +258,7 @@ class Site:
         found: dict[str, dict[str, int]] = {}
         for key in self.redis.scan_iter(match=f"{{sk:{number}:*", count=1000, _type="hash"):
             name = key.split("}:", 1)[1]
-            if name in {"fresh", "loss"} or name.startswith(("s:", "l:")):
+            if name in {"fresh", "loss", "ep"} or name.startswith(("s:", "l:")):
                 continue
             own = found.setdefault(name, {})
             for field, value in self.redis.hgetall(key).items():

@@ -87,6 +87,7 @@ QUICK: Mapping[str, Sequence[str]] = {
         PARTITIONS + "test_what_retention_deleted_is_told_to_the_message",
         PARTITIONS + "test_what_a_cut_off_log_lacks_is_told_to_the_message",
     ],
+    "witnesses": [PARTITIONS + "test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_once_it_is_told"],
     "topic-id": [PARTITIONS + "test_a_recreated_topic_is_read_from_its_start_and_nothing_is_lost"],
     "expected-positions": [REDIS + "test_counts_are_as_fresh_as_the_slowest_position_that_is_expected"],
     "reading-script": [REDIS + "test_a_redis_that_refuses_to_write_is_read_by_status_and_verify[_full]"],
@@ -115,6 +116,10 @@ LONG = [
     ("no-reset", "test_topics.py::test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message"),
     ("told-losses", "test_topics.py::test_what_retention_deleted_before_it_was_counted_is_reported_to_the_message"),
     ("told-losses", "test_topics.py::test_a_log_that_was_cut_off_is_reported_to_the_message"),
+    (
+        "witnesses",
+        "test_cut_logs.py::test_a_log_that_was_cut_and_has_grown_past_what_was_counted_is_counted_from_the_cut[lives]",
+    ),
     ("new-partitions", "test_topics.py::test_added_partitions_are_counted_from_their_start"),
     ("topic-id", "test_topics.py::test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets"),
     ("topic-doubt", "test_topics.py::test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets"),

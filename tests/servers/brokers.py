@@ -76,13 +76,13 @@ class ApacheKafka:
     kind = "Apache Kafka 4.1.0 from jars"
 
     def __init__(self, home: Path, port: int | None = None, **properties: str) -> None:
-        self._home = home
+        self._home, self.log = home, home / "log"
         self._libs = _jars()
         port = port or free_port()
         self.bootstrap = f"127.0.0.1:{port}"
         home.mkdir(parents=True, exist_ok=True)
         self._config = home / "server.properties"
-        self._config.write_text(_properties(home / "log", port, free_port(), properties))
+        self._config.write_text(_properties(self.log, port, free_port(), properties))
         self._run_tool("format", "-t", self._run_tool("random-uuid").strip(), "-c", str(self._config))
         self._process: ChildProcess | None = None
         self.start()

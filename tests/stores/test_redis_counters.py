@@ -13,6 +13,7 @@ import redis
 
 from app.domain.fields import experiment_id
 from app.domain.increments import Increments, Part, Position, Whose
+from app.domain.witness import Witness
 from app.errors import GenerationMissing, StoreUnavailable
 from app.stores.generations import Generations
 from app.stores.redis import RedisCounters
@@ -233,6 +234,20 @@ async def test_counts_are_as_fresh_as_the_slowest_position_that_is_expected(clie
     again = Position(POSITION.topic, 0, "another")
     await store.expect_positions([again])
     assert set(await store.freshness()) == {again.name}
+
+
+async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generation_are_there(client: Client) -> None:
+    store = await new_redis_store(client)
+    await store.expect_positions([POSITION])
+    await store.report_witnesses({POSITION: Witness(3, 2**40)})
+    await store.report_witnesses({})
+    assert await store.witnesses() == {POSITION.name: Witness(3, 2**40)}
+    await store.expect_positions([Position(POSITION.topic, 0, "another")])
+    assert await store.witnesses() == {}
+    await client.flushall()
+    with pytest.raises(GenerationMissing):
+        await store.report_witnesses({POSITION: Witness(3, 1)})
+    assert await client.keys("*") == []
 
 
 async def test_a_topic_that_is_not_listed_any_more_is_not_waited_for(client: Client) -> None:

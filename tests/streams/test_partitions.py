@@ -11,9 +11,11 @@ from faust.types import TP
 
 from app.domain.catalog import BROKERS_DIFFER_MS
 from app.domain.increments import Increments, Position
+from app.domain.witness import Witness
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters
 from app.stores.memory import MemoryCounters
+from app.streams.epochs import Epochs
 from app.streams.partitions import TrackedPartitions
 from app.tracking import Counting, Tracker
 from tests.builders import RULES, catalog, created
@@ -30,10 +32,16 @@ class World:
         self.told: list[tuple[Mapping[str, object], bool]] = []
         self.received: dict[int, int] = {}
         """Offset -> when its message was received."""
+        self.cuts: dict[Witness, int] = {}
+        """Where the log was cut below a witness."""
+        self.witnesses: dict[str, Witness] = {}
+        """Position name -> what was told before."""
         self.when_told: Callable[[], Awaitable[None]] | None = None
         self.catalog = FixedCatalog(catalog())
         self.tracker = Tracker(self._open, self.catalog, NoDeadLetters())
-        self.partitions = TrackedPartitions(self.tracker, self._incarnation_of, self._report, self._received_at)
+        self.partitions = TrackedPartitions(
+            self.tracker, self._incarnation_of, self._report, self._received_at, self._cut_below, self._told_witnesses
+        )
 
     async def _open(self) -> Counting:
         return Counting(self.counters, RULES)
@@ -44,11 +52,22 @@ class World:
     async def _received_at(self, position: Position, offset: int) -> int | None:
         return self.received.get(offset)
 
+    async def _cut_below(self, position: Position, witness: Witness) -> int | None:
+        return self.cuts.get(witness)
+
+    async def _told_witnesses(self) -> Mapping[str, Witness]:
+        return self.witnesses
+
     async def _report(self, loss: Mapping[str, object], is_lost: bool) -> None:
         self.told.append((loss, is_lost))
         if self.when_told is not None:
             act, self.when_told = self.when_told, None
             await act()
+
+    @property
+    def position(self) -> Position:
+        """The first partition's."""
+        return Position("events", 0, self.incarnation)
 
     async def count_up_to(self, offset: int, partition: int = 0) -> None:
         position = Position("events", partition, self.incarnation)
@@ -132,6 +151,46 @@ async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> 
     ((loss, _),) = world.told
     assert (loss["from"], loss["to"], loss["number"]) == (250, 300, 50)
     assert await world.checkpoint() == 250
+
+
+async def test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_once_it_is_told(world: World) -> None:
+    old, new = Witness(3, 290), Epochs(4, Witness(4, 520))
+    assert await world.partitions.cut(ZERO, 300, Epochs(3, old)) is None
+    world.cuts[old] = 260
+    assert await world.partitions.cut(ZERO, 300, new) == 260
+    ((loss, is_lost),) = world.told
+    assert (loss["from"], loss["to"], loss["number"], is_lost) == (260, 300, 40, True)
+    assert await world.checkpoint() == 260
+    # It was cut where it is read now, and nothing more is lost.
+    assert world.partitions.witnesses == {world.position: old}
+    assert await world.partitions.cut(ZERO, 260, new) is None
+    assert world.partitions.witnesses == {world.position: new.last}
+    assert len(world.told) == 1
+
+
+async def test_another_leader_of_the_same_log_is_no_cut(world: World) -> None:
+    for epoch in range(3, 6):
+        assert await world.partitions.cut(ZERO, 300, Epochs(epoch, Witness(epoch, 300 + epoch))) is None
+    assert (world.partitions.witnesses, world.told) == ({world.position: Witness(5, 305)}, [])
+
+
+async def test_what_was_told_before_bears_witness_and_what_is_read_again_does_not(world: World) -> None:
+    told = Witness(3, 290)
+    world.witnesses, world.cuts = {world.position.name: told}, {told: 280}
+    await world.partitions.starts([ZERO, ONE])
+    assert await world.partitions.cut(ZERO, 300, Epochs(2, Witness(2, 200))) is None
+    assert world.partitions.witnesses == {world.position: told}
+    assert await world.partitions.cut(ZERO, 300, Epochs(4, Witness(4, 520))) == 280
+
+
+async def test_nothing_bears_witness_of_a_topic_that_was_created_again(world: World) -> None:
+    old = Witness(3, 290)
+    await world.partitions.cut(ZERO, 300, Epochs(3, old))
+    world.cuts[old] = 0
+    world.incarnation = "second"
+    await world.partitions.restarts(["events"])
+    assert await world.partitions.cut(ZERO, 0, Epochs(4, Witness(4, 10))) is None
+    assert world.told == []
 
 
 async def test_a_reader_that_is_ahead_is_sent_back_to_the_checkpoint(world: World) -> None:

@@ -1,0 +1,58 @@
+"""The leader epochs of what one driver fetches, see app/domain/witness.py: aiokafka reads past them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aiokafka.protocol.fetch import FetchRequest
+
+from app.domain.witness import Witness
+
+_HEADER = struct.Struct(">qiib")
+"""Of a record batch: base offset, length of what follows that, leader epoch, magic (Kafka protocol, "Record Batch")."""
+_LENGTH_FOLLOWS = 12
+_FIRST_WITH_EPOCHS = 2
+
+
+class Epochs(NamedTuple):
+    """Of one answer of the brokers for a partition: the epoch of its first batch, and its last batch."""
+
+    first: int
+    last: Witness
+
+
+def epochs_of(batches: bytes) -> Epochs | None:
+    """Of whole batches, and a part of one at the end; None where they do not tell: old formats have no epochs."""
+    first, last, at = None, Witness(-1, 0), 0
+    while at + _HEADER.size <= len(batches):
+        base, length, epoch, magic = _HEADER.unpack_from(batches, at)
+        if magic < _FIRST_WITH_EPOCHS or epoch < 0:
+            return None
+        first, last = epoch if first is None else first, Witness(epoch, base + 1)
+        at += _LENGTH_FOLLOWS + length
+    return Epochs(first, last) if first is not None else None
+
+
+class EpochWatch:
+    """Looks at what one driver's client is answered. Lives in the driver's thread."""
+
+    def __init__(self, client: Any) -> None:
+        self._of: dict[tuple[str, int], Epochs] = {}
+        self._send = client.send
+        client.send = self._send_and_look
+
+    def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Epochs]:
+        """Of the last answers that were not taken yet."""
+        return {each: self._of.pop(each) for each in partitions if each in self._of}
+
+    async def _send_and_look(self, node_id: int, request: Any, **options: Any) -> Any:
+        answer = await self._send(node_id, request, **options)
+        if isinstance(request, FetchRequest):
+            for topic, partitions in answer.topics:
+                for partition, *_, batches in partitions:
+                    found = epochs_of(batches) if batches else None
+                    if found is not None:
+                        self._of[topic, partition] = found
+        return answer

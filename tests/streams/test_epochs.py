@@ -1,0 +1,127 @@
+"""Leader epochs are read from what brokers answer, and nothing is handed on of a log that was cut."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from kafka import KafkaProducer
+
+from app.domain.increments import Position
+from app.domain.witness import Witness
+from app.errors import StoreUnavailable
+from app.streams.consumer_thread import Read
+from app.streams.epochs import Epochs, EpochWatch, epochs_of
+from app.streams.topics import Topics
+from tests.streams.test_consumer import ZERO, Reader
+
+
+def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for number in range(messages):
+        builder.append(number, 1_790_000_000_000, None, b"x" * 20, [])
+    made = bytearray(builder.build())
+    struct.pack_into(">q", made, 0, base)
+    struct.pack_into(">ib", made, 12, epoch, magic)
+    return bytes(made)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (batch(7, 4), Epochs(4, Witness(4, 8))),
+        (batch(7, 4) + batch(10, 4) + batch(13, 6), Epochs(4, Witness(6, 14))),
+        (batch(7, 4) + batch(10, 6)[:40], Epochs(4, Witness(6, 11))),
+        (batch(7, 4) + batch(10, 6)[:16], Epochs(4, Witness(4, 8))),
+        (batch(7, -1), None),
+        (batch(7, 4, magic=1), None),
+        (b"", None),
+    ],
+    ids=["one", "several", "the last in part", "less than a header", "no epochs", "an old format", "nothing"],
+)
+def test_the_first_epoch_and_the_last_batch_are_told(answer: bytes, expected: Epochs | None) -> None:
+    assert epochs_of(answer) == expected
+
+
+async def test_other_answers_are_handed_on() -> None:
+    class Client:
+        async def send(self, node_id: int, request: Any, **options: Any) -> tuple[Any, ...]:
+            return node_id, request, options
+
+    client: Any = Client()
+    watch = EpochWatch(client)
+    request = MetadataRequest([])
+    assert await client.send(3, request, group="g") == (3, request, {"group": "g"})
+    assert watch.take([("events", 0)]) == {}
+
+
+@pytest.mark.kafka
+async def test_a_broker_tells_epochs_of_what_it_is_asked_for(
+    kafka_bootstrap: str, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(1)
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", batch_size=0)
+    for _ in range(5):
+        producer.send(topic, b"{}", partition=0).get(60)
+    producer.close()
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka_bootstrap, enable_auto_commit=False)
+    watch = EpochWatch(consumer._client)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek(TopicPartition(topic, 0), 0)
+        assert len((await consumer.getmany(timeout_ms=60_000))[TopicPartition(topic, 0)]) == 5
+        assert watch.take([TopicPartition(topic, 0)]) == {(topic, 0): Epochs(0, Witness(0, 5))}
+        assert watch.take([TopicPartition(topic, 0)]) == {}
+    finally:
+        await consumer.stop()
+    with Topics(kafka_bootstrap).kept_records() as records:
+        position = Position(topic, 0)
+        assert records.cut_below(position, Witness(0, 5)) is None
+        # As if each of its messages had come under a later leader.
+        assert records.cut_below(position, Witness(-1, 4)) == 0
+        assert records.cut_below(position, Witness(-1, 9)) is None
+
+
+@pytest.mark.parametrize(("to", "handed_on", "sought"), [(None, [(0, 3, 3)], []), (1, [], [1])])
+async def test_nothing_is_handed_on_of_a_log_that_was_cut_below_it(
+    to: int | None, handed_on: list[tuple[int, int, int]], sought: list[int]
+) -> None:
+    reader = Reader()
+    seen = []
+
+    async def cut(*given: Any) -> int | None:
+        seen.append(given)
+        return to
+
+    reader.partitions = cast(Any, SimpleNamespace(cut=cut, applied=lambda _: None))
+    epochs = Epochs(4, Witness(4, 3))
+    await reader._hand_on_all(first_read_with(epochs))
+    assert seen == [(ZERO, 0, epochs)]
+    assert (reader.handed_on(), reader.sought) == (handed_on, sought)
+
+
+async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_again() -> None:
+    reader = Reader()
+
+    async def cut(*_: Any) -> int:
+        raise StoreUnavailable("redis", "away")
+
+    async def rest(_: float) -> None:
+        pass
+
+    reader.partitions = cast(Any, SimpleNamespace(cut=cut))
+    reader.sleep = rest  # type: ignore[assignment]
+    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3))))
+    assert (reader.handed_on(), reader.sought) == ([], [0])
+
+
+def first_read_with(epochs: Epochs) -> Read:
+    run = [SimpleNamespace(offset=one, timestamp=0, timestamp_type=0) for one in range(3)]
+    return Read({ZERO: run}, {ZERO: 0}, epochs={ZERO: epochs})
