@@ -39,6 +39,7 @@ from app.domain.fields import experiment_id
 from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Simple, Whose
 
 MOST_MOVES: Final = 20_000
+"""As many as the folder keeps ways (MOST_WAYS): each has a plan with counters of its own."""
 
 
 class _Indexes:
