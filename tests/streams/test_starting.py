@@ -62,27 +62,25 @@ async def connecting(
     return client, task
 
 
-async def test_who_is_cancelled_while_it_connects_closes_a_client_that_has_started(
-    connecting: tuple[Client, asyncio.Task[object]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("grace_seconds", "answers", "has_started"), [(60, True, True), (0.01, False, False)], ids=["answers", "silent"]
+)
+async def test_who_is_cancelled_while_it_connects_closes_the_client_and_is_not_held_by_silent_brokers(
+    connecting: tuple[Client, asyncio.Task[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    grace_seconds: float,
+    *,
+    answers: bool,
+    has_started: bool,
 ) -> None:
-    monkeypatch.setattr(starting, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(starting, "GRACE_SECONDS", grace_seconds)
     client, task = connecting
     task.cancel()
-    asyncio.get_running_loop().call_soon(client.answers.set)
+    if answers:
+        asyncio.get_running_loop().call_soon(client.answers.set)
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (client.has_started, client.was_broken_off, client.is_stopped) == (True, False, True)
-
-
-async def test_brokers_that_do_not_answer_hold_nobody_who_is_cancelled(
-    connecting: tuple[Client, asyncio.Task[object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(starting, "GRACE_SECONDS", 0.01)
-    client, task = connecting
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert (client.has_started, client.was_broken_off, client.is_stopped) == (False, True, True)
+    assert (client.has_started, client.was_broken_off, client.is_stopped) == (has_started, not has_started, True)
 
 
 async def test_brokers_that_cannot_be_reached_are_told_as_before(
