@@ -43,7 +43,7 @@ def _end_worker_on_defect(task: asyncio.Task[None]) -> None:
     if error is not None:
         worker.exit_code = 1
         log.error("the worker ends", exc_info=error)
-        faust.loop.create_task(faust.crash(error))
+        faust.add_future(faust.crash(error))
 
 
 async def track_batch(batch: RecordBatch) -> None:

@@ -1,6 +1,6 @@
-"""A worker that ends or freezes itself: `python -m tests.faults.crashing_worker SIGKILL|SIGSTOP STEP N` does it when it
-comes to STEP, after N times. The hook is handed in where everything is wired; production has none. Protections named
-after N are taken out.
+"""A worker that ends or freezes itself, or has a defect: `python -m tests.faults.crashing_worker SIGKILL|SIGSTOP|DEFECT
+STEP N` does it when it comes to STEP, after N times. The hook is handed in where everything is wired; production has
+none. Protections named after N are taken out.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from tests.faults.sabotage import sabotage
 
 
 class Killer:
-    """A hook that sends this process a signal, once."""
+    """A hook that sends this process a signal, or raises, once."""
 
-    def __init__(self, sent: signal.Signals, step: str, time: int) -> None:
-        self._sent, self._step, self._left = sent, step, time
+    def __init__(self, what: str, step: str, time: int) -> None:
+        self._what, self._step, self._left = what, step, time
 
     def __call__(self, step: str) -> None:
         if step == self._step:
             self._left -= 1
+            if self._left == -1 and self._what == "DEFECT":
+                raise ValueError("a defect")
             if self._left == -1:
-                os.kill(os.getpid(), self._sent)
+                os.kill(os.getpid(), signal.Signals[self._what])
 
 
 def main() -> int:
-    sent, step, time, *protections = sys.argv[1:]
+    what, step, time, *protections = sys.argv[1:]
     sabotage(protections)
-    hook = Killer(signal.Signals[sent], step, int(time))
+    hook = Killer(what, step, int(time))
 
     def worker_parts() -> bootstrap.WorkerParts:
         settings = bootstrap.load_settings()

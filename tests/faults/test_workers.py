@@ -109,3 +109,14 @@ def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: Make
     site.start_worker()
     site.wait_until_counted()
     assert site.differences() == []
+
+
+def test_a_defect_ends_its_worker_which_says_so_and_another_counts_on(make_site: MakeSite) -> None:
+    site = make_site(seed=17)
+    site.publish(400)
+    defective = site.start_worker("tests.faults.crashing_worker", "DEFECT", "apply", "1")
+    assert site.wait_until_ended(defective) == 1
+    assert "ValueError: a defect" in defective.log.read_text()
+    site.start_worker()
+    site.wait_until_counted()
+    assert site.differences() == []
