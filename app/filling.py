@@ -21,7 +21,7 @@ from app.tracking import Batch, Tracker
 
 log = logging.getLogger(__name__)
 
-NEAR = 2_000
+SHORT_REST = 2_000
 """With at most so many offsets left, live counting is made to wait for the rest."""
 MOST_ROUNDS = 20
 """Where live counting is faster than filling it is made to wait in the end."""
@@ -65,7 +65,7 @@ class Filler:
                 return
             await self._read(position, first, end)
             moved_to = self.tracker.checkpoint(position)
-            if moved_to is None or moved_to - end <= NEAR:
+            if moved_to is None or moved_to - end <= SHORT_REST:
                 break
         async with self.tracker.backfills.lock(position):
             end = self.tracker.checkpoint(position)

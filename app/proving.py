@@ -215,7 +215,9 @@ async def _recount_backfills(
             unfinished.append(backfill.goal)
             continue
         for owner in (fields.goal_owner(backfill.goal), fields.goal_history_owner(backfill.goal)):
-            have[fields.in_backfill(name, owner)] = {field: number for field, number in own[owner].items() if number}
+            have[fields.in_backfill(name, owner)] = {
+                counter: number for counter, number in own[owner].items() if number
+            }
         for position in held.ends:
             marks[position][name] = own["cp"].get(position.name, 0)
     folder = Folder(held.catalog, rules)

@@ -19,7 +19,7 @@ from app.tracking import Counting, Tracker
 
 log = logging.getLogger(__name__)
 
-NEAR = 2_000
+SHORT_ROUND = 2_000
 """A round that read at most so many messages took a moment, in which little came: it is the last one. So is one that
 read more than half of what the round before it read: what comes meanwhile does not become less any more."""
 NOTE_MS = 1_000
@@ -76,7 +76,7 @@ class Rebuild:
             messages += read
             await self._fill_backfills(tracker, spans)
             require_topics(self.number, [position.name for position in spans], await self.spans())
-            if read <= NEAR or 2 * read > before > 0:
+            if read <= SHORT_ROUND or 2 * read > before > 0:
                 break
         await self.store.expect_positions(list(spans))
         await self.store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)

@@ -58,7 +58,7 @@ async def test_without_the_filling_the_counts_would_be_others() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_filling_beside_live_counting_is_exact(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filling, "NEAR", random.Random(seed).choice([0, 5, 1_000]))
+    monkeypatch.setattr(filling, "SHORT_REST", random.Random(seed).choice([0, 5, 1_000]))
     monkeypatch.setattr(backfilling, "MAX_TRAIL", random.Random(seed).choice([1, 30, 1_000]))
     site = Site(log_of(seed))
     tracker, filler = site.worker()

@@ -38,7 +38,7 @@ async def test_it_ends_although_more_is_published_while_it_reads_and_live_counti
     step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each of three partitions `step` messages a batch of 25."""
-    monkeypatch.setattr(rebuilding, "NEAR", 10)
+    monkeypatch.setattr(rebuilding, "SHORT_ROUND", 10)
     site, store = await live_site(), NewGeneration()
     site.step, site.goes_on_while_it_is_read = step, True
     messages = await rebuild_of(site, store).count(ignore)
