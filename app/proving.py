@@ -273,17 +273,11 @@ async def _unprovable(held: _Held, beginning: Beginning, deleted_below: Mapping[
             continue
         position, (first, end) = present[name]
         first = max(first, deleted_below.get(name, 0))
-        if first > beginning.of(position) and await _was_anybodys(held.catalog, log, position, first):
+        if first > beginning.of(position) and held.catalog.had_projects(await received_at(log, position, first)):
             told.append(f"{name}: offsets below {first} were counted and are not in the log any more")
         if max(marks) > end:
             told.append(f"{name}: offsets below {max(marks)} were counted, and the log ends at {end}: it was cut there")
     return told
-
-
-async def _was_anybodys(catalog: Catalog, log: LogSource, position: Position, first: int) -> bool:
-    """Whether what lay below the first offset that the log holds may have been a project's."""
-    before = await received_at(log, position, first)
-    return before is None or catalog.had_projects(before)
 
 
 async def _name_events(

@@ -140,11 +140,10 @@ class Rebuild:
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
         """As live counting does: goals that had started before are marked incomplete."""
         before = await received_at(self.log, position, end)
-        if before is not None:
-            # It may lie ahead of all that was read so far.
-            await self.catalog.reach(before)
-            if not self.catalog.current.had_projects(before):
-                return
+        # It may lie ahead of all that was read so far; where nobody knows when it came, it came by now.
+        await self.catalog.reach(self.now() if before is None else before)
+        if not self.catalog.current.had_projects(before):
+            return
         log.error(
             "%d messages of %s/%d were deleted before they were counted again (offsets %d to %d); goals that may "
             "lack them are marked incomplete",

@@ -183,6 +183,22 @@ async def test_what_came_before_the_first_project_needs_no_proof(
     assert verdict.compared > 100
 
 
+async def test_where_there_is_no_project_nothing_needs_proof() -> None:
+    """Although producers' timestamps do not tell when it came."""
+    log = log_of(5, 1_500)
+    for own in log.values():
+        own[:] = [replace(record, timestamp_type=0) for record in own]
+    site = LiveSite(log, replace(traffic_catalog(), projects={}))
+    await site.go_on(300)
+    site.step = 0
+
+    async def ends_of_a_cut_log() -> Spans:
+        return {position: (40, end) for position, end in site.ends.items()}
+
+    verdict = await verify(site, MemoryCounters, site.rules, site.read_catalog, site, ends_of_a_cut_log)
+    assert verdict.equal
+
+
 async def test_ids_behind_a_difference_are_of_what_counts() -> None:
     log = {position: own[:80] for position, own in log_of(5, 1_500).items()}
     beginning = Beginning(NOW, {position.name: 75 for position in log}, left_out_up_to=NOW - 1)

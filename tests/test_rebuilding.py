@@ -203,6 +203,22 @@ async def test_what_came_before_the_first_project_is_no_loss(
     assert await store.checkpoints([cut]) == [[100]]
 
 
+async def test_where_there_is_no_project_nothing_is_lost() -> None:
+    """Although producers' timestamps do not tell when it came."""
+    site, store = await live_site(), NewGeneration()
+    site.step, site.definitions.current = 0, replace(site.definitions.current, projects={})
+    cut, *_ = site.log
+    site.log[cut][:] = [replace(record, timestamp_type=0) for record in site.log[cut]]
+
+    def delete(progress: Progress) -> None:
+        if progress.position == cut:
+            site.source.deleted_below = {cut: 60}
+
+    await rebuild_of(site, store).count(delete)
+    assert store.losses == []
+    assert await store.checkpoints([cut]) == [[100]]
+
+
 @pytest.mark.parametrize("after", [1, 3 * 100 // 25])
 async def test_a_topic_that_is_created_again_while_it_is_counted_ends_it(after: int) -> None:
     """What was read after that is of another topic, and of the first one an unknown part."""

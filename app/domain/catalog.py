@@ -60,10 +60,10 @@ class Catalog:
     """The countings of present goals with `backfill`, by name."""
     left_out: tuple[LeftOut, ...] = ()
 
-    def had_projects(self, at: int) -> bool:
-        """Whether there may have been a project before a message was received that is stamped so (epoch ms); if not, of
-        all that lay before it nothing counts anywhere."""
-        return any(view.project.created_at <= at + BROKERS_DIFFER_MS for view in self.projects.values())
+    def had_projects(self, at: int | None) -> bool:
+        """Whether there may have been a project before a message was received that is stamped so (epoch ms; None where
+        nobody knows when it was, but by now); if not, of all that lay before it nothing counts anywhere."""
+        return any(at is None or view.project.created_at <= at + BROKERS_DIFFER_MS for view in self.projects.values())
 
 
 EMPTY = Catalog(revision=-1, as_of=0)
