@@ -77,6 +77,10 @@ class Explained:
     difference: Difference
     event_ids: list[str] = field(default_factory=list)
 
+    @property
+    def is_full(self) -> bool:
+        return len(self.event_ids) >= MAX_IDS
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -287,7 +291,8 @@ async def _name_events(
     log: LogSource,
     spans: Spans,
 ) -> list[Explained]:
-    """Read once more for the ids behind each difference. Nothing is read when there is none."""
+    """Read once more for the ids behind each difference, until there are enough of each. Nothing is read when there is
+    none."""
     explained = [Explained(difference) for difference in comparison.differences]
     if not explained:
         return explained
@@ -298,6 +303,8 @@ async def _name_events(
         async with aclosing(log.read(position, first, end)) as batches:
             async for batch in batches:
                 _collect(batch, catalog, rules, wanted)
+                if all(one.is_full for one in explained):
+                    return explained
     return explained
 
 
@@ -306,7 +313,7 @@ def _collect(batch: Batch, catalog: Catalog, rules: FoldingRules, wanted: Mappin
         for ident, occurred_at, owners in _conversions(record, catalog, rules):
             for owner in owners:
                 for one in wanted.get(owner, ()):
-                    if len(one.event_ids) < MAX_IDS and _is_within(one.difference, occurred_at):
+                    if not one.is_full and _is_within(one.difference, occurred_at):
                         one.event_ids.append(ident)
 
 

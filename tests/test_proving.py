@@ -10,7 +10,7 @@ import pytest
 from app import rereading
 from app.domain.beginning import Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS
-from app.proving import Verdict, verify
+from app.proving import MAX_IDS, Verdict, verify
 from app.recounting import Progress, Spans
 from app.rereading import LOG_APPEND_TIME, cut
 from app.stores.memory import MemoryCounters
@@ -210,6 +210,28 @@ async def test_ids_behind_a_difference_are_of_what_counts() -> None:
     late = b"".join(record.value or b"" for own in log.values() for record in own[75:])
     assert explained.event_ids
     assert all(ident.encode() in late for ident in explained.event_ids)
+
+
+async def test_ids_are_read_until_there_are_enough_of_each_difference() -> None:
+    site = LiveSite(log_of(5, 1_500), traffic_catalog())
+    await site.go_on(500)
+    site.step = 0
+    counting = max(
+        (owner for owner in site.store.owners() if owner.startswith("c:")),
+        key=lambda one: site.store.owners()[one]["n"],
+    )
+    own = site.store._stripes[0].counters
+    read = []
+    for owner in ("g:nobody", counting):
+        own[owner]["n"] += 1
+        before = site.source.read_messages
+        (explained,) = (await verified(site)).differences
+        own[owner]["n"] -= 1
+        read.append((len(explained.event_ids), site.source.read_messages - before))
+    (none, twice), (some, less) = read
+    assert (none, some) == (0, MAX_IDS)
+    assert twice == 2 * sum(site.ends.values())
+    assert less < 0.7 * twice
 
 
 @pytest.mark.parametrize(
