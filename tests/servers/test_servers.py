@@ -11,8 +11,9 @@ import redis
 from kafka import KafkaProducer
 
 from app.streams.topics import Topics
+from tests.end_to_end.processes import eventually
 from tests.servers.brokers import ApacheKafka, has_java
-from tests.servers.redises import RedisServer
+from tests.servers.redises import RedisClusterServers, RedisServer
 
 
 @pytest.mark.kafka
@@ -62,3 +63,20 @@ def test_redis_forgets_everything_when_it_is_killed(tmp_path: Path) -> None:
             assert client.get("a") is None
     finally:
         server.stop()
+
+
+def connections(servers: RedisClusterServers) -> list[int]:
+    return [len(shard.admin.client_list(_type="normal")) for shard in servers.shards]
+
+
+def test_a_client_of_a_cluster_that_is_closed_leaves_no_connection_open(tmp_path: Path) -> None:
+    servers = RedisClusterServers(tmp_path)
+    try:
+        client = servers.client()
+        for key in "abcdef":
+            client.set(key, 1)
+        assert connections(servers) == [2, 2, 2]
+        client.close()
+        eventually(lambda: connections(servers) == [1, 1, 1], 10, "the end of all but ours")
+    finally:
+        servers.stop()
