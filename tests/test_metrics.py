@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from math import isnan
@@ -18,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api import pipeline_metrics
 from app import metrics
-from tests.servers import is_ci
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "config" / "monitoring"
@@ -85,15 +83,6 @@ def test_every_alert_says_what_to_do_first() -> None:
 def test_no_label_is_without_a_bound() -> None:
     bounded = {"fate", "reason", "step", "topic", "partition", "state", "generation", "operation", "route", "status"}
     assert {label for one in metrics.DESCRIBED for label in one.labels} <= bounded | {"cause", "outcome"}
-
-
-@pytest.fixture
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        assert not is_ci(), "CI=true needs promtool (package prometheus)"
-        pytest.skip("promtool is not installed (package prometheus)")
-    return found
 
 
 def test_the_alarm_of_a_loss_ends_after_a_day_and_comes_back_with_another_one(promtool: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sqlite3
 import time
@@ -24,7 +23,6 @@ from tests.end_to_end.alerting import Scrape, alerts, firing, look, scrape
 from tests.end_to_end.processes import PATIENCE_SECONDS, Deployment, ForkedDeployment, eventually
 from tests.end_to_end.test_page import browser as browser
 from tests.end_to_end.test_page import sign_in, watch
-from tests.servers import is_ci
 from tests.servers.ports import free_port
 from tests.servers.topics import delete_topic
 
@@ -32,15 +30,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
 LAG = "scorekeeper_partition_lag_messages"
 FRESH = "scorekeeper_partition_fresh_timestamp_seconds"
-
-
-@pytest.fixture
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        assert not is_ci(), "CI=true needs promtool (package prometheus)"
-        pytest.skip("promtool is not installed (package prometheus)")
-    return found
 
 
 class Injections:

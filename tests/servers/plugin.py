@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import redis
 
 from app.streams.topics import Topics
+from tests.servers import is_ci
 from tests.servers.brokers import Broker, start_any
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.redises import RedisServer
@@ -111,3 +113,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """Both kinds of database, one after the other."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Prometheus' tool that checks and tries rules; a test is skipped where there is none."""
+    found = shutil.which("promtool")
+    if found is None:
+        assert not is_ci(), "CI=true needs promtool (package prometheus)"
+        pytest.skip("promtool is not installed (package prometheus)")
+    return found
