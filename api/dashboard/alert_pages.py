@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.auth import limit, services_of
 from api.dashboard import alert_form
 from api.dashboard.alert_words import describe_delivery, describe_when
-from api.dashboard.forms import Faults, Form, read_form, writer
+from api.dashboard.forms import WRITER, Faults, Form, read_form
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.services import Key, Services
 from app.alerting import edition_of
@@ -24,7 +24,6 @@ from app.domain.deliveries import StoredAlert
 from app.domain.moments import rfc3339
 from app.patience import ask_sql
 
-WRITER = Annotated[Key, Depends(writer)]
 HERE = "/alerts"
 DELETED = "a deleted goal"
 _LOGGED = 50

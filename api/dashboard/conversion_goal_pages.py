@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.auth import limit, services_of
 from api.dashboard import conversion_goal_form
 from api.dashboard.condition_rows import OPERATORS, Row
-from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
+from api.dashboard.forms import WRITER, Faults, Form, read_form, revision_of
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.routes.goals import LIST_SECONDS
 from api.routes.trying import try_definition
@@ -24,7 +24,6 @@ from app.domain.wording import describe_wanted
 from app.errors import InvalidDefinition, StoreUnavailable
 from app.patience import ask_sql
 
-WRITER = Annotated[Key, Depends(writer)]
 HERE = "/conversion-goals"
 _EMPTY_ROWS = 1
 _KNOWN = {name: name for name in conversion_goal_form.FIELDS}

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from api.auth import doorkeeper_of, refuse_foreign_page
 from api.problems import Problem
@@ -76,12 +77,15 @@ async def read_form(request: Request) -> Form:
     return Form([(name, value.replace("\r\n", "\n")) for name, value in pairs])
 
 
-async def writer(request: Request) -> Key:
+async def _writer(request: Request) -> Key:
     """The key of the session, which has to be allowed to write. Raises Problem, InvalidApiKey."""
     key = request.state.visitor = await doorkeeper_of(request).identify(request)
     if not key.may("write"):
         raise Problem(403, "Your API key may read only; sign in with one that may write.", code="missing_scope")
     return key
+
+
+WRITER = Annotated[Key, Depends(_writer)]
 
 
 def revision_of(form: Form) -> int | None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.auth import limit, services_of
 from api.dashboard import goal_form
-from api.dashboard.forms import Faults, Form, read_form, revision_of, writer
+from api.dashboard.forms import WRITER, Faults, Form, read_form, revision_of
 from api.dashboard.pages import VISITOR, PageRoute, page
 from api.services import Key, Services
 from app.patience import ask_sql
 
-WRITER = Annotated[Key, Depends(writer)]
 _KNOWN = {name: name for name in goal_form.FIELDS}
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
