@@ -20,7 +20,7 @@ from app.domain.history import TRUSTED_MS
 from app.domain.increments import Position
 from app.domain.watchdog import Advice, Watchdog
 from app.domain.witness import Witness
-from app.errors import GenerationMissing, NotFound, StoreUnavailable
+from app.errors import GenerationMissing, StoreUnavailable
 from app.filling import Filler, keep_filling
 from app.rereading import received_at
 from app.streams.consumer import BatchConsumer
@@ -129,7 +129,7 @@ class Worker:
             except GenerationMissing:
                 self.tracker.forget()
                 await self._assign_again()
-            except (StoreUnavailable, NotFound) as error:
+            except StoreUnavailable as error:
                 log.warning("cannot report: %s", error)
             self._heed_the_watchdog()
             await asyncio.sleep(REPORT_SECONDS)

@@ -23,7 +23,7 @@ from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.invalid_share import InvalidShare
 from app.domain.witness import Witness
-from app.errors import InvalidSettings, OtherScheme, StoreUnavailable
+from app.errors import InvalidSettings, NotFound, OtherScheme, StoreUnavailable
 from app.hooks import Hook, no_hook
 from app.receipting import ReceiptSender
 from app.refreshing import CatalogRefresher
@@ -115,8 +115,12 @@ class WorkerParts:
         return (await asyncio.to_thread(self._descriptions.of, [topic]))[0].incarnation
 
     async def partitions_of(self, names: Sequence[str]) -> list[Position]:
-        """All positions of the topics as they are now. Raises NotFound, StoreUnavailable."""
-        found = await asyncio.to_thread(self._descriptions.of, names)
+        """All positions of the topics as they are now. Raises StoreUnavailable, also where one does not exist: workers
+        wait for it."""
+        try:
+            found = await asyncio.to_thread(self._descriptions.of, names)
+        except NotFound as missing:
+            raise StoreUnavailable("kafka", f"{missing}: run `scorekeeper topics create`") from missing
         return [position for topic in found for position in topic.positions()]
 
     async def cut_below(self, position: Position, witness: Witness) -> int | None:

@@ -63,6 +63,20 @@ def test_a_topic_that_was_recreated_while_no_worker_ran_is_counted_from_its_star
     assert site.differences(old + site.log()) == []
 
 
+def test_a_worker_waits_for_a_topic_that_does_not_exist_and_says_what_to_do(make_site: MakeSite) -> None:
+    site = make_site(seed=30)
+    missing = f"{site.topic}-more"
+    site.more_topics = [missing]
+    worker = site.start_worker()
+    site.publish(300)
+    told = f"waiting: kafka is unavailable: no topic with the id '{missing}': run `scorekeeper topics create`"
+    eventually(lambda: told in worker.last_words(200), 60, "its words")
+    site.topics.create(missing, 1)
+    site.wait_until_counted()
+    assert worker.exit_code() is None
+    assert site.differences() == []
+
+
 def test_of_a_recreated_topic_nothing_is_read_at_the_old_offsets(make_site: MakeSite) -> None:
     """The worker sees the new topic when that is longer already than what it had counted of the old one, and no request
     of its own was there to be refused."""
