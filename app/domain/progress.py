@@ -81,8 +81,6 @@ class Progress(NamedTuple):
     progress: Decimal
     """The share of the way from the baseline to the target: 0.5 is half of it, more than 1 beyond it."""
     status: Status
-    automatic_status: Status
-    """What the status would be without the override."""
     status_source: Literal["auto", "manual"]
     measured_at: int
     starts_at: int
@@ -158,7 +156,6 @@ def measure_at(
         projected_at=None if after is None or _is_reached(goal, line) else starts_at + after,
         progress=_share_of_way(goal, line),
         status=goal.status_override or status,
-        automatic_status=status,
         status_source="auto" if goal.status_override is None else "manual",
         measured_at=measured_at,
         starts_at=starts_at,

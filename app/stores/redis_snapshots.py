@@ -137,7 +137,6 @@ async def load(client: Client, file: Path) -> Generation:
     number = await generations.claim_number()
     prefixes = [stripe_prefix(number, stripe, header.stripes) for stripe in range(header.stripes)]
     try:
-        loaded = 0
         async for keys in _batches(values, file):
             with as_store_errors():
                 async with client.pipeline(transaction=False) as pipe:
@@ -146,7 +145,6 @@ async def load(client: Client, file: Path) -> Generation:
                         if name != "gen":
                             pipe.execute_command("RESTORE", prefixes[stripe] + name, 0, dumped)
                     await pipe.execute()
-            loaded += len(keys)
         with as_store_errors():
             await client.hset(spec_key(number), mapping={**header.spec, b"finished": b"1"})
         generation = await generations.get(number)
