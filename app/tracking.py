@@ -61,7 +61,7 @@ class Outcome:
     """What became of a batch."""
 
     checkpoint: int
-    """Everything below is in the counters."""
+    """Everything below is in the counters; where the position is not tracked, what lies below the batch may be."""
     seek_to: int | None = None
     """The reader must go on from here: the batch does not begin where the counters end."""
     recount: bool = False

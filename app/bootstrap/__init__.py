@@ -3,8 +3,9 @@
 addresses.py   where each server is: a setting, or what `scorekeeper up` runs in the data directory
 certificates.py  files for TLS that settings name
 parts.py       the parts of any process, each made when it is first asked for
-worker.py      what a worker is made of
-tracing.py     spans, for those who ask for them
+worker.py      what a worker is made of; priority.py: when it gives way to others; rebuilding.py: what a rebuild is
+observing.py   what is measured of stores and steps; tracing.py: spans, for those who ask for them
+collecting.py  the garbage collector's settings, by what a process does
 pipeline.py    the state of it all, as operators see it; accounting.py: what became of every message
 """
 
