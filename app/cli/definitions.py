@@ -81,7 +81,7 @@ def apply(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        fail(f"{name} cannot be read ({reason})", 2)
+        fail(f"{name} cannot be read ({reason}); name a file of definitions, as `scorekeeper export` prints one", 2)
     allow_private = load_settings({}).alerts_allow_private
     declarations, problems = read_declarations(name, text, project, allow_private=allow_private)
     if problems:

@@ -17,6 +17,7 @@ from app.cli.asking import with_parts
 from app.cli.printing import AsJson, counted, fail, print_json, print_line, tell
 from app.cli.topics import create_missing, missing
 from app.errors import InvalidSettings
+from config.settings import LAST_PORT
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -46,7 +47,7 @@ def worker(
 
 def api(
     host: Annotated[str | None, typer.Option("--host", help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="The port to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=LAST_PORT, help="The port to listen on.")] = None,
 ) -> None:
     """Serve the HTTP API and the dashboard, until it is asked to end."""
     from app.bootstrap import load_settings, require_certificate

@@ -42,7 +42,7 @@ def save_snapshot(
     try:
         done = with_parts(ask, redis_timeout_seconds=_PATIENCE_SECONDS)
     except OSError as error:
-        fail(f"{file} cannot be written ({error.strerror or error})")
+        fail(f"{file} cannot be written ({error.strerror or error}); name a file that can be")
     if as_json:
         print_json(done)
     else:
@@ -76,7 +76,8 @@ def load_snapshot(
     try:
         done = with_parts(ask)
     except OSError as error:
-        fail(f"{file} cannot be read ({error.strerror or error})", 2)
+        remedy = "name a file that `scorekeeper snapshot save` has written"
+        fail(f"{file} cannot be read ({error.strerror or error}); {remedy}", 2)
     if as_json:
         print_json(done)
         return

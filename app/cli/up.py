@@ -25,6 +25,7 @@ from app.cli.topics import create_missing
 from app.embedded.ports import LOOPBACK, HeldPort
 from app.embedded.running import DirectoryLock, Running, write_privately, write_record
 from app.errors import EmbeddedUnavailable, OtherScheme, ScorekeeperError, StoreUnavailable
+from config.settings import LAST_PORT
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
@@ -39,7 +40,9 @@ EMBEDDED_SESSION_SECONDS: Final = "3"
 
 
 def up(
-    port: Annotated[int | None, typer.Option("--port", help="The port of the HTTP API; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=LAST_PORT, help="The port of the HTTP API; 0 takes a free one.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where everything embedded lives.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="With a make-believe shop whose goals move.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many workers count.")] = 1,

@@ -115,6 +115,38 @@ def test_a_look_in_another_folder_says_so_and_makes_nothing(
     assert scorekeeper("projects", "list").code == 0
 
 
+@pytest.mark.parametrize("part", ["up", "api"])
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_port_that_is_none_is_told_by_its_option(scorekeeper: Scorekeeper, part: str, port: str) -> None:
+    ended = scorekeeper(part, "--port", port)
+    assert (ended.code, f"Invalid value for '--port': {port} is not in the range 0<=x<=65535." in ended.err) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("apply absent.yaml", "name a file of definitions, as `scorekeeper export` prints one"),
+        ("snapshot load absent.yaml", "name a file that `scorekeeper snapshot save` has written"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_with_what_it_should_be(
+    scorekeeper: Scorekeeper, words: str, remedy: str
+) -> None:
+    scorekeeper("migrate")
+    ended = scorekeeper(*words.split())
+    told = f"scorekeeper: absent.yaml cannot be read (No such file or directory); {remedy}\n"
+    assert (ended.code, ended.err) == (2, told)
+
+
+def test_help_is_given_by_its_short_name_too(scorekeeper: Scorekeeper) -> None:
+    for words in ((), ("keys", "create")):
+        assert scorekeeper(*words, "-h") == scorekeeper(*words, "--help")
+        assert scorekeeper(*words, "-h").code == 0
+
+
 def test_a_reason_that_is_none_is_refused_with_those_there_are(scorekeeper: Scorekeeper) -> None:
     ended = scorekeeper("dead-letters", "list", "--reason", "unknown_projekt")
     assert ended.code == 2
