@@ -38,8 +38,8 @@ class GoalIn(_Strict):
     deadline: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         description="A date (to its end in the project's time zone) or an RFC 3339 date-time with its offset."
     )
-    description: Annotated[str, Field(max_length=2000)] | None = None
-    unit: Text | None = None
+    description: Annotated[str, Field(max_length=2000)] | None = Field(None, description="Its name for people.")
+    unit: Text | None = Field(None, description="What is counted, as it is shown: signups, EUR.")
     aggregation: Literal["count", "sum", "unique", "rate"] | None = Field(None, description="Default: count.")
     denominatorMetric: Text | None = Field(None, description="With rate: what the metric is divided by.")  # noqa: N815  # the API's name
     period: Literal["day", "week", "month", "quarter", "year"] | None = Field(
@@ -52,7 +52,9 @@ class GoalIn(_Strict):
     startsAt: Annotated[str, Field(max_length=200)] | None = Field(  # noqa: N815  # the API's name
         None, description="From when conversions count; default: now."
     )
-    startValue: Amount | None = Field(None, description="The baseline.")  # noqa: N815  # the API's name
+    startValue: Amount | None = Field(  # noqa: N815  # the API's name
+        None, description="Where `current` begins; default: 0. Beyond the target, the goal is completed at once."
+    )
     backfill: bool | None = Field(None, description="Count at once what the log still holds since startsAt.")
     conversionGoalIds: (  # noqa: N815  # the API's name
         Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=100)] | None

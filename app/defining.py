@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
 from zoneinfo import available_timezones
 
+from app.domain.catalog import goal_of
 from app.domain.conversion_goal import compile_conversion_goal
 from app.domain.declaring import ALERT, CONVERSION_GOAL, GOAL, Step, Work
 from app.domain.definition_fields import Fields, differing, without_nulls
+from app.domain.goal import Direction, Goal
 from app.domain.goal_definition import compile_goal
 from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.domain.references import not_found
@@ -27,6 +29,7 @@ from app.ports import CatalogSignals, DefinitionStore
 ACTS_AFTER_SECONDS = EFFECTIVE_LEAD_MS / 1000
 _POLL_SECONDS = 0.01
 _SAYS_WHAT_FEEDS = frozenset({"metric", "denominatorMetric", "conversionGoalIds"})
+_SAYS_WHERE_IT_BEGINS = frozenset({"startValue", "target", "direction"})
 _NEITHER_WORD_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
 
 P = ParamSpec("P")
@@ -111,15 +114,16 @@ class Defining:
     ) -> Defined:
         """What is asked for again under the same name, `asked_as`, is created once."""
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
-        compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=int(time.time() * 1000))
+        now = int(time.time() * 1000)
+        goal = compile_goal(body, ident="", project=project, time_zone=owner.time_zone, created_at=now)
         done = await self._create(project, GOAL, id_for("goal", project, asked_as), without_nulls(body), actor)
-        return replace(done, warnings=done.warnings + _unfed(body, present))
+        return replace(done, warnings=done.warnings + _unfed(body, present) + _reached_at_once(goal))
 
     async def edit_goal(
         self, project: str, ident: str, changes: Mapping[str, object], actor: str, *, revision: int | None = None
     ) -> Defined:
         """`changes` replaces the fields that it names; null takes an optional one away (`status`: the override).
-        Warns as `create_goal` does, when what feeds the goal changes."""
+        Warns as `create_goal` does, when what it warns of changes."""
         owner, present = await self._ask(self._store.current, project, CONVERSION_GOAL)
 
         def change(before: DefinitionVersion) -> Mapping[str, object]:
@@ -130,6 +134,8 @@ class Defining:
 
         done = await self._do(lambda: self._store.change(project, GOAL, ident, change, actor))
         warnings = () if _SAYS_WHAT_FEEDS.isdisjoint(changes) else _unfed(done.version.body, present)
+        if not _SAYS_WHERE_IT_BEGINS.isdisjoint(changes):
+            warnings += _reached_at_once(goal_of(done.version, owner.time_zone))
         return replace(done, warnings=done.warnings + warnings)
 
     async def delete_goal(self, project: str, ident: str, actor: str, *, revision: int | None = None) -> Defined:
@@ -235,7 +241,7 @@ class Defining:
 def check_name(name: str) -> None:
     """Of a new project or key; there are projects from before there was a limit. Raises InvalidDefinition."""
     fields = Fields({"name": name}, ("name",))
-    fields.text("name")
+    fields.text("name", required=True)
     fields.finish()
 
 
@@ -266,6 +272,14 @@ def _require_revision(before: DefinitionVersion, revision: int | None) -> None:
         raise ChangedMeanwhile(
             f"it was changed meanwhile: its revision is {before.revision}, not {revision}; read it again"
         )
+
+
+def _reached_at_once(goal: Goal) -> tuple[str, ...]:
+    """Lawful, since sums may fall; but mostly `at_most` was meant, or the two were mixed up."""
+    if not goal.start_value or goal.direction is Direction.AT_MOST or goal.start_value < goal.target:
+        return ()
+    begun = f"startValue {goal.start_value:f} has reached the target {goal.target:f} already: the goal is completed"
+    return (f"{begun} from the start. Of one that is to go down, the direction is 'at_most'.",)
 
 
 def _unfed(body: Mapping[str, object], present: Sequence[DefinitionVersion]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Final
 from unicodedata import normalize
 
 from app.domain.condition import Condition, compile_condition
-from app.domain.definition_fields import MAX_TEXT, Fields
+from app.domain.definition_fields import MAX_TEXT, Fields, is_blank
 from app.domain.url_pattern import UrlPattern, compile_url_pattern
 from app.errors import InvalidDefinition
 
@@ -88,7 +88,7 @@ def compile_conversion_goal(
     fields = Fields(definition, FIELDS)
     name = fields.text("name", required=True)
     metric = fields.text("metric")
-    if fields.has("metric") and not metric.strip():
+    if fields.has("metric") and is_blank(metric):
         fields.problem("metric", "it is empty.", "Leave it out to have it made from the name.")
     compiled = ConversionGoal(
         id=ident,

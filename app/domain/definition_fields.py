@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from typing import Final, TypeVar
+from unicodedata import category
 
 from app.domain.json_values import equals_deeply, find_unwritable
 from app.errors import InvalidDefinition, raise_together
@@ -26,6 +27,13 @@ LARGEST: Final = Decimal(10) ** 15
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _LINE_BREAK: Final = re.compile("[\t\n\r]")
 _STEP: Final = Decimal("0.000001")
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zl", "Zp", "Zs"})
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol by their category, and yet nothing is drawn."""
+
+
+_EMPTY: Final = ("it is empty.", "Give it as a string.")
+_INVISIBLE: Final = ("it has invisible characters alone.", "Give one that can be read.")
 
 
 class Fields:
@@ -58,7 +66,7 @@ class Fields:
         raise_together(self._problems)
 
     def text(self, name: str, *, required: bool = False, lines: bool = False, most: int = MAX_TEXT) -> str:
-        """A string without control characters; blank is only allowed where the field is not required."""
+        """A string without control characters; one that shows nothing is only allowed where it is not required."""
         value = self._body.get(name)
         if value is None:
             if required:
@@ -70,8 +78,8 @@ class Fields:
             self.problem(name, f"it has {len(value)} characters.", f"At most {most} are allowed.")
         elif _UNPRINTABLE.search(value) or (not lines and _LINE_BREAK.search(value)):
             self.problem(name, "it holds control characters.", "Leave them out.")
-        elif required and not value.strip():
-            self.problem(name, "it is empty.", "Give it as a string.")
+        elif required and is_blank(value):
+            self.problem(name, *(_INVISIBLE if value.strip() else _EMPTY))
         else:
             return value
         return ""
@@ -155,6 +163,11 @@ class Fields:
             return None
 
 
+def is_blank(text: str) -> bool:
+    """Whether nobody would see anything of it: white space, zero-width characters, marks on nothing, fillers."""
+    return all(one in _FILLERS or category(one) in _UNSEEN for one in text)
+
+
 def without_nulls(body: Mapping[str, object]) -> dict[str, object]:
     """A body as it is stored. Compile it before: of a field with a wrong name and nothing in it, nothing is left."""
     return {name: value for name, value in body.items() if value is not None}
@@ -171,10 +184,19 @@ def differing(before: Mapping[str, object], after: Mapping[str, object]) -> list
 
 def unknown_field(name: str, names: Sequence[str]) -> InvalidDefinition:
     """What to say of a field that is not among `names`, with the nearest of them."""
+    return InvalidDefinition(f"/{_escaped(name)}", "there is no such field.", _nearest_of(name, names))
+
+
+def unknown_parameter(name: str, names: Sequence[str]) -> InvalidDefinition:
+    """The same of a parameter in an address."""
+    remedy = _nearest_of(name, names) if names else "This path takes none."
+    return InvalidDefinition(f"/{_escaped(name)}", "there is no such parameter.", remedy)
+
+
+def _nearest_of(name: str, names: Sequence[str]) -> str:
     by_folded = {_folded(known): known for known in names}
     nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
-    remedy = f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."
-    return InvalidDefinition(f"/{_escaped(name)}", "there is no such field.", remedy)
+    return f"Did you mean {by_folded[nearest[0]]!r}?" if nearest else f"Known are: {', '.join(names)}."
 
 
 @cache

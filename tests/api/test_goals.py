@@ -143,6 +143,26 @@ async def test_what_nothing_feeds_is_told_when_it_is_said(world: World) -> None:
         assert [one for one in edited["warnings"] if "No worker" not in one] == ([told] if told else []), changes
 
 
+async def test_a_goal_that_is_reached_before_anything_counts_is_told_when_it_is_said(world: World) -> None:
+    told = (
+        "startValue 10 has reached the target 3.5 already: the goal is completed from the start. Of one that is to go "
+        "down, the direction is 'at_most'."
+    )
+    goal = await create(world, {**GOAL, "target": 3.5, "startValue": 10})
+    assert goal["status"] == "completed"
+    assert told in goal["warnings"]
+    for changes, is_told in (
+        ({"description": "Ten"}, False),
+        ({"startValue": 3}, False),
+        ({"startValue": 10}, True),
+        ({"direction": "at_most"}, False),
+        ({"direction": None}, True),
+        ({"target": 11}, False),
+    ):
+        edited = (await world.call("PATCH", "/api/goals", json={"id": goal["id"], **changes})).json()
+        assert (told in edited["warnings"]) == is_told, changes
+
+
 async def test_an_edit_names_the_goal_in_the_body(world: World) -> None:
     goal = await create(world)
     edited = await world.call("PATCH", "/api/goals", json={"id": goal["id"], "target": 750, "status": "at_risk"})

@@ -41,6 +41,8 @@ def test_a_project_whose_name_is_in_another_script_has_the_key_that_it_is_given(
             "'Mise Ten' is no project key. Did you mean mise-ten?",
         ),
         (("projects", "create", "n" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),
+        (("projects", "create", "", "--key", "seen"), 2, "/name: it is empty. Give it as a string."),
+        (("projects", "create", "\u200b", "--key", "seen"), 2, "/name: it has invisible characters alone."),
         (("projects", "create", "New\nShop"), 2, "/name: it holds control characters. Leave them out."),
         (("projects", "create", "Other", "--time-zone", "Mars/Olympus"), 2, "is no time zone"),
         (("projects", "create", "Other", "--time-zone", "america/new york"), 2, "Did you mean America/New_York?"),
