@@ -22,6 +22,7 @@ DESCRIPTION = """\
 Goals and what counts towards them. Every number is exact: each event counts once, whatever dies in between.
 
 Send your API key in the header `x-api-key` (or `Authorization: Bearer`). Errors are RFC 9457 problem documents.
+Fields and query parameters that an operation does not have are refused (422).
 """
 
 

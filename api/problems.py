@@ -6,6 +6,7 @@ Nothing of the inside is told: no stack, no SQL, no path, no version.
 from __future__ import annotations
 
 import logging
+from difflib import get_close_matches
 from traceback import walk_tb
 from typing import Any
 
@@ -205,6 +206,11 @@ def _allowed(request: Request) -> set[str]:
     return found | ({"HEAD"} if "GET" in found else set())
 
 
+def _meant(request: Request) -> str:
+    nearest = get_close_matches(request.url.path[:200], request.app.openapi()["paths"], n=1, cutoff=0.75)
+    return f"Did you mean {nearest[0]!r}? " if nearest else ""
+
+
 async def answer(request: Request, error: Exception) -> Response:
     """The error as the answer to a client of the API."""
     problem = to_problem(error, getattr(request.state, "request_id", ""))
@@ -212,7 +218,7 @@ async def answer(request: Request, error: Exception) -> Response:
         allowed = problem.headers["Allow"] = ", ".join(sorted(_allowed(request)))
         problem.detail = f"This path does not take {request.method}. It takes {allowed}."
     elif isinstance(error, HTTPException) and problem.status == 404:
-        problem.detail = f"There is nothing at {request.url.path[:200]!r}. /docs lists all paths."
+        problem.detail = f"There is nothing at {request.url.path[:200]!r}. {_meant(request)}/docs lists all paths."
     return respond(problem)
 
 

@@ -157,8 +157,14 @@ async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> 
 
 
 async def test_a_path_that_is_not_there_is_named(world: World) -> None:
-    answer = await world.call("GET", "/api/gaols")
-    assert answer.json()["detail"] == "There is nothing at '/api/gaols'. /docs lists all paths."
+    for path, meant in (
+        ("/api/gaols", "Did you mean '/api/goals'? "),
+        ("/api/conversion_goals", "Did you mean '/api/conversion-goals'? "),
+        ("/goal", ""),
+        ("/api/customers", ""),
+    ):
+        answer = await world.call("GET", path)
+        assert answer.json()["detail"] == f"There is nothing at {path!r}. {meant}/docs lists all paths."
 
 
 @pytest.mark.parametrize(
@@ -169,6 +175,11 @@ async def test_a_path_that_is_not_there_is_named(world: World) -> None:
         ("GET /api/dead-letters?limit=501", "/limit: it is '501'. At most 200 is allowed."),
         ("GET /api/conversion-goals?after=" + 201 * "a", "/after: it is too long. At most 200 characters are allowed."),
         ("DELETE /api/goals?id=", "/id: it is empty. Give it in the address, after the =."),
+        ("DELETE /api/goals?ID=g", "/ID: there is no such parameter. Did you mean 'id'?"),
+        ("GET /api/goals?status=behind", "/status: there is no such parameter. This path takes none."),
+        ("GET /api/goals/stream?metric=a", "/metric: there is no such parameter. This path takes none."),
+        ("GET /api/conversion-goals?q=x&limit=2", "/q: there is no such parameter. Known are: limit, after."),
+        ("GET /api/conversion-goals?limt=2", "/limt: there is no such parameter. Did you mean 'limit'?"),
     ],
 )
 async def test_what_is_wrong_in_an_address_is_told_with_value_and_remedy(
@@ -234,18 +245,18 @@ def test_every_code_that_is_answered_is_documented() -> None:
 
 async def test_the_access_log_has_ids_and_no_keys(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "api.access"):
-        await world.call("GET", "/api/goals?key=sk_query", headers={"x-request-id": "r-2"})
+        answer = await world.call("GET", "/api/goals?key=sk_query", headers={"x-request-id": "r-2"})
     (line,) = [record for record in caplog.records if record.name == "api.access"]
     fields = line.__dict__["fields"]
     assert (fields["requestId"], fields["route"], fields["status"], fields["project"]) == (
         "r-2",
         "/api/goals",
-        200,
+        422,
         "shop",
     )
     written = json.dumps(fields) + line.getMessage()
     assert world.project_keys["shop"] not in written
-    assert "sk_query" not in written
+    assert "sk_query" not in written + answer.text
 
 
 @pytest.mark.parametrize("kind", ["conversion-goals", "goals", "alerts"])
