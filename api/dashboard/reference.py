@@ -63,7 +63,7 @@ def _operation(path: str, method: str, said: dict[str, Any], components: dict[st
         schema = _resolved(body["content"]["application/json"]["schema"], components)
         required = set(schema.get("required", ()))
         for name, meaning in schema.get("properties", {}).items():
-            text = meaning.get("description", "")
+            text = " ".join((meaning.get("description", ""), *_choices(meaning))).strip()
             parameters.append((name, "body, required" if name in required else "body", text))
     return Operation(
         said.get("operationId", f"{method} {path}"),
@@ -74,6 +74,12 @@ def _operation(path: str, method: str, said: dict[str, Any], components: dict[st
         tuple(parameters),
         _curl(method, path, schema),
     )
+
+
+def _choices(schema: dict[str, Any]) -> list[str]:
+    """What a field may be, where it is one of a few."""
+    shapes = [schema, *schema.get("anyOf", ())]
+    return [f"One of: {', '.join(f'`{one}`' for one in shape['enum'])}." for shape in shapes if "enum" in shape]
 
 
 def _curl(method: str, path: str, schema: dict[str, Any]) -> str:

@@ -61,6 +61,48 @@ def test_no_page_is_wider_than_its_window(browser: Browser, site: Site) -> None:
 
 
 @pytest.mark.browser
+def test_no_word_is_too_long_for_a_page(browser: Browser, site: Site) -> None:
+    long = site.create_goal(metric="W" * 150, unit="W" * 60, target=999_999_999_999)
+    page = opened(browser, site, "/")
+    for path in ("/", f"/goals/{long}", "/docs", "/docs/errors"):
+        page.goto(path)
+        for width in (360, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 740})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto(f"/goals/{long}")
+    for narrow in (".hero", ".columns > div"):
+        assert page.locator(narrow).first.evaluate("(one) => one.scrollWidth <= one.clientWidth"), narrow
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_buttons_below_each_other_do_not_touch(browser: Browser, site: Site) -> None:
+    site.work_in("other")
+    page = opened(browser, site, "/")
+    page.set_viewport_size({"width": 360, "height": 740})
+    first, second = (page.locator("#empty .button").nth(n).bounding_box() for n in range(2))
+    assert first is not None
+    assert second is not None
+    assert second["y"] >= first["y"] + first["height"] + 4
+    page.context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_field_that_was_left_empty_comes_into_view_with_its_name(browser: Browser, site: Site, width: int) -> None:
+    page = opened(browser, site, "/conversion-goals/new")
+    page.set_viewport_size({"width": width, "height": 560})
+    page.get_by_label("Name").fill("Trials")
+    page.get_by_role("button", name="Create the conversion goal").click()
+    field, label = page.get_by_label("Event type"), page.locator("label[for=eventType]")
+    expect(field).to_be_focused()
+    page.wait_for_function("(label) => label.getBoundingClientRect().bottom > 0", arg=label.element_handle())
+    below = page.locator(".top").evaluate("(top) => top.getBoundingClientRect().bottom")
+    assert label.evaluate("(label) => label.getBoundingClientRect().top") >= below
+    page.context.close()
+
+
+@pytest.mark.browser
 def test_a_long_project_and_a_lost_connection_push_nothing_out_of_the_window(browser: Browser, site: Site) -> None:
     page = opened(browser, site, "/")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")

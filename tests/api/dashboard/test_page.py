@@ -115,6 +115,14 @@ async def test_the_reference_shows_every_operation_with_an_example(world: World)
     assert "cdn" not in shown.text
 
 
+async def test_the_reference_shows_what_is_code_as_code_and_what_may_be_chosen(world: World) -> None:
+    for path in ("/docs", "/docs/errors"):
+        assert "`" not in (await world.client.get(path)).text
+    shown = (await world.client.get("/docs")).text
+    choices = ", ".join(f"<code>{one}</code>" for one in ("count", "sum", "unique", "rate"))
+    assert f"<td>Default: count. One of: {choices}.</td>" in shown
+
+
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
 async def test_the_reference_has_the_navigation_for_who_is_signed_in(world: World, path: str) -> None:
     assert 'aria-label="Main"' not in (await world.client.get(path)).text
