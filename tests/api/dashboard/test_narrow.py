@@ -103,6 +103,16 @@ def test_a_field_that_was_left_empty_comes_into_view_with_its_name(browser: Brow
 
 
 @pytest.mark.browser
+def test_who_signs_in_may_paste_the_key_at_once(browser: Browser, site: Site) -> None:
+    page = browser.new_context(base_url=site.url).new_page()
+    page.goto("/")
+    page.keyboard.insert_text(site.key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Goals", exact=True)).to_be_visible()
+    page.context.close()
+
+
+@pytest.mark.browser
 def test_a_long_project_and_a_lost_connection_push_nothing_out_of_the_window(browser: Browser, site: Site) -> None:
     page = opened(browser, site, "/")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
