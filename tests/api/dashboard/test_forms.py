@@ -160,6 +160,18 @@ async def test_conditions_that_no_list_could_show_are_refused(world: World, fill
     assert (await world.call("GET", "/api/conversion-goals")).json() == []
 
 
+async def test_explain_offers_another_try_where_the_log_was_not_read_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def recent(*_: object) -> list[object]:
+        raise TimeoutError
+
+    await sign_in(world)
+    monkeypatch.setattr("tests.api.conftest._Recent.recent", recent)
+    shown = (await world.client.get("/explain")).text
+    assert 'could not be read in time. <a href="/explain">Try again</a>' in shown
+
+
 async def test_explain_says_clause_by_clause_what_was_wanted_and_found(world: World) -> None:
     await sign_in(world)
     await world.client.post("/conversion-goals/new", data=ORDER, headers=OURS)
