@@ -95,4 +95,7 @@ async def answer_unknown_address(request: Request, error: Exception) -> Response
     clients of the API."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return await problems.answer(request, error)
-    return show_problem(to_problem(error), await visitor_if_any(request))
+    problem = to_problem(error)
+    if problem.status == 404:
+        problem.detail = f"Nothing is at {request.url.path[:200]!r}."
+    return show_problem(problem, await visitor_if_any(request))

@@ -13,6 +13,8 @@ from tests.api.dashboard.test_alerts_page import BODY
 CUT_OFF = """() => [document.documentElement, ...document.querySelectorAll(
     "nav.main, nav.main a, #controls, #controls button, #controls select, table.cards tbody :is(th, td, div)"
 )].filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+BEYOND_THE_MARGIN = """() => document.querySelector("table").getBoundingClientRect().right
+    - document.querySelector(".heading").getBoundingClientRect().right"""
 EMPTY_COLUMNS = """() => [...document.querySelectorAll("#partitions, #workers")].flatMap((body) =>
     [...body.parentElement.tHead.rows[0].cells].filter((head, index) => head.offsetWidth &&
         [...body.rows].every((row) => row.cells[index].textContent === "–")).map((head) => head.textContent))"""
@@ -44,6 +46,8 @@ def test_no_page_is_wider_than_its_window(browser: Browser, site: Site) -> None:
         "conditions": {"plan": {"$in": ["pro"]}},
     }
     assert site.post("/api/conversion-goals", {"name": "Trial signup", "metric": "m", **definition}).status_code == 201
+    old = {"name": "Newsletter (old form)", "eventType": "newsletter", "status": "archived"}
+    assert site.post("/api/conversion-goals", old).status_code == 201
     site.post("/api/alerts", {**BODY, "goalIds": goals, "url": f"https://hooks.example.com/{'X' * 90}"})
     site.count(goals[0], 1_234_567)
     page = opened(browser, site, "/")
@@ -53,6 +57,14 @@ def test_no_page_is_wider_than_its_window(browser: Browser, site: Site) -> None:
         for width in (601, 700, 701, 760, 761, 860, 861, 1000, 1001, 1150, 1151):
             page.set_viewport_size({"width": width, "height": 740})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto("/conversion-goals")
+    for width in (601, 700, 761, 800, 860, 861, 1000, 1001):
+        page.set_viewport_size({"width": width, "height": 740})
+        page.evaluate("""() => {
+            document.querySelector("[data-counted]").textContent = "worth 76,521.88";
+            document.querySelector("[data-last]").textContent = "38 min ago";
+        }""")
+        assert page.evaluate(BEYOND_THE_MARGIN) <= 0, width
     page.goto("/")
     for width in (601, 701, 861, 1151):
         page.set_viewport_size({"width": width, "height": 740})

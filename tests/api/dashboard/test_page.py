@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -139,12 +140,20 @@ async def test_the_type_of_an_error_is_an_address_that_explains_it(world: World)
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize("path", ["/nonsense", "/goals/none", "/static/none.js"])
-async def test_an_address_that_leads_nowhere_is_a_page_with_the_navigation(world: World, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/nonsense", "Nothing is at '/nonsense'."),
+        ("/goals/none", "no goal with the id 'none'"),
+        ("/static/none.js", "Nothing is at '/static/none.js'."),
+    ],
+)
+async def test_an_address_that_leads_nowhere_is_a_page_with_the_navigation(world: World, path: str, why: str) -> None:
     await world.client.post("/session", json={"apiKey": world.project_keys["shop"]})
     answer = await world.client.get(path, headers=BROWSER)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "There is no such page" in answer.text
+    assert why in unescape(answer.text)
     for address, name in NAVIGATION:
         assert f'<a href="{address}">{name}</a>' in answer.text
     assert "Sign out" in answer.text
