@@ -260,6 +260,18 @@ def test_a_producers_clock_hides_no_loss(make_site: MakeSite) -> None:
     assert site.differences(counted + site.log()) == []
 
 
+def test_batches_of_every_codec_are_counted(make_site: MakeSite) -> None:
+    """The broker packs them as the topic says, whatever producers send."""
+    site = make_site(seed=52, partitions=2, spread=False)
+    site.start_workers(1)
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        set_topic(site, site.topic, compression_type=codec)
+        site.publish(100)
+        site.wait_until_counted(60)
+    assert site.differences() == []
+    assert scorekeeper(site, "verify").startswith("equal: ")
+
+
 def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: MakeSite) -> None:
     site = make_site(seed=37)
     (worker,) = site.start_workers(1)

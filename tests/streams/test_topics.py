@@ -18,7 +18,7 @@ from app.embedded.broker import start_broker
 from app.errors import NotFound, StoreUnavailable
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
-from app.streams.topics import Topics
+from app.streams.topics import Topics, _true_ends
 from tests.end_to_end.processes import eventually
 from tests.servers.ports import free_port
 from tests.servers.topics import delete_topic
@@ -50,6 +50,22 @@ async def test_the_end_is_the_next_offset_also_after_batches_of_many(bootstrap: 
     assert sum(end for _, end in topics.ends(positions).values()) == 1_001
     await publisher.stop()
     delete_topic(bootstrap, name)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_the_end_is_found_behind_batches_of_every_codec(kafka_bootstrap: str, codec: str) -> None:
+    """Where more was written since the end was told, the answer that tells holds it."""
+    topics, name = Topics(kafka_bootstrap), f"topics-{uuid4().hex[:12]}"
+    topics.create(name, 1, config={"compression.type": codec})
+    publisher = Publisher(kafka_bootstrap, name)
+    await publisher.start()
+    await publisher.add(Message(b"k", b"x" * 1_000))
+    await publisher.flush()
+    await publisher.stop()
+    tp = TopicPartition(name, 0)
+    with topics.kept_ends() as kept, kept._client() as consumer:
+        assert _true_ends(consumer, {tp: 0}) == {tp: 1}
+    delete_topic(kafka_bootstrap, name)
 
 
 async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
