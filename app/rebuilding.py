@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.loss import loss_of
 from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
-from app.recounting import Comparison, NoDeadLetters, Progress, Spans, compare, recount
+from app.recounting import Comparison, Progress, Spans, compare, recount
 from app.rereading import LogSource, received_at
-from app.tracking import Counting, Tracker
+from app.tracking import Counting, DeadLetters, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,22 @@ class NewCounters(CounterStore, Snapshot, Protocol):
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class LettersAhead:
+    """Implements DeadLetters: those that the shown counting has not come to, and never will when it is not shown any
+    more. Below its checkpoint all were written before that moved."""
+
+    inner: DeadLetters
+    counted_live: Callable[[Position], Awaitable[int]]
+    """Up to where the counting that is shown is now."""
+
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        reached = await self.counted_live(position)
+        ahead = [letter for letter in letters if letter.record.offset >= reached]
+        if ahead:
+            await self.inner.send(ahead, position)
+
+
 @dataclass(slots=True)
 class Rebuild:
     """Of one generation. `count` may be repeated, also by another process after this one died: it goes on."""
@@ -55,6 +72,7 @@ class Rebuild:
     store: NewCounters
     counting: Counting
     catalog: CatalogKeeper
+    dead_letters: DeadLetters
     log: LogSource
     spans: Callable[[], Awaitable[Spans]]
     note_counting: Callable[[int], Awaitable[None]]
@@ -135,7 +153,7 @@ class Rebuild:
                 )
             return left.pop()
 
-        return Tracker(open_counting, self.catalog, NoDeadLetters())
+        return Tracker(open_counting, self.catalog, self.dead_letters)
 
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
         """As live counting does: goals that had started before are marked incomplete."""

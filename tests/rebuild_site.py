@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
-from app.rebuilding import Rebuild
+from app.rebuilding import LettersAhead, Rebuild
 from app.recounting import Counters, Progress
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.builders import NOW, RULES
-from tests.faults.in_memory import log_of, traffic_catalog
+from tests.faults.in_memory import Letters, log_of, traffic_catalog
 from tests.live_site import LiveSite
 
 
@@ -52,12 +52,15 @@ def ignore(_: Progress) -> None:
     """Nobody looks at how far it is."""
 
 
-def rebuild_of(site: LiveSite, store: NewGeneration) -> Rebuild:
+def rebuild_of(site: LiveSite, store: NewGeneration, letters: Letters | None = None) -> Rebuild:
     async def note_counting(now: int) -> None:
         assert now == NOW
 
-    counting = Counting(store, RULES)
-    return Rebuild(7, store, counting, site.definitions, site, site.read_spans, note_counting, lambda: NOW)
+    async def counted_live(position: Position) -> int:
+        return site.ends[position]
+
+    counting, ahead = Counting(store, RULES), LettersAhead(letters or Letters(), counted_live)
+    return Rebuild(7, store, counting, site.definitions, ahead, site, site.read_spans, note_counting, lambda: NOW)
 
 
 async def live_site(*, stripes: int = 1) -> LiveSite:

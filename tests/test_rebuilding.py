@@ -19,7 +19,7 @@ from app.rereading import LOG_APPEND_TIME
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
 from tests.builders import NOW, catalog, created
-from tests.faults.in_memory import differences_to_log, traffic_catalog
+from tests.faults.in_memory import Letters, differences_to_log, traffic_catalog
 from tests.live_site import LiveSite
 from tests.rebuild_site import NewGeneration, Stopped, ignore, live_site, rebuild_of
 
@@ -68,6 +68,22 @@ async def test_it_compares_where_the_shown_generation_stands() -> None:
     found = await rebuild.compare_with(site, ignore)
     assert found is not None
     assert [one.owner for one in found.differences] == ["g:nobody"]
+
+
+async def test_dead_letters_are_written_of_what_the_shown_generation_has_not_come_to() -> None:
+    """Live counting goes on beyond that when the new one is shown, and would write none."""
+    site, store, letters = await live_site(), NewGeneration(), Letters(failures=2)
+    ends = dict(site.ends)
+    rebuild = rebuild_of(site, store, letters)
+
+    async def whole_log() -> Spans:
+        return {position: (0, len(own)) for position, own in site.log.items()}
+
+    rebuild.spans = whole_log
+    await rebuild.count(ignore)
+    assert site.ends == ends
+    assert letters.missing_from({position: own[ends[position] :] for position, own in site.log.items()}) == []
+    assert all(offset >= ends[position] for position, offset, _ in letters.sent)
 
 
 async def test_a_store_that_is_away_when_it_is_to_note_that_it_counts_does_not_end_it() -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from app.stores.sql_alerts import SqlAlerts
     from app.stores.sql_keys import SqlKeys
     from app.stores.sql_status_changes import SqlStatusChanges
+    from app.streams.dead_letters import DeadLetterTopic
     from app.streams.letters import Letters
     from app.streams.log import Log
     from app.streams.publishing import Publisher
@@ -69,6 +70,8 @@ class Parts:
     async def close(self) -> None:
         """End all connections; may be repeated."""
         made: dict[str, Any] = self.__dict__
+        if "dead_letters" in made:
+            await self.dead_letters.close()
         if "redis" in made:
             await self.redis.aclose()
         if "database" in made:
@@ -180,7 +183,15 @@ class Parts:
         return Publisher(self.kafka.bootstrap, topic or self.settings.topics[0], aiokafka_security(self.kafka))
 
     @cached_property
+    def dead_letters(self) -> DeadLetterTopic:
+        """Writes dead letters."""
+        from app.streams.dead_letters import DeadLetterTopic
+
+        return DeadLetterTopic(self.kafka.bootstrap, self.settings.dead_letters, aiokafka_security(self.kafka))
+
+    @cached_property
     def letters(self) -> Letters:
+        """Reads them."""
         from app.streams.letters import Letters
 
         return Letters(self.topics, self.log, self.settings.dead_letters, self.publisher)

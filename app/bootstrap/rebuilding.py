@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from app.bootstrap.accounting import fates_by_project
@@ -14,7 +15,7 @@ from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
 from app.errors import Conflict, GenerationMissing, OtherScheme
-from app.rebuilding import Rebuild, require_topics
+from app.rebuilding import LettersAhead, Rebuild, require_topics
 from app.refreshing import CatalogRefresher
 from app.stores.generations import Generation
 from app.stores.redis import RedisCounters
@@ -46,12 +47,13 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     counting = Counting(store, generation.rules)
     if parts.settings.receipt_topic is not None:
         outbox = RedisOutbox(parts.redis, generation)
-        counting = Counting(store, generation.rules, outbox, await _counted_live(parts))
+        counting = Counting(store, generation.rules, outbox, await _counted_live(parts, list(present)))
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()
     freeze_what_is_loaded()
+    letters = LettersAhead(parts.dead_letters, partial(_counted_live_at, parts))
     note_counting = partial(generations.note_counting, number)
-    return number, Rebuild(number, store, counting, catalog, parts.log, parts.spans, note_counting, _now)
+    return number, Rebuild(number, store, counting, catalog, letters, parts.log, parts.spans, note_counting, _now)
 
 
 async def _loads(parts: Parts) -> dict[str, int]:
@@ -117,14 +119,17 @@ def _settings(rules: FoldingRules) -> dict[str, object]:
     }
 
 
-async def _counted_live(parts: Parts) -> dict[Position, int]:
+async def _counted_live(parts: Parts, positions: Sequence[Position]) -> dict[Position, int]:
     """Up to where the generation that is shown has counted, and left receipts. What it counts from now on is not known
     when the new one takes its place, so that the new one leaves receipts of that too: of one conversion the same.
 
     How far another version's has come cannot be read: the new one leaves receipts of everything then."""
-    positions = list(await parts.spans())
     try:
         found = await (await parts.counters()).checkpoints(positions)
     except (GenerationMissing, OtherScheme):
         return {}
     return {position: min(own) for position, own in zip(positions, found, strict=True)}
+
+
+async def _counted_live_at(parts: Parts, position: Position) -> int:
+    return (await _counted_live(parts, [position])).get(position, 0)

@@ -62,8 +62,7 @@ class WorkerParts:
             allowance_ms=int(settings.clock_allowance_seconds * 1000),
             on_change=show_catalog,
         )
-        self._letters = DeadLetterTopic(self.kafka.bootstrap, settings.dead_letters, aiokafka_security(self.kafka))
-        self.dead_letters = _CountedLetters(self._letters)
+        self.dead_letters = _CountedLetters(self._parts.dead_letters)
 
         self._tracer = make_tracer(settings.traces, "worker")
         self._receipts: KafkaReceipts | None = None
@@ -167,7 +166,6 @@ class WorkerParts:
         metrics.CATALOG_CHECKED.set(self.catalog.known_at / 1000)
 
     async def close(self) -> None:
-        await self._letters.close()
         if self._receipts is not None:
             await self._receipts.close()
         await asyncio.to_thread(self._descriptions.close)

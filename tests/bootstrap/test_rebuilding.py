@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from app.bootstrap.parts import Parts, folding_rules
 from app.bootstrap.rebuilding import make_rebuild
 from app.bootstrap.worker import WorkerParts
 from app.domain.beginning import Beginning
+from app.domain.folding import DeadLetter
 from app.domain.increments import Position
-from app.errors import Conflict
+from app.errors import Conflict, Reason
 from app.stores.generations import spec_key
 from app.streams import beginnings
+from app.streams.dead_letters import DeadLetterTopic
 from config.settings import Settings
+from tests.builders import LogRecord
+from tests.faults.in_memory import Letters
 from tests.stores.counting import POSITION, apply, increments, simple
 
 
@@ -68,6 +73,22 @@ async def test_counters_of_another_version_are_rebuilt_with_receipts_of_everythi
     assert number == shown.number + 1
     assert rebuild.counting.outbox is not None
     assert rebuild.counting.receipts_from == {}
+
+
+async def test_dead_letters_are_written_from_where_the_shown_counting_is_then(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = Letters()
+    monkeypatch.setattr(DeadLetterTopic, "send", partial(Letters.send, letters))
+    _, rebuild = await make_rebuild(parts)
+    poison = [DeadLetter(LogRecord(offset, b"{"), Reason.INVALID_JSON, "") for offset in (1, 2)]
+    await rebuild.dead_letters.send(poison, POSITION)
+    shown = await parts.generations.ensure_active(folding_rules(parts.settings), 1)
+    await apply(await parts.counters(), increments(simple(1, 2)))
+    await rebuild.dead_letters.send(poison, POSITION)
+    await parts.redis.hset(spec_key(shown.number), "scheme", 2)
+    await rebuild.dead_letters.send(poison, POSITION)
+    assert [offset for _, offset, _ in letters.sent] == [1, 2, 2, 1, 2]
 
 
 async def test_left_receipts_are_looked_for_beside_a_generation_of_another_version(parts: Parts) -> None:

@@ -272,6 +272,22 @@ def test_batches_of_every_codec_are_counted(make_site: MakeSite) -> None:
     assert scorekeeper(site, "verify").startswith("equal: ")
 
 
+def test_a_rebuild_that_overtakes_live_counting_leaves_no_dead_letter_out(make_site: MakeSite) -> None:
+    site = make_site(seed=53, partitions=2, poison=0.1)
+    (worker,) = site.start_workers(1)
+    site.publish(200)
+    site.wait_until_counted()
+    worker.stop()
+    site.publish(300)
+    scorekeeper(site, "rebuild")
+    site.start_workers(1)
+    site.publish(50)
+    site.wait_until_counted()
+    assert site.differences() == []
+    letters = site.read_all(f"{site.topic}.dead-letters")
+    assert len(letters) == len(site.dead_letter_offsets()), "what live counting wrote is not written again"
+
+
 def test_while_dead_letters_cannot_be_written_nothing_is_dropped(make_site: MakeSite) -> None:
     site = make_site(seed=37)
     (worker,) = site.start_workers(1)
