@@ -94,9 +94,10 @@ class Reports:
         self._parts.show(known, is_waiting=self._tracker.is_waiting or self._partitions.is_waiting)
         now = await self._parts.signals.now()
         then = now - int((time.monotonic() - begun) * 1000)
-        # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set.
+        # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set. And
+        # a message that says to be of the future makes nothing complete up to there.
         fresh = {
-            position: (then - quiet[position] if position in quiet else complete_up_to, end)
+            position: (then - quiet[position] if position in quiet else min(complete_up_to, now), end)
             for position, (_, end, complete_up_to) in known.items()
             if complete_up_to
         }

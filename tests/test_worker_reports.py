@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
-from app.worker_reports import listed_topics, other_topics
+from app.worker_reports import Reports, listed_topics, other_topics
+from tests.builders import NOW, POSITION
+from tests.rebuild_site import NewGeneration
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,29 @@ def test_what_others_that_live_are_set_to_read_instead(
     workers: Sequence[Mapping[str, Any]], expected: set[str]
 ) -> None:
     assert other_topics(workers, ["b", "a"]) == expected
+
+
+@pytest.mark.parametrize(("newest", "expected"), [(NOW - 1, NOW - 1), (NOW + 86_400_000, NOW)])
+async def test_behind_a_message_of_the_future_nothing_is_complete_up_to_there(newest: int, expected: int) -> None:
+    """Ids that are older than that would be forgotten, and what is sent again would count again."""
+
+    async def now() -> int:
+        return NOW
+
+    async def report_worker(*_: object) -> None:
+        pass
+
+    tp = TP(POSITION.topic, POSITION.partition)
+    current = SimpleNamespace(revision=1)
+    parts: Any = SimpleNamespace(
+        show=lambda *_, **__: None,
+        signals=SimpleNamespace(now=now, report_worker=report_worker),
+        catalog=SimpleNamespace(current=current, known_at=0, is_out_of_touch=False),
+        kafka=SimpleNamespace(topics=[tp.topic]),
+    )
+    tracker: Any = SimpleNamespace(watermark=lambda _: newest, is_waiting=False)
+    partitions: Any = SimpleNamespace(positions={tp: POSITION}, applied=lambda _: 5, is_waiting=False)
+    consumer: Any = SimpleNamespace(seen_end=lambda _: 9, heard_at=lambda _: NOW)
+    store: Any = NewGeneration()
+    await Reports(parts, tracker, partitions, lambda: consumer).report(store)
+    assert store.fresh == {POSITION: (expected, 9)}
