@@ -110,16 +110,20 @@ def _agree(found: dict[str, Any]) -> None:
 
 async def _counted(parts: Parts, state: GenerationState, spans: Spans) -> tuple[int, int, int]:
     """How many of the log's messages the generation has counted, of how many, and how many it leaves out."""
-    held = sum(end - first for first, end in spans.values())
     try:
         counters = RedisCounters(parts.redis, await parts.generations.get(state.number))
-        found = await counters.checkpoints(list(spans))
+        found = dict(zip(spans, map(min, await counters.checkpoints(list(spans))), strict=True))
     except StoreUnavailable:
-        return 0, held, 0
+        return 0, _held(spans), 0
+    # The brokers were asked a while ago, and the log has grown: as far as anything was counted, at least.
+    spans = {position: (first, max(end, found[position])) for position, (first, end) in spans.items()}
     due = counters.beginning.within(spans)
-    total = sum(end - first for first, end in due.values())
-    pairs = zip(found, due.values(), strict=True)
-    return sum(min(max(min(own), first), end) - first for own, (first, end) in pairs), total, held - total
+    counted = sum(max(found[position], first) - first for position, (first, _) in due.items())
+    return counted, _held(due), _held(spans) - _held(due)
+
+
+def _held(spans: Spans) -> int:
+    return sum(end - first for first, end in spans.values())
 
 
 class PipelineReader:

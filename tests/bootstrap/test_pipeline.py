@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from app.bootstrap import Parts, PipelineReader, pipeline
+from app.bootstrap import Parts, PipelineReader, folding_rules, pipeline, pipeline_status
+from app.domain.beginning import Beginning
 from app.domain.increments import Position
+from config.settings import Settings
+from tests.stores.counting import POSITION, apply, increments, simple
 
 SPANS = {Position("events", 0): (0, 7)}
 
@@ -38,3 +42,18 @@ async def test_a_defect_while_the_log_is_asked_fails_one_reading_and_not_all(mon
     with pytest.raises(ValueError, match="a defect"):
         await reader.read()
     assert (await reader.read())["spans"] == SPANS
+
+
+async def test_what_a_generation_leaves_out_is_told_right_before_the_brokers_are_asked_again(
+    redis_url: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"redis": redis_url, "database": sqlite_url, "data_dir": tmp_path}
+    async with Parts(Settings(kafka="nowhere:1", **given), "test") as parts:
+        parts.database.migrate()
+        beginning = Beginning(1, {POSITION.name: 60}, left_out_up_to=0)
+        number = (await parts.generations.create(folding_rules(parts.settings), 1, beginning)).number
+        await parts.generations.switch(number)
+        await apply(await parts.counters(), increments(simple(1, 2, 3), expected=60))
+        for end in (0, 50, 63, 70):
+            (row,) = (await pipeline_status(parts, {POSITION: (0, end)}))["generations"]
+            assert (row["counted"], row["messages"], row["leftOut"]) == (3, max(end, 63) - 60, 60)
