@@ -17,14 +17,23 @@ _NEAR: Final = 10
 
 
 class Witness(NamedTuple):
-    """The log held a batch of `epoch` that began right below `offset`."""
+    """The log held a batch of `epoch` that began right below `offset`, with a message that it stamped so (epoch ms)."""
 
     epoch: int
     offset: int
+    timestamp: int
 
 
-FirstFrom: TypeAlias = Callable[[int], tuple[int, int] | None]
-"""An offset -> offset and leader epoch of the first message there or beyond; None where there is none."""
+class Found(NamedTuple):
+    """A message."""
+
+    offset: int
+    epoch: int
+    timestamp: int
+
+
+FirstFrom: TypeAlias = Callable[[int], Found | None]
+"""An offset -> the first message there or beyond; None where there is none."""
 
 
 def find_cut(witness: Witness, begin: int, first_from: FirstFrom) -> int | None:
@@ -36,19 +45,21 @@ def find_cut(witness: Witness, begin: int, first_from: FirstFrom) -> int | None:
     while low < high:
         middle = (low + high) // 2
         found = first_from(middle)
-        if found is None or found[1] > witness.epoch:
+        if found is None or found.epoch > witness.epoch:
             high = middle
         else:
-            low = found[0] + 1
+            low = found.offset + 1
     return low
 
 
 def _is_later_below(witness: Witness, begin: int, first_from: FirstFrom) -> bool:
-    """Whether the last message below the witness is of a later epoch."""
+    """Whether the last message below the witness is of a later epoch. It may be the same message all the same: of a
+    broker that is not Apache Kafka, and stamps whatever it answers with its own epoch."""
+    same = (witness.offset - 1, witness.timestamp)
     for offset in range(witness.offset - 1, max(begin, witness.offset - _NEAR) - 1, -1):
         found = first_from(offset)
         if found is None:
             return False
-        if found[0] < witness.offset:
-            return found[1] > witness.epoch
+        if found.offset < witness.offset:
+            return found.epoch > witness.epoch and (found.offset, found.timestamp) != same
     return False

@@ -10,8 +10,11 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from app.domain.witness import Witness
 
-_HEADER = struct.Struct(">qiib")
-"""Of a record batch: base offset, length of what follows that, leader epoch, magic (Kafka protocol, "Record Batch")."""
+_HEADER = struct.Struct(">qiib4xh4xqq")
+"""Of a record batch: base offset, length of what follows that, leader epoch, magic, attributes, the first timestamp and
+the greatest one (Kafka protocol, "Record Batch")."""
+_BROKERS_STAMP = 8
+"""Of the attributes: the greatest timestamp is that of each message."""
 _LENGTH_FOLLOWS = 12
 _FIRST_WITH_EPOCHS = 2
 
@@ -25,12 +28,13 @@ class Epochs(NamedTuple):
 
 def epochs_of(batches: bytes) -> Epochs | None:
     """Of whole batches, and a part of one at the end; None where they do not tell: old formats have no epochs."""
-    first, last, at = None, Witness(-1, 0), 0
+    first, last, at = None, Witness(-1, 0, 0), 0
     while at + _HEADER.size <= len(batches):
-        base, length, epoch, magic = _HEADER.unpack_from(batches, at)
+        base, length, epoch, magic, attributes, first_stamp, greatest_stamp = _HEADER.unpack_from(batches, at)
         if magic < _FIRST_WITH_EPOCHS or epoch < 0:
             return None
-        first, last = epoch if first is None else first, Witness(epoch, base + 1)
+        first = epoch if first is None else first
+        last = Witness(epoch, base + 1, greatest_stamp if attributes & _BROKERS_STAMP else first_stamp)
         at += _LENGTH_FOLLOWS + length
     return Epochs(first, last) if first is not None else None
 

@@ -20,7 +20,7 @@ from kafka.net.compat import KafkaNetClient
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from app.domain.increments import Position
-from app.domain.witness import Witness, find_cut
+from app.domain.witness import Found, Witness, find_cut
 from app.errors import NotFound, StoreUnavailable
 from app.streams.options import ISOLATION
 
@@ -258,13 +258,13 @@ class KeptRecords(_Kept):
             return find_cut(witness, begin, lambda offset: _first_from(consumer, tp, offset, end))
 
 
-def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> tuple[int, int] | None:
-    """Offset and leader epoch of the first message there or beyond. Raises StoreUnavailable."""
+def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> Found | None:
+    """See FirstFrom. Raises StoreUnavailable."""
     consumer.seek(tp, offset)
     deadline = time.monotonic() + _FETCH_SECONDS
     while consumer.position(tp) < end:
         for record in consumer.poll(timeout_ms=20).get(tp, ()):
-            return record.offset, record.leader_epoch
+            return Found(record.offset, record.leader_epoch, record.timestamp)
         if time.monotonic() > deadline:
             raise StoreUnavailable("kafka", f"{tp.topic}/{tp.partition} was not read at {offset}")
     return None

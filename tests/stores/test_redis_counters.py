@@ -239,14 +239,14 @@ async def test_counts_are_as_fresh_as_the_slowest_position_that_is_expected(clie
 async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generation_are_there(client: Client) -> None:
     store = await new_redis_store(client)
     await store.expect_positions([POSITION])
-    await store.report_witnesses({POSITION: Witness(3, 2**40)})
+    await store.report_witnesses({POSITION: Witness(3, 2**40, 5)})
     await store.report_witnesses({})
-    assert await store.witnesses() == {POSITION.name: Witness(3, 2**40)}
+    assert await store.witnesses() == {POSITION.name: Witness(3, 2**40, 5)}
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
     assert await store.witnesses() == {}
     await client.flushall()
     with pytest.raises(GenerationMissing):
-        await store.report_witnesses({POSITION: Witness(3, 1)})
+        await store.report_witnesses({POSITION: Witness(3, 1, 5)})
     assert await client.keys("*") == []
 
 

@@ -21,11 +21,14 @@ from app.streams.epochs import Epochs, EpochWatch, epochs_of
 from app.streams.topics import Topics
 from tests.streams.test_consumer import ZERO, Reader
 
+AT = 1_790_000_000_000
+
 
 def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
+    """Stamped by its producer, each message a millisecond after the one before."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
     for number in range(messages):
-        builder.append(number, 1_790_000_000_000, None, b"x" * 20, [])
+        builder.append(number, AT + number, None, b"x" * 20, [])
     made = bytearray(builder.build())
     struct.pack_into(">q", made, 0, base)
     struct.pack_into(">ib", made, 12, epoch, magic)
@@ -35,10 +38,10 @@ def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (batch(7, 4), Epochs(4, Witness(4, 8))),
-        (batch(7, 4) + batch(10, 4) + batch(13, 6), Epochs(4, Witness(6, 14))),
-        (batch(7, 4) + batch(10, 6)[:40], Epochs(4, Witness(6, 11))),
-        (batch(7, 4) + batch(10, 6)[:16], Epochs(4, Witness(4, 8))),
+        (batch(7, 4), Epochs(4, Witness(4, 8, AT))),
+        (batch(7, 4) + batch(10, 4) + batch(13, 6), Epochs(4, Witness(6, 14, AT))),
+        (batch(7, 4) + batch(10, 6)[:50], Epochs(4, Witness(6, 11, AT))),
+        (batch(7, 4) + batch(10, 6)[:16], Epochs(4, Witness(4, 8, AT))),
         (batch(7, -1), None),
         (batch(7, 4, magic=1), None),
         (b"", None),
@@ -47,6 +50,12 @@ def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
 )
 def test_the_first_epoch_and_the_last_batch_are_told(answer: bytes, expected: Epochs | None) -> None:
     assert epochs_of(answer) == expected
+
+
+def test_the_moment_is_the_messages_own_or_the_brokers() -> None:
+    stamped = bytearray(batch(7, 4))
+    struct.pack_into(">h", stamped, 21, 8)
+    assert epochs_of(bytes(stamped)) == Epochs(4, Witness(4, 8, AT + 2))
 
 
 async def test_other_answers_are_handed_on() -> None:
@@ -77,16 +86,18 @@ async def test_a_broker_tells_epochs_of_what_it_is_asked_for(
         consumer.assign([TopicPartition(topic, 0)])
         consumer.seek(TopicPartition(topic, 0), 0)
         assert len((await consumer.getmany(timeout_ms=60_000))[TopicPartition(topic, 0)]) == 5
-        assert watch.take([TopicPartition(topic, 0)]) == {(topic, 0): Epochs(0, Witness(0, 5))}
+        epochs = watch.take([TopicPartition(topic, 0)])[topic, 0]
+        assert (epochs.first, epochs.last[:2]) == (0, (0, 5))
         assert watch.take([TopicPartition(topic, 0)]) == {}
     finally:
         await consumer.stop()
     with Topics(kafka_bootstrap).kept_records() as records:
         position = Position(topic, 0)
-        assert records.cut_below(position, Witness(0, 5)) is None
+        assert records.cut_below(position, epochs.last) is None
         # As if each of its messages had come under a later leader.
-        assert records.cut_below(position, Witness(-1, 4)) == 0
-        assert records.cut_below(position, Witness(-1, 9)) is None
+        assert records.cut_below(position, Witness(-1, 5, 0)) == 0
+        assert records.cut_below(position, Witness(-1, 5, epochs.last.timestamp)) is None
+        assert records.cut_below(position, Witness(-1, 9, 0)) is None
 
 
 @pytest.mark.parametrize(("to", "handed_on", "sought"), [(None, [(0, 3, 3)], []), (1, [], [1])])
@@ -101,7 +112,7 @@ async def test_nothing_is_handed_on_of_a_log_that_was_cut_below_it(
         return to
 
     reader.partitions = cast(Any, SimpleNamespace(cut=cut, applied=lambda _: None))
-    epochs = Epochs(4, Witness(4, 3))
+    epochs = Epochs(4, Witness(4, 3, AT))
     await reader._hand_on_all(first_read_with(epochs))
     assert seen == [(ZERO, 0, epochs)]
     assert (reader.handed_on(), reader.sought) == (handed_on, sought)
@@ -118,7 +129,7 @@ async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_ag
 
     reader.partitions = cast(Any, SimpleNamespace(cut=cut))
     reader.sleep = rest  # type: ignore[assignment]
-    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3))))
+    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
     assert (reader.handed_on(), reader.sought) == ([], [0])
 
 
