@@ -27,11 +27,12 @@ class Epochs(NamedTuple):
 
 
 def epochs_of(batches: bytes) -> Epochs | None:
-    """Of whole batches, and a part of one at the end; None where they do not tell: old formats have no epochs."""
+    """Of whole batches, and a part of one at the end; None where they do not tell: old formats have no epochs, and
+    whether one is broken is for others to say."""
     first, last, at = None, Witness(-1, 0, 0), 0
     while at + _HEADER.size <= len(batches):
         base, length, epoch, magic, attributes, first_stamp, greatest_stamp = _HEADER.unpack_from(batches, at)
-        if magic < _FIRST_WITH_EPOCHS or epoch < 0:
+        if magic < _FIRST_WITH_EPOCHS or epoch < 0 or length < 0:
             return None
         first = epoch if first is None else first
         last = Witness(epoch, base + 1, greatest_stamp if attributes & _BROKERS_STAMP else first_stamp)

@@ -45,8 +45,18 @@ def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
         (batch(7, -1), None),
         (batch(7, 4, magic=1), None),
         (b"", None),
+        (batch(7, 4)[:8] + (-12).to_bytes(4, "big", signed=True) + batch(7, 4)[12:], None),
     ],
-    ids=["one", "several", "the last in part", "less than a header", "no epochs", "an old format", "nothing"],
+    ids=[
+        "one",
+        "several",
+        "the last in part",
+        "less than a header",
+        "no epochs",
+        "an old format",
+        "nothing",
+        "a broken one",
+    ],
 )
 def test_the_first_epoch_and_the_last_batch_are_told(answer: bytes, expected: Epochs | None) -> None:
     assert epochs_of(answer) == expected
