@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from app.domain.increments import Position
+from app.domain.witness import Witness
 from app.worker_reports import Reports, listed_topics, other_topics
 from tests.builders import NOW, POSITION
 from tests.rebuild_site import NewGeneration
@@ -45,6 +47,15 @@ def test_what_others_that_live_are_set_to_read_instead(
     assert other_topics(workers, ["b", "a"]) == expected
 
 
+class Told(NewGeneration):
+    """What was reported last."""
+
+    witnesses: Mapping[Position, Witness]
+
+    async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
+        self.witnesses = witnesses
+
+
 @pytest.mark.parametrize(("newest", "expected"), [(NOW - 1, NOW - 1), (NOW + 86_400_000, NOW)])
 async def test_behind_a_message_of_the_future_nothing_is_complete_up_to_there(newest: int, expected: int) -> None:
     """Ids that are older than that would be forgotten, and what is sent again would count again."""
@@ -64,8 +75,11 @@ async def test_behind_a_message_of_the_future_nothing_is_complete_up_to_there(ne
         kafka=SimpleNamespace(topics=[tp.topic]),
     )
     tracker: Any = SimpleNamespace(watermark=lambda _: newest, is_waiting=False)
-    partitions: Any = SimpleNamespace(positions={tp: POSITION}, applied=lambda _: 5, is_waiting=False)
+    witness = Witness(3, 4, NOW)
+    partitions: Any = SimpleNamespace(
+        positions={tp: POSITION}, witnesses={POSITION: witness}, applied=lambda _: 5, is_waiting=False
+    )
     consumer: Any = SimpleNamespace(seen_end=lambda _: 9, heard_at=lambda _: NOW)
-    store: Any = NewGeneration()
+    store: Any = Told()
     await Reports(parts, tracker, partitions, lambda: consumer).report(store)
-    assert store.fresh == {POSITION: (expected, 9)}
+    assert (store.fresh, store.witnesses) == ({POSITION: (expected, 9)}, {POSITION: witness})

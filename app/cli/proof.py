@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,16 +35,17 @@ def verify(
 
     Prints `equal`, or each difference with the ids of the events behind it; exit code 1 then.
     """
-    verdict = with_parts(lambda parts: _verify(parts, goal))
+    verdict, losses = with_parts(lambda parts: _verify(parts, goal))
     if as_json:
-        print_json(_as_json(verdict))
+        print_json({**_as_json(verdict), "losses": [{**loss, "at": rfc3339(loss["at"])} for loss in losses]})
     else:
-        _print(verdict)
+        _print(verdict, losses)
     if not verdict.equal:
         raise typer.Exit(1)
 
 
-async def _verify(parts: Parts, goal: str | None) -> Verdict:
+async def _verify(parts: Parts, goal: str | None) -> tuple[Verdict, Sequence[Mapping[str, Any]]]:
+    """And what was told to be lost: of what was counted before, the counters alone know."""
     from app.bootstrap.collecting import freeze_what_is_loaded
     from app.domain.catalog import Catalog
     from app.proving import verify as prove
@@ -64,7 +65,7 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         await catalog.refresh()
         return catalog.current
 
-    return await prove(
+    verdict = await prove(
         counters,
         lambda: MemoryCounters(counters.stripes),
         counters.generation.rules,
@@ -74,6 +75,7 @@ async def _verify(parts: Parts, goal: str | None) -> Verdict:
         only_goal=goal,
         on_progress=_Shown("counted again"),
     )
+    return verdict, await counters.losses()
 
 
 class _Shown:
@@ -113,7 +115,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _print(verdict: Verdict) -> None:
+def _print(verdict: Verdict, losses: Sequence[Mapping[str, Any]]) -> None:
     for goal in verdict.unfinished:
         print_line(f"{goal}: what came before it is still being counted; it shows no number yet, and was not compared")
     for reason in verdict.unprovable:
@@ -124,6 +126,11 @@ def _print(verdict: Verdict) -> None:
         print_line(
             f"{found.owner} {found.field}: the counters say {found.counted}, the log says {found.recounted}; "
             f"the log counts there: {ids}"
+        )
+    for loss in losses if verdict.differences else ():
+        print_line(
+            f"{loss['topic']}/{loss['partition']}: offsets {loss['from']} to {loss['to'] - 1} were told as lost at "
+            f"{rfc3339(loss['at'])}; what was counted of them before, the counters alone have"
         )
     since = "" if verdict.since is None else f" since {rfc3339(verdict.since)}; what came before is not counted"
     if verdict.equal:

@@ -72,3 +72,6 @@ def test_a_log_that_was_cut_and_has_grown_past_what_was_counted_is_counted_from_
     site.wait_until_counted()
     assert site.losses() == {0: len(before) - left}
     assert site.differences(before + site.log()[left:]) == []
+    proof = site.run("verify")
+    assert proof.returncode == 1
+    assert f"{site.topic}/0: offsets {left} to {len(before) - 1} were told as lost at 2" in proof.stdout

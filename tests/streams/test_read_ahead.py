@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 
 from app.streams import read_ahead
 from app.streams.consumer_thread import ConsumerThread
+from app.streams.epochs import EpochWatch
 from config.settings import Settings
 
 PARTITIONS, RECORDS, SIZE = 4, 100, 20_000
@@ -25,6 +26,7 @@ class Reading(ConsumerThread):
         self._seeks_done = {}
         self.consumer = cast(Any, SimpleNamespace(flow_active=True))
         self._most_fetched = 1 << 20
+        self.epochs = EpochWatch(SimpleNamespace(send=None))
 
 
 @pytest.fixture

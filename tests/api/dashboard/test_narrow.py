@@ -92,7 +92,9 @@ def test_buttons_below_each_other_do_not_touch(browser: Browser, site: Site) -> 
     site.work_in("other")
     page = opened(browser, site, "/")
     page.set_viewport_size({"width": 360, "height": 740})
-    first, second = (page.locator("#empty .button").nth(n).bounding_box() for n in range(2))
+    buttons = page.locator("#empty .button")
+    expect(buttons.nth(1)).to_be_visible()
+    first, second = (buttons.nth(n).bounding_box() for n in range(2))
     assert first is not None
     assert second is not None
     assert second["y"] >= first["y"] + first["height"] + 4
