@@ -49,11 +49,12 @@ class TrackedPartitions:
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
         self._waiting = Waiting(1.0, for_what="to learn which topic it is")
+        self._looking = Waiting(1.0, for_what="to see whether the log was cut")
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a broker that does not tell a topic's incarnation is being asked again."""
-        return self._waiting.is_going_on
+        """Whether what does not tell a topic's incarnation, or whether a log was cut, is being asked again."""
+        return self._waiting.is_going_on or self._looking.is_going_on
 
     def position(self, tp: TP) -> Position | None:
         return self._positions.get(tp)
@@ -76,7 +77,7 @@ class TrackedPartitions:
         incarnations = {topic: await self._incarnation(topic) for topic in {tp.topic for tp in tps}}
         self._positions = {tp: Position(tp.topic, tp.partition, incarnations[tp.topic]) for tp in tps}
         starts = await self._tracker.assign(list(self._positions.values()))
-        told = await self._waiting.until_answered(self._told_witnesses, _is_unknown)
+        told = await self._looking.until_answered(self._told_witnesses, _is_unknown)
         for position in self._positions.values():
             self._bear_witness(position, told.get(position.name))
         return {tp: starts[position] for tp, position in self._positions.items()}
@@ -100,7 +101,7 @@ class TrackedPartitions:
             return None
         witness = self._witnesses.get(where)
         if witness is not None and witness.epoch < epochs.first:
-            begin = await self._waiting.until_answered(lambda: self._cut_below(where, witness), _is_unknown)
+            begin = await self._looking.until_answered(lambda: self._cut_below(where, witness), _is_unknown)
             if begin is not None and begin < position:
                 # Only once this is told and counted from there, what is read now bears witness.
                 return await self.lost(tp, position, 0, begin)

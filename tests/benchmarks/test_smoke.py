@@ -25,6 +25,6 @@ def test_a_wrong_counter_is_marked_wrong() -> None:
 
 
 def test_the_folds_cost_is_measured_and_drawn() -> None:
-    cost = growth.fold_cpu(200, projects=3, per_project=10)
+    cost = growth.Fold(200, projects=3, per_project=10).cpu()
     assert cost > 0
     assert "<polyline" in plots.lines("cost", "definitions", {"fold": [(30, cost), (300, cost)]})
