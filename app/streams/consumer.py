@@ -236,11 +236,16 @@ class BatchConsumer(driver.Consumer):
             if not self.flow_active:
                 # Dropped without a seek so far: the next read lacks this run, and must not confirm a gap by that.
                 self._gap_seen.pop(tp, None)
-            # What was taken before a seek is dropped: after it, reading goes on from where it has to.
-            elif await self._is_cut(tp, read.epochs.get(key)):
+            elif not self._is_of_now(read, tp) or await self._is_cut(tp, read.epochs.get(key)):
                 continue
-            elif read.seeks.get(tp) == self._seeks.get(tp):
+            # That may have waited, and a rebalance sought meanwhile.
+            elif self._is_of_now(read, tp):
                 await self._hand_on(tp, run, read.bare.get(key))
+
+    def _is_of_now(self, read: Read, tp: TP) -> bool:
+        """What was taken before a seek is dropped, and bears no witness: after it, reading goes on from where it has
+        to, of another topic maybe."""
+        return read.seeks.get(tp) == self._seeks.get(tp)
 
     async def _is_cut(self, tp: TP, epochs: Epochs | None) -> bool:
         """Whether the log was cut below what was read; then it is sought."""

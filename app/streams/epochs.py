@@ -44,20 +44,21 @@ class EpochWatch:
     """Looks at what one driver's client is answered. Lives in the driver's thread."""
 
     def __init__(self, client: Any) -> None:
-        self._of: dict[tuple[str, int], Epochs] = {}
+        self._of: dict[tuple[str, int], Epochs | None] = {}
         self._send = client.send
         client.send = self._send_and_look
 
     def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Epochs]:
         """Of the last answers that were not taken yet."""
-        return {each: self._of.pop(each) for each in partitions if each in self._of}
+        taken = {each: self._of.pop(each, None) for each in partitions}
+        return {each: epochs for each, epochs in taken.items() if epochs is not None}
 
     async def _send_and_look(self, node_id: int, request: Any, **options: Any) -> Any:
         answer = await self._send(node_id, request, **options)
         if isinstance(request, FetchRequest):
             for topic, partitions in answer.topics:
                 for partition, *_, batches in partitions:
-                    found = epochs_of(batches) if batches else None
-                    if found is not None:
-                        self._of[topic, partition] = found
+                    if batches:
+                        # Also where it tells none: those of an answer before it are not its.
+                        self._of[topic, partition] = epochs_of(batches)
         return answer

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from kafka import KafkaProducer
@@ -126,6 +127,40 @@ async def test_nothing_is_handed_on_of_a_log_that_was_cut_below_it(
     await reader._hand_on_all(first_read_with(epochs))
     assert seen == [(ZERO, 0, epochs)]
     assert (reader.handed_on(), reader.sought) == (handed_on, sought)
+
+
+async def test_what_was_read_before_a_seek_is_not_looked_at() -> None:
+    """It may be of a topic that was created again since."""
+    reader = Reader()
+    reader.partitions = cast(Any, SimpleNamespace())
+    reader.rewind(ZERO, 0)
+    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
+    assert reader.handed_on() == []
+
+
+async def test_a_seek_while_it_is_looked_for_a_cut_is_not_undone() -> None:
+    reader = Reader()
+
+    async def cut(*_: Any) -> None:
+        reader.rewind(ZERO, 0)
+
+    reader.partitions = cast(Any, SimpleNamespace(cut=cut))
+    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
+    assert reader.handed_on() == []
+
+
+async def test_an_answer_without_epochs_has_not_those_of_the_one_before() -> None:
+    answers = [batch(7, 4), batch(10, -1)]
+
+    class Client:
+        async def send(self, *_: Any) -> Any:
+            return SimpleNamespace(topics=[("events", [(0, answers.pop(0))])])
+
+    client: Any = Client()
+    watch = EpochWatch(client)
+    for _ in range(2):
+        await client.send(1, FetchRequest(250, 1, 1_000, 0, []))
+    assert watch.take([("events", 0)]) == {}
 
 
 async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_again() -> None:
