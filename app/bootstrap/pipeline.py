@@ -10,6 +10,7 @@ from typing import Any
 from app.bootstrap.accounting import fates_by_project, is_balanced, partition_rows
 from app.bootstrap.parts import Parts
 from app.domain.increments import Position
+from app.domain.loss import with_moments
 from app.domain.moments import rfc3339
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
 from app.sharing import retrieve
@@ -63,15 +64,11 @@ async def pipeline_status(parts: Parts, spans: Spans | None) -> dict[str, Any]:
     found["partitions"] = partition_rows(stripes, fresh, spans, now=int(time.time() * 1000))
     _agree(found)
     found["projects"] = fates_by_project(stripes, projects)
-    found["losses"] = [{**loss, **_written(loss)} for loss in losses]
+    found["losses"] = [with_moments(loss) for loss in losses]
     found["lag"] = sum(row["lag"] for row in found["partitions"])
     for row in (*found["partitions"], *found["projects"].values()):
         row["balanced"] = is_balanced(row)
     return found
-
-
-def _written(loss: Mapping[str, object]) -> dict[str, str | None]:
-    return {name: rfc3339(int(str(loss[name]))) for name in ("at", "before") if name in loss}
 
 
 async def read_spans(parts: Parts) -> Spans | None:

@@ -14,6 +14,7 @@ from app.cli.asking import require_known, schema_ready, with_parts
 from app.cli.moments import since_option
 from app.cli.printing import AsJson, fail, print_json, print_line, print_table, tell
 from app.domain.declaring import GOAL
+from app.domain.loss import with_moments
 from app.domain.moments import rfc3339
 from app.errors import GenerationMissing, OtherScheme
 
@@ -37,7 +38,7 @@ def verify(
     """
     verdict, losses = with_parts(lambda parts: _verify(parts, goal))
     if as_json:
-        print_json({**_as_json(verdict), "losses": [{**loss, "at": rfc3339(loss["at"])} for loss in losses]})
+        print_json({**_as_json(verdict), "losses": losses})
     else:
         _print(verdict, losses)
     if not verdict.equal:
@@ -75,7 +76,7 @@ async def _verify(parts: Parts, goal: str | None) -> tuple[Verdict, Sequence[Map
         only_goal=goal,
         on_progress=_Shown("counted again"),
     )
-    return verdict, await counters.losses()
+    return verdict, [with_moments(loss) for loss in await counters.losses()]
 
 
 class _Shown:
@@ -130,7 +131,7 @@ def _print(verdict: Verdict, losses: Sequence[Mapping[str, Any]]) -> None:
     for loss in losses if verdict.differences else ():
         print_line(
             f"{loss['topic']}/{loss['partition']}: offsets {loss['from']} to {loss['to'] - 1} were told as lost at "
-            f"{rfc3339(loss['at'])}; what was counted of them before, the counters alone have"
+            f"{loss['at']}; what was counted of them before, the counters alone have"
         )
     since = "" if verdict.since is None else f" since {rfc3339(verdict.since)}; what came before is not counted"
     if verdict.equal:

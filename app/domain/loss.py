@@ -1,8 +1,11 @@
-"""What is told of messages that the log lost before they could be counted. Pure."""
+"""What is told of messages that the log lost, before they could be counted or after. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from app.domain.increments import Position
+from app.domain.moments import rfc3339
 
 
 def loss_of(position: Position, start: int, to: int, *, at: int, received_before: int | None) -> dict[str, object]:
@@ -20,3 +23,9 @@ def loss_of(position: Position, start: int, to: int, *, at: int, received_before
         "at": at,
         "before": at if received_before is None else received_before,
     }
+
+
+def with_moments(loss: Mapping[str, object]) -> dict[str, object]:
+    """The same with its moments as RFC 3339."""
+    moments = {name: rfc3339(int(str(loss[name]))) for name in ("at", "before") if name in loss}
+    return {**loss, **moments}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.streams.topics import Topics
-from tests.faults.site import IS_LONG, SESSION_SECONDS, MakeSite, in_time, long_only, seconds_until, sites
+from tests.faults.site import IS_LONG, SESSION_SECONDS, MakeSite, in_time, long_only, seconds_until
 from tests.servers.brokers import ApacheKafka, has_java
 
 pytestmark = [
@@ -24,20 +24,6 @@ RECOVERY_SECONDS = 10.0
 LINES_A_MINUTE = 10
 AWAY_SECONDS = 60.0 if IS_LONG else 12.0
 """Longer than requests and sessions."""
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """A Kafka that may be broken."""
-    broker = ApacheKafka(tmp_path_factory.mktemp("broken-kafka"))
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def make_own_site(tmp_path: Path, kafka: ApacheKafka) -> Iterator[MakeSite]:
-    with sites(tmp_path, kafka.bootstrap) as make:
-        yield make
 
 
 def stop_for_long(kafka: ApacheKafka) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.site import MakeSite, Site, sites
+from tests.faults.site import MakeSite, Site
 from tests.servers.brokers import ApacheKafka, has_java
 
 pytestmark = [
@@ -16,20 +14,6 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.skipif(not has_java(), reason="Apache Kafka needs Java and Maven"),
 ]
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """A Kafka that may be broken."""
-    broker = ApacheKafka(tmp_path_factory.mktemp("forgetful-kafka"))
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def make_own_site(tmp_path: Path, kafka: ApacheKafka) -> Iterator[MakeSite]:
-    with sites(tmp_path, kafka.bootstrap) as make:
-        yield make
 
 
 def cut_while_it_is_away(kafka: ApacheKafka, site: Site) -> int:
