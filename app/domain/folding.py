@@ -17,7 +17,7 @@ from app.domain.correcting import Correction
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.folding_rules import FoldingRules
-from app.domain.gathering import Alike, Gathering
+from app.domain.gathering import Gathering
 from app.domain.increments import Accounting, Exposure, Increments, Position
 from app.domain.parsing import parse_message
 from app.domain.planning import Plan, make_plan
@@ -59,16 +59,27 @@ class DeadLetter:
 
 
 class _Tally(msgspec.Struct, gc=False):
-    """One project's part of the batch while it is folded. Small: of thousands of projects each has few events."""
+    """One project's part of a batch. Kept for the next batches: of thousands of projects each has few events in one, so
+    that a new one would cost more than what it counts."""
 
     types: Mapping[str, TypeIndex]
-    gathering: Gathering
-    lowest: int
-    """The stripe's checkpoint: records below it are in its counters."""
     since: int
-    landmark: int
+    stripe: int
+    batch: int = 0
+    """Of which batch is all that follows."""
+    lowest: int = 0
+    """The stripe's checkpoint: records below it are in its counters."""
+    landmark: int = 0
     """The offset of its first event."""
-    fates: Accounting
+    received: int = 0
+    unmatched: int = 0
+    duplicate: int = 0
+    rejected: dict[str, int] | None = None
+
+    def begin(self, batch: int, lowest: int, landmark: int) -> None:
+        self.batch, self.lowest, self.landmark = batch, lowest, landmark
+        self.received = self.unmatched = self.duplicate = 0
+        self.rejected = None
 
 
 class _Way:
@@ -93,7 +104,8 @@ class _Way:
 
 
 class Folder:
-    """Folds batches with one catalog. Keeps ways (which counters matched definitions move) between batches."""
+    """Folds batches with one catalog, one after the other. Keeps ways (which counters matched definitions move) and
+    tallies between them."""
 
     def __init__(self, catalog: Catalog, rules: FoldingRules, *, with_receipts: bool = False) -> None:
         self.catalog = catalog
@@ -103,6 +115,9 @@ class Folder:
         """By the identity of the feeds, the hour and the epoch."""
         self._newest_ways: dict[object, _Way] = {}
         """By the identity of the feeds."""
+        self.tallies: dict[str, _Tally] = {}
+        """Of the projects that had events."""
+        self._batches = 0
 
     def fold(
         self,
@@ -131,13 +146,22 @@ class Folder:
             for name, expected in backfills.items()
         }
         begin = receipts_from if self._with_receipts else None
-        batch = _Batch(self, increments, own, min((*checkpoints, *backfills.values())), begin)
+        self._batches += 1
+        batch = _Batch(self, self._batches, increments, own, min((*checkpoints, *backfills.values())), begin)
         batch.add_all(records)
         batch.close()
         return [*increments, *own.values()], batch.dead_letters
 
     def _stripe_of(self, backfill: str) -> int:
         return self._rules.stripe_of(self.catalog.backfills[backfill].project)
+
+    def tally(self, project: str) -> _Tally | None:
+        """None where there is no such project."""
+        tally = self.tallies.get(project)
+        if tally is None and (view := self.catalog.projects.get(project)) is not None:
+            stripe = self._rules.stripe_of(project)
+            tally = self.tallies[project] = _Tally(view.by_type, view.project.created_at, stripe)
+        return tally
 
     def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
         """The plan for an event that matched these feeds."""
@@ -175,6 +199,7 @@ class _Batch:
     def __init__(
         self,
         folder: Folder,
+        serial: int,
         increments: list[Increments],
         backfills: Mapping[str, Increments],
         lowest: int,
@@ -183,12 +208,13 @@ class _Batch:
         self._folder = folder
         self._rules = folder.rules
         self._parsing = folder.rules.parsing
-        self._projects = folder.catalog.projects
+        self._serial = serial
         self._gatherings = [Gathering(own, self._rules) for own in increments]
         self._lowest = lowest
         self._receipts_from = receipts_from
+        self._known_tallies = folder.tallies
         self._tallies: dict[str, _Tally] = {}
-        self._alike: dict[_Way, Alike] = {}
+        """Of this batch."""
         # Nothing is read below the checkpoint then: all that is matched is new.
         self._takes_alike = receipts_from is None and not backfills
         self._backfills = {name: Gathering(own, self._rules) for name, own in backfills.items()}
@@ -215,21 +241,23 @@ class _Batch:
                     self._add_event(record, element, index)
 
     def _add_event(self, record: Record, event: Event, index: int | None) -> None:
-        tally = self._tallies.get(event.project) or self._open(event.project, record.offset)
+        tally = self._known_tallies.get(event.project)
+        if tally is None or tally.batch != self._serial:
+            tally = self._open(event.project, record.offset)
         if tally is None or event.received_at < tally.since:
             detail = f"no project has the key {event.project!r}"
             self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
             return
         is_new = record.offset >= tally.lowest
         if is_new:
-            tally.fates.received += 1
+            tally.received += 1
         elif not self._backfills:
             return
         if is_new and event.experiments is not None and event.corrects is None:
             self._expose(tally, event, event.experiments)
         types = tally.types.get(event.type)
         if types is None:
-            tally.fates.unmatched += is_new
+            tally.unmatched += is_new
             return
         if event.corrects is not None:
             self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.plan), record, index)
@@ -238,28 +266,26 @@ class _Batch:
         if feeds:
             self._add_match(record, event, index, tally, feeds)
         else:
-            tally.fates.unmatched += is_new
+            tally.unmatched += is_new
 
     def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
-        way, gathering = self._folder.way(feeds, event), tally.gathering
+        way, gathering = self._folder.way(feeds, event), self._gatherings[tally.stripe]
         plan = way.plan
         if way.is_simple and self._takes_alike and event.experiments is None:
-            alike = self._alike.get(way)
-            if alike is None:
-                alike = self._alike[way] = gathering.alike(plan, event.project, way.epoch)
+            alike = gathering.kinds.get(way) or gathering.begin(way, plan, event.project, way.epoch)
             if gathering.join(alike, event):
                 return
         for name, own in plan.backfills:
             filled = self._backfills.get(name)
             if filled is not None and own.parts and record.offset >= filled.increments.expected:
                 accounting = _accounting(filled, event)
-                accounting.duplicate += not filled.add(own, event)
+                accounting.duplicate += not filled.add(way, own, event)
         if record.offset < tally.lowest:
             return
         if not plan.parts:
-            tally.fates.unmatched += 1
-        elif not gathering.add(plan, event, self._place(record, event, index)):
-            tally.fates.duplicate += 1
+            tally.unmatched += 1
+        elif not gathering.add(way, plan, event, self._place(record, event, index)):
+            tally.duplicate += 1
 
     def _place(self, record: Record, event: Event, index: int | None) -> Place | None:
         """Where the event lies, for its receipts; None where there are none."""
@@ -270,20 +296,18 @@ class _Batch:
 
     def _expose(self, tally: _Tally, event: Event, experiments: Mapping[str, str]) -> None:
         """Whether the event counts, or is a duplicate, plays no part: its subject saw these variants."""
-        exposures = tally.gathering.increments.exposures
+        exposures = self._gatherings[tally.stripe].increments.exposures
         subject = self._rules.hash(event.project, "\0subject", event.subject) if event.subject else None
         for experiment, variant in experiments.items():
             exposure = Exposure(event.project, experiment, variant, subject)
             exposures[exposure] = min(exposures.get(exposure, event.received_at), event.received_at)
 
     def _open(self, project: str, offset: int) -> _Tally | None:
-        view = self._projects.get(project)
-        if view is None:
-            return None
-        gathering = self._gatherings[self._rules.stripe_of(project)]
-        lowest, since = gathering.increments.expected, view.project.created_at
-        tally = _Tally(view.by_type, gathering, lowest, since, offset, Accounting())
-        self._tallies[project] = tally
+        """The project's tally, begun for this batch where it was not yet. None where there is no such project."""
+        tally = self._folder.tally(project)
+        if tally is not None and tally.batch != self._serial:
+            tally.begin(self._serial, self._gatherings[tally.stripe].increments.expected, offset)
+            self._tallies[project] = tally
         return tally
 
     def _correct(self, tally: _Tally, event: Event, correction: Correction, record: Record, index: int | None) -> None:
@@ -296,20 +320,23 @@ class _Batch:
         if record.offset < tally.lowest:
             return
         if correction.has_parts:
-            tally.gathering.take_back(event, correction, self._place(record, event, index))
+            self._gatherings[tally.stripe].take_back(event, correction, self._place(record, event, index))
         else:
-            tally.fates.unmatched += 1
+            tally.unmatched += 1
 
     def _reject(self, record: Record, error: InvalidEvent, index: int | None) -> None:
         # An unknown project has no accounting of its own, or anybody could create keys without bound.
-        project = error.project
-        tally = self._tallies.get(project) or self._open(project, record.offset) if project else None
-        increments = (tally.gathering if tally is not None else self._gatherings[0]).increments
+        tally = self._open(error.project, record.offset) if error.project else None
+        increments = self._gatherings[tally.stripe if tally is not None else 0].increments
         if record.offset < increments.expected:
             return
-        fates = tally.fates if tally is not None else increments.partition
-        fates.received += 1
-        fates.rejected[error.reason] = fates.rejected.get(error.reason, 0) + 1
+        if tally is not None:
+            tally.received += 1
+            rejected = tally.rejected = tally.rejected or {}
+        else:
+            increments.partition.received += 1
+            rejected = increments.partition.rejected
+        rejected[error.reason] = rejected.get(error.reason, 0) + 1
         self.dead_letters.append(DeadLetter(record, error.reason, error.detail, error.project, index))
 
     def close(self) -> None:
@@ -317,9 +344,12 @@ class _Batch:
         for gathering in (*self._gatherings, *self._backfills.values()):
             gathering.close()
         for key, tally in self._tallies.items():
-            if tally.fates.received:
-                increments = tally.gathering.increments
-                increments.projects[key] = tally.fates
+            if tally.received:
+                increments = self._gatherings[tally.stripe].increments
+                own = Accounting(tally.received, tally.unmatched, tally.duplicate)
+                if tally.rejected is not None:
+                    own.rejected = tally.rejected
+                increments.projects[key] = own
                 increments.landmarks[key] = tally.landmark
         for gathering in self._gatherings:
             gathering.increments.partition.add_all(gathering.increments.projects.values())

@@ -6,7 +6,6 @@ gives what the order of the log gives, only an event whose id nothing in the bat
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Final
 
 from app.domain.correcting import Correction
@@ -20,18 +19,6 @@ _ASKED_FOR: Final = -1
 """In place of an epoch: no event had the id, a correction asks for it."""
 
 
-class Alike:
-    """Events that differ in nothing but their id."""
-
-    __slots__ = ("identities", "plan", "simple")
-
-    def __init__(self, plan: Plan, simple: Simple) -> None:
-        self.plan = plan  # kept alive, so that no other can take its address
-        self.simple = simple
-        self.identities: list[str] = []
-        """Hashed when the batch is closed, all at once."""
-
-
 class Gathering:
     """One counting's part of a batch."""
 
@@ -40,19 +27,20 @@ class Gathering:
         self._rules = rules
         self._epochs: dict[str, int] = {}
         """Identity (an id, with its project before it) -> the epoch in which it came last."""
-        self._alike: dict[tuple[int, int], Alike] = {}
-        """By the identity of a plan and the epoch."""
+        self.kinds: dict[object, Simple] = {}
+        """By whatever stands for a plan and an epoch, as long as it is kept."""
+        self._identities: list[str] = []
+        """Of the events that are many of a kind, in order; hashed when the batch is closed, all at once."""
+        self._joined: list[Simple] = []
+        """What each of them is one of."""
 
-    def alike(self, plan: Plan, project: str, epoch: int) -> Alike:
-        """The events of this plan and epoch; the plan is simple."""
-        alike = self._alike.get((id(plan), epoch))
-        if alike is None:
-            alike = self._alike[id(plan), epoch] = Alike(plan, Simple(project, epoch, plan.counters, last=plan.last))
-        return alike
+    def begin(self, kind: object, plan: Plan, project: str, epoch: int) -> Simple:
+        """The first event of this kind came. The plan is simple."""
+        simple = self.kinds[kind] = Simple(project, epoch, plan.counters, last=plan.last)
+        return simple
 
-    def join(self, alike: Alike, event: Event) -> bool:
+    def join(self, simple: Simple, event: Event) -> bool:
         """Count the event as one of many. False, and nothing done, where its id was named before in this batch."""
-        simple = alike.simple
         if event.id is None:
             simple.without_id += 1
             simple.newest_without_id = max(simple.newest_without_id, event.occurred_at)
@@ -61,11 +49,12 @@ class Gathering:
         if identity in self._epochs:
             return False
         self._epochs[identity] = simple.epoch
-        alike.identities.append(identity)
+        self._identities.append(identity)
+        self._joined.append(simple)
         simple.moments.append(event.occurred_at)
         return True
 
-    def add(self, plan: Plan, event: Event, place: Place | None = None) -> bool:
+    def add(self, kind: object, plan: Plan, event: Event, place: Place | None = None) -> bool:
         """Count the event. False where it cannot count: its id came in the same epoch before, and then, or even before
         the batch, it was counted. Of any other event the store decides that."""
         epoch = event.received_at // self._rules.window_ms
@@ -74,7 +63,7 @@ class Gathering:
             plan.is_simple
             and place is None
             and not is_tested
-            and self.join(self.alike(plan, event.project, epoch), event)
+            and self.join(self.kinds.get(kind) or self.begin(kind, plan, event.project, epoch), event)
         )
         if not is_one_of_many:
             hashed = None
@@ -100,12 +89,9 @@ class Gathering:
 
     def close(self) -> None:
         """Hash the identities. Call it once, at the end."""
-        groups = self._alike.values()
-        hashes = iter(self._rules.hash_all([identity for alike in groups for identity in alike.identities]))
-        for alike in groups:
-            alike.simple.hashes.extend(islice(hashes, len(alike.identities)))
-            if alike.simple.hashes or alike.simple.without_id:
-                self.increments.simple.append(alike.simple)
+        for simple, hashed in zip(self._joined, self._rules.hash_all(self._identities), strict=True):
+            simple.hashes.append(hashed)
+        self.increments.simple += [one for one in self.kinds.values() if one.hashes or one.without_id]
 
     def _single(
         self,

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import chain, count
 from operator import attrgetter
 from typing import Final
 
@@ -113,7 +113,7 @@ class Packer:
     def pack(self, increments: Increments) -> tuple[bytes, bytes]:
         """The arguments of one `apply.lua` call: the batch, and what its simple ones move."""
         indexes = _Indexes()
-        project_index = {key: number for number, key in enumerate(increments.projects, 1)}
+        project_index = dict(zip(increments.projects, count(1)))
         parts = _Parts(indexes)
         experiments = _Experiments()
         singles = [

@@ -65,10 +65,11 @@ def no_look_into_the_window_after() -> None:
 
 def all_of_many() -> None:
     """What a batch named before is counted with the others that differ in nothing but their ids, before it."""
-    from app.domain.gathering import Alike, Gathering
+    from app.domain.gathering import Gathering
 
-    def join(self: Gathering, alike: Alike, event: Any) -> bool:
-        alike.identities.append(f"{event.project}\0{event.id}")
+    def join(self: Gathering, simple: Any, event: Any) -> bool:
+        self._identities.append(f"{event.project}\0{event.id}")
+        self._joined.append(simple)
         return True
 
     put(Gathering, "join", join)
