@@ -49,7 +49,15 @@ class UrlPattern:
     """The one normalised path that matches, on any host, if the pattern is just that: for an index by `path_of`."""
     literal_prefix: str | None
     """What every matching normalised path begins with, and all that begin so match (`/blog/*`: `/blog/`)."""
-    _pattern: URLPattern = field(repr=False, compare=False)
+    _compiled: URLPattern | None = field(repr=False, compare=False)
+    """None as long as nothing has asked a literal one for it: to compile ten thousand takes seconds and much memory."""
+
+    @property
+    def _pattern(self) -> URLPattern:
+        if self._compiled is None:
+            # Nothing that anybody could see changes.
+            object.__setattr__(self, "_compiled", _compile(self.source))
+        return cast("URLPattern", self._compiled)
 
     def matches(self, url: str) -> bool:
         """Whether an event's url, absolute or only a path (query and fragment allowed), fits the pattern.
@@ -98,12 +106,17 @@ def compile_url_pattern(source: str) -> UrlPattern:
         raise _invalid(f"it has more than {MAX_CHARACTERS} characters.", "Use a wildcard: /blog/*.")
     if _SURROGATE.search(source):
         raise _invalid("it holds half of a surrogate pair.", "Write the character itself.")
-    is_path = source.startswith("/")
+    path, prefix = _literal_path(source), _literal_prefix(source)
+    if path is not None or prefix is not None:
+        return UrlPattern(source, path, prefix, None)
     try:
-        pattern = URLPattern({"pathname": source}) if is_path else URLPattern(source)
+        return UrlPattern(source, None, None, _compile(source))
     except ValueError as error:
         raise _invalid(f"it is not a URL pattern: {error}.", _remedy(source, str(error))) from None
-    return UrlPattern(source, _literal_path(source), _literal_prefix(source), pattern)
+
+
+def _compile(source: str) -> URLPattern:
+    return URLPattern({"pathname": source}) if source.startswith("/") else URLPattern(source)
 
 
 @lru_cache(maxsize=8)

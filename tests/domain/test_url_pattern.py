@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urlpattern import URLPattern
 
+from app.domain import url_pattern
 from app.domain.clause import MISSING
 from app.domain.url_pattern import MAX_CHARACTERS, UrlPattern, compile_url_pattern, path_of
 from app.errors import InvalidDefinition
@@ -263,6 +264,32 @@ def test_a_literal_pattern_finds_its_own_path_and_its_prefix(path: str, host: st
         pattern = compile_url_pattern(source)
         for url in (path, f"https://{host}{path}", f"https://{host}{path}?x#y", path + "b"):
             assert pattern.matches(url) == by_the_package(pattern, url)
+
+
+@given(path=st.from_regex(url_pattern._PLAIN_PATH, fullmatch=True), is_prefix=st.booleans())
+def test_the_package_accepts_every_literal_pattern_so_that_it_need_not_be_asked_at_first(
+    path: str, is_prefix: bool
+) -> None:
+    pattern = compile_url_pattern(path + "*" * is_prefix)
+    assert pattern.literal_path is not None or pattern.literal_prefix is not None
+    assert pattern.explain("https://example.com/x")[0].wanted == pattern.source
+
+
+def test_a_literal_pattern_is_compiled_only_for_a_url_that_is_not_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    compile_one = url_pattern._compile
+
+    def compile_and_note(source: str) -> URLPattern:
+        compiled.append(source)
+        return compile_one(source)
+
+    monkeypatch.setattr(url_pattern, "_compile", compile_and_note)
+    pattern = compile_url_pattern("/a/*")
+    assert pattern.matches("https://example.com/a/b")
+    assert not compiled
+    assert pattern.matches("https://example.com/x/%2e%2e/a/b")
+    assert pattern.matches("https://example.com/./a/b")
+    assert compiled == ["/a/*"]
 
 
 def test_explaining_names_each_component_that_the_pattern_restricts() -> None:
