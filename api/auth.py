@@ -23,7 +23,7 @@ from api.middleware import TURNED_AWAY
 from api.problems import Problem, invalid
 from api.services import Key, Services
 from app.domain.api_key import parse_key
-from app.domain.definition_fields import unknown_parameter
+from app.domain.definition_fields import repeated_parameter, unknown_parameter
 from app.errors import InvalidApiKey, StoreUnavailable
 from app.patience import within
 from app.sharing import retrieve
@@ -227,7 +227,8 @@ def doorkeeper_of(request: Request) -> Doorkeeper:
 
 class Needs:
     """A dependency: the key that asks, which needs `scope`, within its project's rate limit of `kind`. What the
-    address asks for and the route does not have is refused here too: an answer without that filter would be wrong."""
+    address asks for and the route does not have, or asks for twice, is refused here too: an answer without that filter
+    would be wrong."""
 
     def __init__(self, scope: str, kind: str) -> None:
         self._scope = scope
@@ -244,17 +245,20 @@ class Needs:
         kind = "page_reads" if is_session and self._kind == "reads" else self._kind
         await limit(request, key, kind, 1)
         request.state.key = key
-        _refuse_unknown_parameters(request)
+        _refuse_parameters(request)
         return key
 
 
-def _refuse_unknown_parameters(request: Request) -> None:
+def _refuse_parameters(request: Request) -> None:
     if not request.query_params:
         return
     names = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
     unknown = [name for name in request.query_params if name not in names]
     if unknown:
         raise invalid([unknown_parameter(name, names) for name in unknown])
+    repeated = [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]
+    if repeated:
+        raise invalid([repeated_parameter(name, request.query_params.getlist(name)) for name in repeated])
 
 
 async def limit(request: Request, key: Key, kind: str, cost: int) -> None:

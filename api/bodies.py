@@ -136,7 +136,8 @@ def tagged(
         kept["tag"] = f'"{hashlib.blake2b(kept["json"], digest_size=12).hexdigest()}"'
     tag: str = kept["tag"]
     more = {**getattr(request.state, "limit_headers", {}), "etag": tag, "cache-control": "private, no-cache"}
-    if tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if tag in known or known.strip() == "*":
         return Response(status_code=304, headers=more)
     return Response(kept["json"], 200, {**more, **(headers or {})}, media_type="application/json")
 

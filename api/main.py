@@ -22,7 +22,8 @@ DESCRIPTION = """\
 Goals and what counts towards them. Every number is exact: each event counts once, whatever dies in between.
 
 Send your API key in the header `x-api-key` (or `Authorization: Bearer`). Errors are RFC 9457 problem documents.
-Fields and query parameters that an operation does not have are refused (422).
+Fields and query parameters that an operation does not have are refused (422), and so is a parameter that is
+given twice.
 """
 
 
@@ -40,7 +41,14 @@ def create_app(services: Services) -> FastAPI:
             await services.stop()
 
     app = FastAPI(
-        title="Scorekeeper", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="Scorekeeper",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Clients that do not follow one lose what they post, without a word; the 404 names the right address.
+        redirect_slashes=False,
     )
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.services = services

@@ -206,8 +206,19 @@ def _allowed(request: Request) -> set[str]:
     return found | ({"HEAD"} if "GET" in found else set())
 
 
+def address_without_slash(request: Request) -> str | None:
+    """What the path is without the slashes at its end, where that leads somewhere and the path itself does not."""
+    path = request.url.path.rstrip("/")
+    if not path or path == request.url.path:
+        return None
+    bare = {**request.scope, "path": path}
+    return path if any(route.matches(bare)[0] is not Match.NONE for route in request.app.routes) else None
+
+
 def _meant(request: Request) -> str:
-    nearest = get_close_matches(request.url.path[:200], request.app.openapi()["paths"], n=1, cutoff=0.75)
+    bare = address_without_slash(request)
+    known = [bare] if bare else request.app.openapi()["paths"]
+    nearest = get_close_matches(request.url.path[:200], known, n=1, cutoff=0.75)
     return f"Did you mean {nearest[0]!r}? " if nearest else ""
 
 

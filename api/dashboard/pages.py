@@ -96,6 +96,9 @@ async def answer_unknown_address(request: Request, error: Exception) -> Response
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return await problems.answer(request, error)
     problem = to_problem(error)
+    bare = problems.address_without_slash(request)
+    if bare is not None and request.method == "GET":
+        return RedirectResponse(quote(bare, safe="/"), 307)
     if problem.status == 404:
         problem.detail = f"Nothing is at {request.url.path[:200]!r}."
     return show_problem(problem, await visitor_if_any(request))

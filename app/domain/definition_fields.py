@@ -193,6 +193,12 @@ def unknown_parameter(name: str, names: Sequence[str]) -> InvalidDefinition:
     return InvalidDefinition(f"/{_escaped(name)}", "there is no such parameter.", remedy)
 
 
+def repeated_parameter(name: str, values: Sequence[str]) -> InvalidDefinition:
+    """A parameter that an address has more than once: nobody can say which was meant."""
+    given = ", ".join(repr(value[:60]) for value in values[:5])
+    return InvalidDefinition(f"/{_escaped(name)}", f"it is given {len(values)} times: {given}.", "Give it once.")
+
+
 def _nearest_of(name: str, names: Sequence[str]) -> str:
     by_folded = {_folded(known): known for known in names}
     nearest = get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)

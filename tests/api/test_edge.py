@@ -160,11 +160,29 @@ async def test_a_path_that_is_not_there_is_named(world: World) -> None:
     for path, meant in (
         ("/api/gaols", "Did you mean '/api/goals'? "),
         ("/api/conversion_goals", "Did you mean '/api/conversion-goals'? "),
+        ("/api/goals/", "Did you mean '/api/goals'? "),
+        ("/api/goals//", "Did you mean '/api/goals'? "),
+        ("/api/goals/goal_1/", "Did you mean '/api/goals/goal_1'? "),
         ("/goal", ""),
         ("/api/customers", ""),
     ):
         answer = await world.call("GET", path)
         assert answer.json()["detail"] == f"There is nothing at {path!r}. {meant}/docs lists all paths."
+
+
+async def test_nothing_is_posted_to_an_address_with_a_slash_too_many(world: World) -> None:
+    answer = await world.call("POST", "/api/goals/", json={"metric": "m", "target": 1, "deadline": "2036-12-31"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "'/api/goals'" in answer.json()["detail"]
+
+
+async def test_a_browser_is_led_to_the_page_without_the_slash(world: World) -> None:
+    html = {"accept": "text/html"}
+    for path, place in (("/pipeline/", "/pipeline"), ("/goals/g%C3%A4/", "/goals/g%C3%A4")):
+        answer = await world.client.get(path, headers=html)
+        assert (answer.status_code, answer.headers["location"]) == (307, place)
+    for path in ("//evil.example/", "/nowhere/"):
+        assert (await world.client.get(f"http://scorekeeper{path}", headers=html)).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -179,6 +197,8 @@ async def test_a_path_that_is_not_there_is_named(world: World) -> None:
         ("GET /api/goals?status=behind", "/status: there is no such parameter. This path takes none."),
         ("GET /api/goals/stream?metric=a", "/metric: there is no such parameter. This path takes none."),
         ("GET /api/conversion-goals?q=x&limit=2", "/q: there is no such parameter. Known are: limit, after."),
+        ("GET /api/conversion-goals?limit=1&limit=2", "/limit: it is given 2 times: '1', '2'. Give it once."),
+        ("DELETE /api/goals?id=g&id=g", "/id: it is given 2 times: 'g', 'g'. Give it once."),
         ("GET /api/conversion-goals?limt=2", "/limt: there is no such parameter. Did you mean 'limit'?"),
     ],
 )
