@@ -69,8 +69,8 @@ def publish(
 ) -> None:
     """Publish events to Kafka, their bytes unchanged, keyed by subject so that a visitor's events keep their order.
 
-    A line that is not JSON is named on stderr with its number, and the rest go on. What comes through a pipe is sent as
-    it comes.
+    A line that is not JSON is named on stderr with its number, and the rest go on; when not one line could be
+    published, the exit code is 1. What comes through a pipe is sent as it comes.
     """
     sending = _Sending(project, rate)
     is_interrupted = False
@@ -99,11 +99,14 @@ def publish(
         print_line(f"published {sending.published}")
     if sending.left_out:
         tell(f"{counted(sending.left_out, 'line')} left out")
+    has_nothing = bool(sending.left_out) and not sending.published
+    if has_nothing:
+        tell("scorekeeper: nothing was published, not one of the lines could be")
     for sentence in sending.claims.sentences():
         tell(f"scorekeeper: {sentence}")
     if is_interrupted:
         raise typer.Exit(130)
-    if strict and sending.left_out:
+    if has_nothing or (strict and sending.left_out):
         raise typer.Exit(1)
 
 

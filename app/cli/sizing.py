@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,23 +12,35 @@ from app.cli.printing import AsJson, print_json, print_line, print_table
 from app.domain.sizing import MEASURED, Load, Need
 from app.domain.sizing import plan as needs
 
+MOST: Final = 1e12
+"""Of anything that is counted: far beyond any load, and small enough to compute with."""
+MOST_DAYS: Final = 36_500
+MOST_BYTES: Final = 2**30
+
 
 def plan(
-    events_per_second: Annotated[float, typer.Option(min=0, callback=finite, help="Events a second, at the peak.")],
+    events_per_second: Annotated[
+        float, typer.Option(min=0, max=MOST, callback=finite, help="Events a second, at the peak.")
+    ],
     match_share: Annotated[
         float, typer.Option(min=0, max=1, callback=finite, help="The share of them that are conversions.")
     ] = 0.25,
-    goals: Annotated[int, typer.Option(min=0, help="Goals in all projects.")] = 100,
-    event_bytes: Annotated[int, typer.Option(min=1, help="Bytes of an event in Kafka.")] = 300,
-    window_days: Annotated[float, typer.Option(min=0, callback=finite, help="The deduplication window.")] = 7.0,
+    goals: Annotated[int, typer.Option(min=0, max=int(MOST), help="Goals in all projects.")] = 100,
+    event_bytes: Annotated[int, typer.Option(min=1, max=MOST_BYTES, help="Bytes of an event in Kafka.")] = 300,
+    window_days: Annotated[
+        float, typer.Option(min=0, max=MOST_DAYS, callback=finite, help="The deduplication window.")
+    ] = 7.0,
     history_days: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Days with conversions, of each goal.")
+        float, typer.Option(min=0, max=MOST_DAYS, callback=finite, help="Days with conversions, of each goal.")
     ] = 90.0,
-    unique_subjects: Annotated[int, typer.Option(min=0, help="Subjects of unique goals, added up.")] = 0,
+    unique_subjects: Annotated[int, typer.Option(min=0, max=int(MOST), help="Subjects of unique goals, added up.")] = 0,
     worker_rate: Annotated[
         float | None,
         typer.Option(
-            min=1, callback=finite, help="Events a second that one worker counted on your machine, if measured."
+            min=1,
+            max=MOST,
+            callback=finite,
+            help="Events a second that one worker counted on your machine, if measured.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -56,6 +56,29 @@ def test_a_number_with_which_nothing_can_be_computed_is_wrong_use(scorekeeper: S
         )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--events-per-second", "1e308"),
+        ("--events-per-second", "1", "--window-days", "1e308"),
+        ("--events-per-second", "1", "--history-days", "1e308"),
+        ("--events-per-second", "1", "--goals", "9" * 400),
+        ("--events-per-second", "1", "--unique-subjects", "9" * 400),
+        ("--events-per-second", "1", "--event-bytes", "9" * 400),
+    ],
+)
+def test_a_load_that_cannot_be_is_not_planned(scorekeeper: Scorekeeper, options: tuple[str, ...]) -> None:
+    ended = scorekeeper("plan", *options)
+    assert (ended.code, "is not in the range" in ended.err) == (2, True), ended
+
+
+def test_the_greatest_load_that_is_planned_has_figures(scorekeeper: Scorekeeper) -> None:
+    most = ("--events-per-second", "1e12", "--window-days", "36500", "--history-days", "36500", "--goals", str(10**12))
+    ended = scorekeeper("plan", *most, "--match-share", "1", "--worker-rate", "1")
+    assert ended.code == 0
+    assert "inf" not in ended.out
+
+
 def test_every_command_that_prints_data_prints_json() -> None:
     without = {
         words

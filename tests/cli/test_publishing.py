@@ -279,3 +279,30 @@ def test_a_line_is_sent_though_the_input_stays_open_and_ctrl_c_tells_how_many(
         assert publishing.stdout is not None
         assert publishing.stderr is not None
         assert (publishing.stdout.read(), publishing.stderr.read()) == (b"published 2\n", b"")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("text", "code", "out"),
+    [
+        (b"no JSON\nnor this\n", 1, "published 0\n"),
+        (b'{"type": "x"}\nno JSON\n', 0, "published 1\n"),
+        (b"", 0, "published 0\n"),
+    ],
+    ids=["nothing but refused lines", "one that is not", "no line at all"],
+)
+def test_the_exit_code_is_1_when_every_line_was_refused(
+    scorekeeper: Scorekeeper,
+    monkeypatch: pytest.MonkeyPatch,
+    kafka_bootstrap: str,
+    make_topic: Callable[..., str],
+    text: bytes,
+    code: int,
+    out: str,
+) -> None:
+    monkeypatch.setenv("SCOREKEEPER_KAFKA", kafka_bootstrap)
+    monkeypatch.setenv("SCOREKEEPER_TOPIC", make_topic(1))
+    Path("events").write_bytes(text)
+    ended = scorekeeper("publish", "events", "--project", "shop")
+    assert (ended.code, ended.out) == (code, out)
+    assert ("nothing was published" in ended.err) == (code == 1)
