@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,9 +14,11 @@ from api.dashboard import conversion_goal_form
 from api.dashboard.condition_rows import OPERATORS, Row
 from api.dashboard.forms import WRITER, Faults, Form, read_form, revision_of
 from api.dashboard.pages import VISITOR, PageRoute, page
+from api.dashboard.saying import go_on, said, warnings_for
 from api.routes.goals import LIST_SECONDS
-from api.routes.trying import try_definition
+from api.routes.trying import try_definition, warnings_of
 from api.services import Key
+from app.defining import Defined
 from app.domain.condition import compile_condition
 from app.domain.conversion_goal import DefinitionStatus
 from app.domain.json_values import writable
@@ -82,7 +84,7 @@ async def create(request: Request, key: WRITER) -> Response:
     with faults.of_saving(_KNOWN):
         if not faults.by_field:
             done = await services_of(request).defining.create_conversion_goal(key.project, body, key.id)
-            return RedirectResponse(f"{HERE}#{done.version.id}", 303)
+            return await _saved(request, key, done)
     return _form(key, form, faults)
 
 
@@ -91,8 +93,10 @@ async def show_edit(request: Request, ident: str, key: VISITOR) -> Response:
     get = services_of(request).definitions.get
     version = await ask_sql(get, key.project, "conversion_goal", ident)
     body = writable(version.body)
-    editing = {"id": ident, "revision": version.revision, "status": body.get("status", "active")}
-    return _form(key, conversion_goal_form.to_form(body), Faults(), {**editing, "name": body["name"]})
+    editing: dict[str, Any] = {"id": ident, "revision": version.revision, "status": body.get("status", "active")}
+    editing["name"] = body["name"]
+    form = conversion_goal_form.to_form(body)
+    return said(request, _form(key, form, Faults(), editing, warnings=warnings_for(request)))
 
 
 @pages.post(HERE + "/{ident}")
@@ -105,8 +109,8 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     with faults.of_saving(_KNOWN):
         if not faults.by_field:
             defining = services_of(request).defining
-            await defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision)
-            return RedirectResponse(f"{HERE}#{ident}", 303)
+            done = await defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision)
+            return await _saved(request, key, done)
     return _form(key, form, faults, {"id": ident, "revision": revision, "name": form.text("name")})
 
 
@@ -116,8 +120,8 @@ async def set_status(request: Request, ident: str, key: WRITER) -> Response:
     form = await read_form(request)
     await limit(request, key, "writes", 1)
     changes = {"status": form.text("status")}
-    await services_of(request).defining.edit_conversion_goal(key.project, ident, changes, key.id)
-    return RedirectResponse(f"{HERE}#{ident}", 303)
+    done = await services_of(request).defining.edit_conversion_goal(key.project, ident, changes, key.id)
+    return go_on(request, f"{HERE}/{ident}", done.warnings, at_rest=f"{HERE}#{ident}")
 
 
 @pages.post(HERE + "/{ident}/delete")
@@ -128,7 +132,22 @@ async def delete(request: Request, ident: str, key: WRITER) -> Response:
     return RedirectResponse(HERE, 303)
 
 
-def _form(key: Key, form: Form, faults: Faults, editing: Mapping[str, Any] | None = None) -> Response:
+async def _saved(request: Request, key: Key, done: Defined) -> Response:
+    """To the list; where something is said against what was saved, to its form, which says it."""
+    version = done.version
+    warnings = await warnings_of(services_of(request), key.project, version.body)
+    place = f"{HERE}/{version.id}"
+    return go_on(request, place, [*done.warnings, *warnings], at_rest=f"{HERE}#{version.id}")
+
+
+def _form(
+    key: Key,
+    form: Form,
+    faults: Faults,
+    editing: Mapping[str, Any] | None = None,
+    *,
+    warnings: Sequence[str] = (),
+) -> Response:
     filled = conversion_goal_form.rows(form)
     return page(
         "conversion_goal_form.html",
@@ -142,6 +161,7 @@ def _form(key: Key, form: Form, faults: Faults, editing: Mapping[str, Any] | Non
         operators=OPERATORS,
         counting=conversion_goal_form.COUNTING,
         may_write=key.may("write"),
+        warnings=warnings,
     )
 
 

@@ -13,6 +13,7 @@ from api.auth import limit, services_of
 from api.dashboard import goal_form
 from api.dashboard.forms import WRITER, Faults, Form, read_form, revision_of
 from api.dashboard.pages import VISITOR, PageRoute, page
+from api.dashboard.saying import go_on, said, warnings_for
 from api.services import Key, Services
 from app.patience import ask_sql
 
@@ -34,7 +35,7 @@ async def create_goal(request: Request, key: WRITER) -> Response:
     with faults.of_saving(_KNOWN):
         if not faults.by_field:
             done = await services_of(request).defining.create_goal(key.project, body, key.id)
-            return RedirectResponse(f"/goals/{done.version.id}", 303)
+            return go_on(request, f"/goals/{done.version.id}", done.warnings)
     return await _form(request, key, form, faults)
 
 
@@ -47,7 +48,7 @@ async def show_goal(request: Request, goal_id: str, key: VISITOR) -> Response:
     )
     goal = report.items[0]
     project = await ask_sql(services.definitions.project, key.project)
-    return page(
+    shown = page(
         "goal.html",
         key=key,
         within="/",
@@ -55,7 +56,9 @@ async def show_goal(request: Request, goal_id: str, key: VISITOR) -> Response:
         feeds=feeding(goal, conversion_goals.items),
         time_zone=project.time_zone,
         may_write=key.may("write"),
+        warnings=warnings_for(request),
     )
+    return said(request, shown)
 
 
 @pages.get("/goals/{goal_id}/edit")
@@ -66,7 +69,7 @@ async def show_edit_goal(request: Request, goal_id: str, key: VISITOR) -> Respon
 
 
 @pages.post("/goals/{goal_id}/edit")
-async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
+async def save_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     revision = revision_of(form)
     body = goal_form.to_body(form, faults)
@@ -74,8 +77,9 @@ async def edit_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     await limit(request, key, "writes", 1)
     with faults.of_saving(_KNOWN):
         if not faults.by_field:
-            await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id, revision=revision)
-            return RedirectResponse(f"/goals/{goal_id}", 303)
+            edit_goal = services_of(request).defining.edit_goal
+            done = await edit_goal(key.project, goal_id, changes, key.id, revision=revision)
+            return go_on(request, f"/goals/{goal_id}", done.warnings)
     return await _form(request, key, form, faults, {"id": goal_id, "revision": revision})
 
 
@@ -85,8 +89,8 @@ async def set_status(request: Request, goal_id: str, key: WRITER) -> Response:
     form = await read_form(request)
     await limit(request, key, "writes", 1)
     changes = {"status": form.text("status") or None}
-    await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id)
-    return RedirectResponse(f"/goals/{goal_id}", 303)
+    done = await services_of(request).defining.edit_goal(key.project, goal_id, changes, key.id)
+    return go_on(request, f"/goals/{goal_id}", done.warnings)
 
 
 @pages.post("/goals/{goal_id}/delete")

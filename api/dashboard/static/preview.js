@@ -38,7 +38,7 @@ function say(symbol, text) {
 function render(found) {
   const share = found.ofType ? found.matched / found.ofType : 0;
   const of = found.ofType === found.seen ? `the last ${number(found.seen)} events` : `the last ${number(found.ofType)} of this type`;
-  set(byId("preview-verdict"), found.seen === 0 ? "◌ No event came yet: it is saved as it is, and waits." : `${number(found.matched)} of ${of} would count${found.ofType ? ` (${percent(share)})` : ""}.`);
+  set(byId("preview-verdict"), found.seen === 0 ? "◌ No event came yet." : `${number(found.matched)} of ${of} would count${found.ofType ? ` (${percent(share)})` : ""}.`);
   const bar = byId("preview-bar");
   bar.toggleAttribute("hidden", found.seen === 0);
   attribute(bar.lastElementChild, "width", (share * 300).toFixed(1));
@@ -46,8 +46,7 @@ function render(found) {
 }
 
 function warnings(found) {
-  const texts = found.seen === 0 ? [] : found.warnings;
-  return texts.map((text) => element("p", { class: "warning" }, element("span", { "aria-hidden": "true" }, "▲ "), text));
+  return found.warnings.map((text) => element("p", { class: "warning" }, element("span", { "aria-hidden": "true" }, "▲ "), text));
 }
 
 // What an edit gains and loses, before it is saved.
