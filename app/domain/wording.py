@@ -86,7 +86,7 @@ def _describe_value(subject: str, wanted: object) -> str:
             told.append(describe_clause(subject, key, operand))
         else:
             told.append(_describe_value(key, operand))
-    return " and ".join(told)[:_LONGEST] or "anything"
+    return _shortened(" and ".join(told)) or "anything"
 
 
 def describe_wanted(clause: Clause) -> str:
@@ -117,7 +117,7 @@ def describe(clause: Clause) -> str:
 
 def _wanted(operator: str, wanted: object) -> str:
     if operator in _LISTS and isinstance(wanted, list | tuple):
-        return ", ".join(_value(one) for one in wanted)[:_LONGEST] or "nothing"
+        return _shortened(", ".join(_value(one) for one in wanted)) or "nothing"
     return _value(wanted)
 
 
@@ -127,6 +127,10 @@ def _value(value: object) -> str:
     if value is None:
         return "nothing (null)"
     text = f'"{value}"' if isinstance(value, str) else _number_or_json(value)
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

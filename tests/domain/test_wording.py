@@ -42,3 +42,9 @@ def test_no_operator_is_told_by_its_name(operator: str) -> None:
     wanted: Any = {"$exists": True, "$type": "string"}.get(operator, ["a"] if "in" in operator else "1")
     (clause,) = compile_condition({"plan": {operator: wanted}}).explain({"plan": "1"})
     assert "$" not in describe(clause)
+
+
+@pytest.mark.parametrize("condition", [{"plan": {"$in": ["v" * 50] * 5}}, {"plan": {"$not": {"$regex": "v" * 500}}}])
+def test_what_is_cut_short_says_so(condition: dict[str, Any]) -> None:
+    (clause,) = compile_condition(condition).explain({})
+    assert describe_wanted(clause).endswith("…")

@@ -3,6 +3,7 @@ export const STATUSES = ["behind", "at_risk", "on_track", "completed"];
 const WORDS = { behind: "Behind", at_risk: "At risk", on_track: "On track", completed: "Completed" };
 const SHAPES = { behind: "▼", at_risk: "▲", on_track: "●", completed: "✓" };
 const DAY_MS = 86_400_000;
+const NEAR_MS = 20 * DAY_MS;
 const plain = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const cents = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const millionths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 6 });
@@ -52,7 +53,8 @@ export function span(ms) {
   if (minutesLong < 60) return `${Math.max(1, minutesLong)} min`;
   const hours = Math.round(ms / 3_600_000);
   if (hours < 48) return `${hours} h`;
-  return `${Math.round(ms / DAY_MS)} days`;
+  const days = Math.round(ms / DAY_MS);
+  return days < 2 * 365 ? `${days} days` : `${number(Math.round(days / 365.25))} years`;
 }
 
 export function ago(moment, now = Date.now()) {
@@ -71,7 +73,19 @@ function isSameDay(at, other) {
 export function moment(at, now = Date.now()) {
   const distance = Math.abs(new Date(at).getTime() - now);
   if (isSameDay(at, now)) return hourAndMinute(at);
-  return distance < 20 * DAY_MS ? dateAndTime(at) : date(at);
+  return distance < NEAR_MS ? dateAndTime(at) : date(at);
+}
+
+// When the goal, or its period, ends. From afar a deadline that is a date stays that date, also where the reader's
+// clock shows the next day already when it is over.
+export function ending(goal, now = Date.now()) {
+  const ends = Date.parse(goal.periodEndsAt ?? goal.endsAt);
+  const parts = /^(\d{4})-(\d\d)-(\d\d)$/.exec(goal.period ? "" : (goal.deadline ?? ""));
+  if (!parts || Math.abs(ends - now) < NEAR_MS) return moment(ends, now);
+  const [, year, month, dayOfMonth] = parts.map(Number);
+  const noon = new Date(2000, month - 1, dayOfMonth, 12);
+  noon.setFullYear(year, month - 1, dayOfMonth);
+  return date(noon);
 }
 
 export function outlook(goal, now = Date.now()) {
@@ -82,17 +96,17 @@ export function outlook(goal, now = Date.now()) {
   const ends = Date.parse(goal.periodEndsAt ?? goal.endsAt);
   if (Date.parse(goal.startsAt) > now) return `starts ${moment(goal.startsAt, now)}`;
   const isOver = Date.parse(goal.endsAt) < now;
-  if (isOver) return goal.status === "completed" ? `ended ${date(goal.endsAt)}` : `ended, missed by ${reachedAmount(goal, Math.abs(goal.target - goal.current))}`;
-  if (goal.status === "completed" && goal.direction !== "at_most") return `reached; ends ${moment(ends, now)}`;
+  if (isOver) return goal.status === "completed" ? `ended ${ending(goal, now)}` : `ended, missed by ${reachedAmount(goal, Math.abs(goal.target - goal.current))}`;
+  if (goal.status === "completed" && goal.direction !== "at_most") return `reached; ends ${ending(goal, now)}`;
   if (goal.projectedAt && goal.direction !== "at_most") {
     const at = Date.parse(goal.projectedAt);
     const away = at <= ends ? `${span(ends - at)} early` : `${span(at - ends)} late`;
     const when = isSameDay(goal.projectedAt, now) ? "at" : "on";
     return `reaches ${targetAmount(goal)} ${when} ${moment(goal.projectedAt, now)}, ${away}`;
   }
-  if (!isNone(goal.projected)) return `heads for ${withUnit(figure(goal, goal.projected), goal.unit)} by ${moment(ends, now)}`;
+  if (!isNone(goal.projected)) return `heads for ${withUnit(figure(goal, goal.projected), goal.unit)} by ${ending(goal, now)}`;
   if (!goal.lastConversionAt) return "waiting for the first event";
-  return `until ${moment(ends, now)}`;
+  return `until ${ending(goal, now)}`;
 }
 
 // 0..1 along the way from the baseline to the target, for the bar and its pace marker.

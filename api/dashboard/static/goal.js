@@ -2,7 +2,7 @@
 import { actual, figures, projection } from "./burn_up.js";
 import { Chart } from "./chart.js";
 import { attribute, byId, element, given, set } from "./dom.js";
-import { ago, compact, date, figure, fullTime, moment, number, outlook, percent, reached, reachedAmount, share, short, signed, span, statusShape, statusWord, targetAmount, toPace } from "./format.js";
+import { ago, compact, date, ending, figure, fullTime, moment, number, outlook, percent, reached, reachedAmount, share, short, signed, span, statusShape, statusWord, targetAmount, toPace } from "./format.js";
 import { follow, setFreshAsOf } from "./live.js";
 
 const REFRESH_MS = 5000;
@@ -12,6 +12,7 @@ const MOST_SEEN = 1800;
 const MOST_ROWS = 62;
 const MOST_CHANGES = 12;
 const MOST_LOOKS = 12;
+const LONG_FIGURE = 12;
 let goal = given("goal-data");
 let seen = [];
 let refreshedAt = 0;
@@ -25,6 +26,7 @@ function show() {
   const projected = projection(goal, line);
   const end = goal.periodEndsAt ?? goal.endsAt;
   set(byId("current"), reached(goal));
+  attribute(byId("current"), "data-long", String(byId("current").textContent.length > LONG_FIGURE));
   set(byId("outlook"), outlook(goal));
   const [, fill, pace] = byId("bar").children;
   attribute(fill, "width", (share(goal, goal.current) * 300).toFixed(1));
@@ -39,7 +41,7 @@ function show() {
   set(byId("range"), projected?.low != null ? `likely ${compact(Math.round(projected.low))} to ${compact(Math.round(projected.high))}` : goal.projected === null ? "too early to say" : "");
   showNeeded(end);
   set(byId("ends-label"), line.isOver ? "Ended" : "Ends");
-  set(byId("ends"), moment(end));
+  set(byId("ends"), ending(goal));
   set(byId("left"), line.isOver ? ago(end) : `in ${span(Date.parse(end) - Date.now())}`);
   chart.draw(goal, line, projected);
   showFigures(line);

@@ -28,7 +28,7 @@ function makeBox(reason, [meaning, remedy], scopes, say) {
   details.addEventListener("toggle", () => {
     if (details.open) showSamples(reason, samples);
   });
-  const head = element("p", { class: "reason" }, count, element("code", {}, reason), element("span", {}, meaning), element("span", { class: "quiet" }, remedy));
+  const head = element("p", { class: "reason" }, count, element("code", {}, reason), element("span", {}, meaning), element("span", { class: "quiet" }, ...prose(remedy)));
   const item = element("li", { class: "card" }, head, details);
   if (scopes.includes("write")) {
     const button = element("button", { type: "button" }, "Send again");
@@ -38,6 +38,9 @@ function makeBox(reason, [meaning, remedy], scopes, say) {
   }
   return { item, count };
 }
+
+// What stands between backticks is code, as in the reference.
+const prose = (text) => text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 
 async function showSamples(reason, box) {
   box.replaceChildren(element("p", { class: "quiet" }, "◌ Looking …"));

@@ -28,8 +28,14 @@ export function timeTicks(start, end, most = 8) {
   if (clock !== undefined) return clockTicks(start, end, clock);
   const days = DAY_STEPS.find((step) => length / (step * DAY) <= most);
   if (days !== undefined) return dayTicks(start, end, days);
-  const months = MONTH_STEPS.find((step) => length / (step * 30.44 * DAY) <= most) ?? MONTH_STEPS.at(-1);
+  const months = MONTH_STEPS.find((step) => length / (step * 30.44 * DAY) <= most) ?? 12 * manyYears(length / (365.25 * DAY) / most);
   return monthTicks(start, end, months);
+}
+
+// The least of 20, 50, 100, 200, 500 … that is not below `least`.
+function manyYears(least) {
+  const power = 10 ** Math.max(1, Math.floor(Math.log10(least)));
+  return [1, 2, 5, 10].map((times) => times * power).find((one) => one >= least);
 }
 
 function clockTicks(start, end, step) {

@@ -158,6 +158,8 @@ def test_on_paper_there_are_the_goals_and_nothing_to_press(browser: Browser, sit
     page.goto(f"/goals/{goal}")
     chart = page.locator(".chart svg")
     expect(chart.locator("path.expected")).to_be_visible()
+    for pressed in page.locator("button, select, .by-hand, .delete").all():
+        expect(pressed).to_be_hidden()
     # As it was drawn for a screen that is wider than the page: nothing draws it anew for paper.
     script = """svg => {
         svg.setAttribute("width", 5000);

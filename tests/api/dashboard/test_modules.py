@@ -83,6 +83,15 @@ def test_weeks_are_ticked_on_mondays_and_years_on_their_first_day(page: Page) ->
     assert [tick["kind"] for tick in months] == ["month", "month", "year", "month", "month"]
 
 
+@pytest.mark.parametrize("year", [2100, 2300, 3000, 9000])
+def test_ages_are_ticked_by_few_round_years(page: Page, year: int) -> None:
+    start, end = ms("2026-11-28T00:00:00+01:00"), ms(f"{year}-12-31T00:00:00+01:00")
+    ticks = call(page, "scale.js", "timeTicks", start, end, 8)
+    assert 2 <= len(ticks) <= 9
+    assert {datetime.fromtimestamp(tick["at"] / 1000, UTC).month for tick in ticks} <= {12, 1}
+    assert all(tick["kind"] == "year" for tick in ticks)
+
+
 def test_a_short_time_is_ticked_by_the_clock_with_midnight_as_a_day(page: Page) -> None:
     ticks = call(page, "scale.js", "timeTicks", ms("2026-11-24T21:30:00+01:00"), ms("2026-11-25T02:30:00+01:00"), 6)
     assert [tick["kind"] for tick in ticks] == ["time", "time", "day", "time", "time"]
@@ -212,6 +221,26 @@ def test_the_outlook_is_said_in_words(page: Page, changes: dict[str, object], te
     assert call(page, "format.js", "outlook", shown, START + int(4.5 * DAY)) == text
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"deadline": "2036-12-31", "endsAt": "2036-12-31T23:59:59.999Z"}, "until 31 Dec 2036"),
+        ({"deadline": "2036-12-31T23:59:59.999Z", "endsAt": "2036-12-31T23:59:59.999Z"}, "until 1 Jan 2037"),
+        ({"deadline": "2026-11-10", "endsAt": "2026-11-10T23:59:59.999Z"}, "until 11 Nov, 00:59"),
+        ({"deadline": "2026-09-30", "endsAt": "2026-09-30T23:59:59.999Z", "status": "completed"}, "ended 30 Sept 2026"),
+    ],
+    ids=["a date far away", "a moment far away", "a date that is near", "a date long ago"],
+)
+def test_a_deadline_that_is_a_date_stays_that_date_from_afar(page: Page, changes: dict[str, object], text: str) -> None:
+    shown = goal(**{"projected": None, "lastConversionAt": iso(START), "startsAt": "2026-01-01T00:00:00Z", **changes})
+    assert call(page, "format.js", "outlook", shown, START + int(4.5 * DAY)) == text
+
+
+@pytest.mark.parametrize(("days", "text"), [(729, "729 days"), (3_686, "10 years"), (2_547_234, "6,974 years")])
+def test_a_time_that_is_far_away_is_told_in_years(page: Page, days: int, text: str) -> None:
+    assert call(page, "format.js", "span", days * DAY) == text
+
+
 def test_numbers_and_times_are_the_readers(browser: Browser) -> None:
     german = page_with_modules(browser, locale="de-DE", time_zone="America/New_York")
     assert call(german, "format.js", "number", -1234.5) == "−1.234,50"
@@ -283,3 +312,15 @@ def test_of_calls_that_come_fast_the_last_one_is_acted_on_and_few_between(page: 
     acted = page.evaluate(script)
     assert [number for number, _ in acted] == [1, 6, 7]
     assert acted[1][1] - acted[0][1] >= 190
+
+
+def test_the_remedy_for_dead_letters_shows_code_as_code(page: Page) -> None:
+    codes = page.evaluate("""async () => {
+        document.body.append(Object.assign(document.createElement("ul"), { id: "letters" }));
+        document.body.append(Object.assign(document.createElement("p"), { id: "no-letters" }));
+        const { showLetters } = await import("/static/letters.js");
+        showLetters({ odd: 1 }, { odd: ["It is odd.", "Send a `type`, such as `<b>`."] }, [], () => {});
+        const remedy = document.querySelector(".reason .quiet");
+        return [remedy.textContent, ...[...remedy.querySelectorAll("code")].map((one) => one.textContent)];
+    }""")
+    assert codes == ["Send a type, such as <b>.", "type", "<b>"]

@@ -88,6 +88,25 @@ def test_no_word_is_too_long_for_a_page(browser: Browser, site: Site) -> None:
 
 
 @pytest.mark.browser
+def test_no_figure_is_broken(browser: Browser, site: Site) -> None:
+    """The second half of one would read as another one."""
+    huge = site.create_goal(startValue=123_456_789_012_345, target=999_999_999_999_999, unit="EUR")
+    page = opened(browser, site, f"/goals/{huge}")
+    expect(page.locator("#current")).to_have_text("123,456,789,012,345")
+    for width in (360, 390, 768, 820, 901, 1024, 1440):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        for figure in ("#current", "#expected", "#needed", "#ends"):
+            lines = page.locator(figure).evaluate("""(one) => {
+                const range = document.createRange();
+                range.selectNodeContents(one);
+                return new Set([...range.getClientRects()].map((line) => line.top)).size;
+            }""")
+            assert lines == 1, (figure, width)
+    page.context.close()
+
+
+@pytest.mark.browser
 def test_buttons_below_each_other_do_not_touch(browser: Browser, site: Site) -> None:
     site.work_in("other")
     page = opened(browser, site, "/")
