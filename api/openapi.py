@@ -26,12 +26,21 @@ _IDEMPOTENT = {
 }
 _CONDITIONAL = {"editGoal", "deleteGoal", "editConversionGoal", "deleteConversionGoal"}
 _TAGGED = {"listGoals", "getGoal", "listConversionGoals", "listExperiments", "getExperiment"}
+_RESUMED = {"streamGoals"}
 _PAGED = {"listConversionGoals": {"Link": {"description": "The next page.", "schema": {"type": "string"}}}}
 _HEADERS = {
     "Idempotency-Key": "The first answer is given again for a day; the same key with another body is 422.",
     "If-Match": 'The revision that is to be changed, `"7"`; 412 when it was changed meanwhile.',
+    "Last-Event-ID": "The `id` of the last event that came: what changed since then comes first.",
     "If-None-Match": "The ETag of a former answer; 304 when it is the same still.",
 }
+_TAKEN = {
+    "Idempotency-Key": _IDEMPOTENT,
+    "If-Match": _CONDITIONAL,
+    "If-None-Match": _TAGGED,
+    "Last-Event-ID": _RESUMED,
+}
+"""Header -> the operations that take it."""
 _LINKS = {
     "createGoal": ("goals", "getGoal", "editGoal", "deleteGoal"),
     "createConversionGoal": ("conversion goals", None, "editConversionGoal", "deleteConversionGoal"),
@@ -80,9 +89,10 @@ def _complete(operation: dict[str, Any], method: str, shape: dict[str, Any] | No
         _leave_out(answers, operation, method, name)
     if name == "isReady":
         answers["503"] = {**answers["200"], "description": "`missing` names the parts that do not answer."}
-    for header, names in (("Idempotency-Key", _IDEMPOTENT), ("If-Match", _CONDITIONAL), ("If-None-Match", _TAGGED)):
-        if name in names:
-            parameters.append(_header(header))
+    parameters.extend(_header(header) for header, names in _TAKEN.items() if name in names)
+    if name in _RESUMED:
+        # FastAPI says so of every answer.
+        answers["200"]["content"].pop("application/json", None)
     if name in _TAGGED:
         answers["304"] = {"description": "It is what the ETag stands for."}
         answers["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}, **_PAGED.get(name, {})}

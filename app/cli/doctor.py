@@ -231,7 +231,8 @@ def judge_workers(live: Mapping[str, Mapping[str, Any]], revision: int, topics: 
 def judge_clock(subject: str, its_seconds: float, parts: Parts) -> Finding:
     """How far a server's clock (Unix seconds) is from ours."""
     apart = its_seconds - time.time()
-    said = f"{apart:+.1f} s from this machine's"
+    # Adding zero: nobody is behind by -0.0 s.
+    said = f"{round(apart, 1) + 0.0:+.1f} s from this machine's"
     if abs(apart) <= parts.settings.clock_allowance_seconds:
         return Finding(subject, "good", said)
     remedy = "Synchronise the clocks (NTP), or raise SCOREKEEPER_CLOCK_ALLOWANCE_SECONDS."

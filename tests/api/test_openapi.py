@@ -88,6 +88,12 @@ async def test_every_post_that_changes_something_takes_an_idempotency_key(world:
     assert without == {"previewConversionGoal", "explainEvent", "validateEvents"}
 
 
+async def test_the_stream_is_told_as_events_that_go_on_after_the_last_one(world: World) -> None:
+    said = (await document(world))["paths"]["/api/goals/stream"]["get"]
+    assert list(said["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert [(one["name"], one["in"]) for one in said["parameters"]] == [("Last-Event-ID", "header")]
+
+
 async def test_every_form_of_an_event_that_is_shown_is_taken(world: World) -> None:
     examples = (await document(world))["components"]["schemas"]["EventsIn"]["examples"]
     assert len(examples) >= 5

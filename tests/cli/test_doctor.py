@@ -93,9 +93,13 @@ def test_what_a_rebuild_could_not_give_back_is_told(
     assert all(one.remedy for one in found if one.verdict != "good")
 
 
-@pytest.mark.parametrize(("seconds", "verdict"), [(0.0, "good"), (30.0, "warning"), (-30.0, "warning")])
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(0.0, "good"), (-0.01, "good"), (30.0, "warning"), (-30.0, "warning")]
+)
 def test_a_clock_that_is_off_is_told(parts: Parts, seconds: float, verdict: str) -> None:
-    assert judge_clock("Redis's clock", time.time() + seconds, parts).verdict == verdict
+    found = judge_clock("Redis's clock", time.time() + seconds, parts)
+    assert found.verdict == verdict
+    assert not found.found.startswith("-0.0 ")
 
 
 @pytest.mark.parametrize(
