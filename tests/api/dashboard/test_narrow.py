@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -84,6 +86,28 @@ def test_no_word_is_too_long_for_a_page(browser: Browser, site: Site) -> None:
     page.goto(f"/goals/{long}")
     for narrow in (".hero", ".columns > div"):
         assert page.locator(narrow).first.evaluate("(one) => one.scrollWidth <= one.clientWidth"), narrow
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_fields_beside_each_other_lie_on_a_line_also_with_a_fault(browser: Browser, site: Site) -> None:
+    page = opened(browser, site, "/goals/new")
+    page.locator("#metric").fill("m")
+    page.get_by_label("Target").fill("many")
+    page.locator("#deadline").fill("2036-12-31")
+    page.get_by_role("button", name="Create the goal").click()
+    expect(page.locator("#fault-target")).to_be_visible()
+    for one, other in (("target", "unit"), ("period", "deadline")):
+        for name in ("#{}", "label[for={}]"):
+            tops = [
+                page.locator(name.format(field)).evaluate("(it) => it.getBoundingClientRect().top")
+                for field in (one, other)
+            ]
+            assert abs(tops[0] - tops[1]) < 4, (name, one, other)
+    page.set_viewport_size({"width": 360, "height": 740})
+    places = [page.locator(f"#{field}").bounding_box() for field in ("target", "unit", "period", "deadline")]
+    heights = [(one["y"], one["y"] + one["height"]) for one in places if one is not None]
+    assert all(below[0] > above[1] + 20 for above, below in itertools.pairwise(heights)), heights
     page.context.close()
 
 

@@ -59,6 +59,11 @@ async def test_signing_in_needs_no_script_and_leads_back_to_the_page_that_was_as
     assert (await world.client.get("/pipeline")).status_code == 303
 
 
+async def test_a_wrong_key_is_told_in_a_sentence(world: World) -> None:
+    text = unescape((await world.client.post("/sign-in", data={"key": "sk_wrong"})).text)
+    assert "This is not an API key: a key begins with sk_ and is shown once, when it is created." in text
+
+
 @pytest.mark.parametrize(
     "elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example", "/a?b", "javascript:x"]
 )
