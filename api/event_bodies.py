@@ -1,4 +1,4 @@
-"""The body of `POST /api/events`, cut into single events: one, an array, a batch, CloudEvents, Segment.
+"""The body of `POST /api/events`, split into single events: one, an array, a batch, CloudEvents, Segment.
 
 Pieces stay the bytes that were sent, so that no number loses a digit on its way to Kafka.
 """
@@ -63,7 +63,7 @@ async def read_pieces(request: Request) -> list[Piece]:
         return [Piece("", await request.body(), _binary_headers(request.headers))]
     text = await read_text(request)
     try:
-        found = list(_cut(text.encode()))
+        found = list(_split(text.encode()))
     except (msgspec.MsgspecError, RecursionError) as error:
         why = f": {error}" if isinstance(error, msgspec.MsgspecError) else ""
         raise Problem(400, f"The body is not JSON{why}.", code="invalid_json") from error
@@ -74,7 +74,7 @@ async def read_pieces(request: Request) -> list[Piece]:
     return found
 
 
-def _cut(raw: bytes) -> Iterator[Piece]:
+def _split(raw: bytes) -> Iterator[Piece]:
     msgspec.json.decode(raw, type=msgspec.Raw)
     if raw.lstrip()[:1] == b"[":
         for index, one in enumerate(_decode_list(raw)):

@@ -86,7 +86,7 @@ async def received_at(log: LogSource, position: Position, offset: int) -> int | 
     return found
 
 
-def cut(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:
+def split(batch: Batch, offsets: Iterable[int]) -> Iterator[Batch]:
     """The same in batches that begin at these offsets, as far as they lie within."""
     within = sorted({offset for offset in offsets if batch.start < offset < batch.next_offset})
     for start, end in pairwise([batch.start, *within, batch.next_offset]):
@@ -105,7 +105,7 @@ async def in_chunks(batches: AsyncGenerator[Batch, None], marks: Sequence[int] =
         async for batch in batches:
             turns = range(batch.start - batch.start % CHUNK + CHUNK, batch.next_offset + 1, CHUNK)
             ends = {*marks, *(turns if batch.records else ())}
-            for part in cut(batch, ends):
+            for part in split(batch, ends):
                 if held and not part.records:
                     yield _joined(held)
                     held, size = [], 0

@@ -159,7 +159,7 @@ def examples(test: Any) -> Any:
 @examples
 @settings(max_examples=200)
 @given(steps=STEPS, size=st.integers(1, 4))
-async def test_however_the_log_is_cut_into_batches_it_counts_the_same(steps: Sequence[Step], size: int) -> None:
+async def test_however_the_log_is_split_into_batches_it_counts_the_same(steps: Sequence[Step], size: int) -> None:
     log = log_that_says(steps)
     for definitions in (SMALL, LARGE):
         by = catalog(*definitions)
@@ -168,7 +168,7 @@ async def test_however_the_log_is_cut_into_batches_it_counts_the_same(steps: Seq
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS, size=st.integers(1, 4))
-def test_redis_counts_what_memory_counts_however_the_log_is_cut(
+def test_redis_counts_what_memory_counts_however_the_log_is_split(
     redis_url: str, steps: Sequence[Step], size: int
 ) -> None:
     async def compare() -> None:

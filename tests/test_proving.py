@@ -12,11 +12,11 @@ from app.domain.beginning import Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS
 from app.proving import MAX_IDS, Verdict, verify
 from app.recounting import Progress, Spans
-from app.rereading import LOG_APPEND_TIME, cut
+from app.rereading import LOG_APPEND_TIME
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
-from tests.builders import NOW, batch, catalog, conversion_goal, created, records
+from tests.builders import NOW, catalog, conversion_goal, created
 from tests.faults.in_memory import log_of, traffic_catalog
 from tests.live_site import LiveSite
 
@@ -232,16 +232,3 @@ async def test_ids_are_read_until_there_are_enough_of_each_difference() -> None:
     assert (none, some) == (0, MAX_IDS)
     assert twice == 2 * sum(site.ends.values())
     assert less < 0.7 * twice
-
-
-@pytest.mark.parametrize(
-    ("offsets", "parts"),
-    [([], [(3, 9)]), ([3, 9, 12, 0], [(3, 9)]), ([7, 5, 5], [(3, 5), (5, 7), (7, 9)]), ([4], [(3, 4), (4, 9)])],
-)
-def test_a_batch_is_cut_where_a_stripe_stands(offsets: list[int], parts: list[tuple[int, int]]) -> None:
-    """At offset 4 lies no record."""
-    some = [record for record in records([b"x"] * 6, 3) if record.offset != 4]
-    found = list(cut(batch(some), offsets))
-    assert [(part.start, part.next_offset) for part in found] == parts
-    assert [record for part in found for record in part.records] == some
-    assert all(part.start <= record.offset < part.next_offset for part in found for record in part.records)

@@ -14,10 +14,10 @@ from app.domain.folding import Record
 from app.domain.increments import Applied, Increments, Position
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters, Progress, recount
-from app.rereading import in_chunks, in_groups, read_in_turn
+from app.rereading import in_chunks, in_groups, read_in_turn, split
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
-from tests.builders import RULES
+from tests.builders import RULES, batch, records
 from tests.faults.in_memory import log_of, traffic_catalog
 
 POSITIONS = [Position("events", number, "id") for number in range(6)]
@@ -200,3 +200,16 @@ async def test_while_a_batch_is_applied_the_next_one_is_folded() -> None:
 
     async with asyncio.timeout(30):
         assert await count_again(Waiting(), site(1), Watched(traffic_catalog())) == 600
+
+
+@pytest.mark.parametrize(
+    ("offsets", "parts"),
+    [([], [(3, 9)]), ([3, 9, 12, 0], [(3, 9)]), ([7, 5, 5], [(3, 5), (5, 7), (7, 9)]), ([4], [(3, 4), (4, 9)])],
+)
+def test_a_batch_is_split_at_the_offsets_that_lie_within_it(offsets: list[int], parts: list[tuple[int, int]]) -> None:
+    """At offset 4 lies no record."""
+    some = [record for record in records([b"x"] * 6, 3) if record.offset != 4]
+    found = list(split(batch(some), offsets))
+    assert [(part.start, part.next_offset) for part in found] == parts
+    assert [record for part in found for record in part.records] == some
+    assert all(part.start <= record.offset < part.next_offset for part in found for record in part.records)

@@ -133,7 +133,7 @@ async def test_the_crash_hook_is_called_at_every_step(step: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 13, 100, 10_000])
-async def test_cutting_the_log_differently_gives_the_same_counters(size: int) -> None:
+async def test_splitting_the_log_differently_gives_the_same_counters(size: int) -> None:
     log = log_of(4, 500, partitions=1)
     wanted = World(log)
     await wanted.read(wanted.tracker(), 37)

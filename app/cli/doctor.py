@@ -176,7 +176,7 @@ def judge_replay(name: str, config: dict[str, str], oldest: int | None, now: int
         yield Finding(subject, "bad", f"cleanup.policy is {config['cleanup.policy']}", remedy)
     if int(config.get("retention.bytes", -1)) >= 0:
         remedy = "Set retention.bytes=-1: a busy day would delete what a rebuild needs."
-        yield Finding(subject, "warning", f"the log is cut at {config['retention.bytes']} bytes", remedy)
+        yield Finding(subject, "warning", f"the log is kept to {config['retention.bytes']} bytes", remedy)
     retention_ms = int(config.get("retention.ms", -1))
     if oldest is None or retention_ms < 0:
         return

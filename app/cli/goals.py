@@ -92,7 +92,7 @@ async def _show_once(parts: Parts, project: str | None, *, as_json: bool) -> Non
 def _draw(found: list[dict[str, Any]], pipeline: Mapping[str, Any] | None = None) -> None:
     is_pipe = not sys.stdout.isatty()
     console = Console(width=WIDE if is_pipe else None, highlight=False)
-    console.print(GoalTable(console.width, cuts=not is_pipe).render(found, pipeline))
+    console.print(GoalTable(console.width, shortens=not is_pipe).render(found, pipeline))
 
 
 async def show_live(parts: Parts, project: str | None, interval_seconds: float) -> None:

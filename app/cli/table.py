@@ -54,10 +54,10 @@ class _Row:
 
 
 class GoalTable:
-    """Draws looks at the goals. `width`, `height`: the terminal's. `cuts`: long project keys and units give way."""
+    """Draws looks at the goals. `width`, `height`: the terminal's. `shortens`: long project keys and units give way."""
 
-    def __init__(self, width: int = 120, height: int | None = None, *, cuts: bool = True) -> None:
-        self._cuts = cuts
+    def __init__(self, width: int = 120, height: int | None = None, *, shortens: bool = True) -> None:
+        self._shortens = shortens
         self._said: dict[str, str] = {}
         self.width = width
         self.height = height
@@ -69,7 +69,7 @@ class GoalTable:
         ordered = sorted(goals, key=need)
         most = len(ordered) if self.height is None else max(1, self.height - 4)
         now = datetime.now(UTC)
-        unit = LONGEST_UNIT if self._cuts else None
+        unit = LONGEST_UNIT if self._shortens else None
         rows = [_Row(goal, self._bar_width(), now, unit) for goal in ordered[:most]]
         keys = {goal["projectKey"]: plain(str(goal["projectKey"])) for goal in goals}
         several = len(keys) > 1
@@ -82,7 +82,7 @@ class GoalTable:
         )
         table = Table(box=None, header_style="dim", pad_edge=False, expand=self.width < 160)
         if several:
-            longest = LONGEST_PROJECT if self._cuts else None
+            longest = LONGEST_PROJECT if self._shortens else None
             table.add_column("project", no_wrap=True, overflow="ellipsis", max_width=longest)
         for column in columns:
             # Only the name gives way; a figure that is cut off would be another figure.

@@ -113,7 +113,7 @@ def metric_slug(name: str) -> str:
     """The default metric of a name: `Trial Signup` -> `trial_signup`.
 
     Lower case, and each run of what is neither letter nor digit in any script becomes one underscore; a name without
-    letters and digits stays as it is. One character may become eighteen, so that it is cut to a metric's length.
+    letters and digits stays as it is. One character may become eighteen, so that it is shortened to a metric's length.
     """
     slug = _BETWEEN_WORDS.sub("_", normalize("NFKC", name).lower()).strip("_")[:MAX_TEXT].rstrip("_")
     return slug or name.strip()

@@ -52,9 +52,9 @@ class Partitions(Protocol):
         """The log holds nothing at `position`: it begins at `earliest` and ends at `end`. Returns where to go on."""
         ...
 
-    async def cut(self, tp: TP, position: int, epochs: Epochs) -> int | None:
-        """Called with what an answer of the brokers at `position` begins and ends with. Where to go on, if the log is
-        not the one that was read up to there."""
+    async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+        """Called with what an answer of the brokers at `position` begins and ends with, which bears witness from then
+        on. Where to go on instead, if the log was cut: it is not the one that was read up to there."""
         ...
 
     def applied(self, tp: TP) -> int | None:
@@ -236,7 +236,7 @@ class BatchConsumer(driver.Consumer):
             if not self.flow_active:
                 # Dropped without a seek so far: the next read lacks this run, and must not confirm a gap by that.
                 self._gap_seen.pop(tp, None)
-            elif not self._is_of_now(read, tp) or await self._is_cut(tp, read.epochs.get(key)):
+            elif not self._is_of_now(read, tp) or not await self._heed(tp, read.epochs.get(key)):
                 continue
             # That may have waited, and a rebalance sought meanwhile.
             elif self._is_of_now(read, tp):
@@ -247,21 +247,22 @@ class BatchConsumer(driver.Consumer):
         to, of another topic maybe."""
         return read.seeks.get(tp) == self._seeks.get(tp)
 
-    async def _is_cut(self, tp: TP, epochs: Epochs | None) -> bool:
-        """Whether the log was cut below what was read; then it is sought."""
+    async def _heed(self, tp: TP, epochs: Epochs | None) -> bool:
+        """False where the log was cut below what was read, or nobody can tell: it is read again then, from where it
+        has to."""
         position = self._position.get(tp)
         if epochs is None or position is None:
-            return False
+            return True
         try:
-            to = await self.partitions.cut(tp, position, epochs)
+            to = await self.partitions.heed(tp, position, epochs)
             if to is None:
-                return False
+                return True
             self._read_again_but(tp)
         except StoreUnavailable as unavailable:
             to = position
             await self._wait_to_tell(unavailable)
         self.rewind(tp, to)
-        return True
+        return False
 
     async def _ask_for_another_topic(self, topics: set[str]) -> None:
         """Seek where one of them was created again since this was last certain. Asked after each read."""

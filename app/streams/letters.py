@@ -70,8 +70,8 @@ class Letter:
         """What the command line shows: our headers, and the value as text."""
         value = self.record.value
         text = value.decode(errors="replace") if value is not None else None
-        cut = text if text is None or len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
-        return {**self.ours, "value": cut}
+        shortened = text if text is None or len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+        return {**self.ours, "value": shortened}
 
 
 def fits(letter: Letter, which: Which) -> bool:

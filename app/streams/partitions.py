@@ -95,7 +95,7 @@ class TrackedPartitions:
         if witness is not None and (known is None or known < witness):
             self._witnesses[position] = witness
 
-    async def cut(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+    async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
         where = self._positions.get(tp)
         if where is None:
             return None

@@ -26,7 +26,7 @@ from app.streams.options import ISOLATION
 
 _FETCH_SECONDS = 3.0
 _KEPT_SECONDS = 60.0
-"""A connection that nobody used for longer may have been cut without a word."""
+"""A connection that nobody used for longer may have been broken off without a word."""
 _CLOSED = "closed"
 
 

@@ -56,9 +56,9 @@ def test_a_sum_is_told_to_its_last_decimal_and_a_rate_with_two() -> None:
 def test_a_long_unit_is_whole_in_a_pipe_and_visibly_cut_in_a_terminal() -> None:
     goals = [_goal(unit="qualified leads of the north")]
     assert GoalTable().lines(goals) == ["sign_ups: 100 of 200 qualified leads of the north, on track, –"]
-    for cuts, unit in ((True, "qualified leads of …"), (False, "qualified leads of the north")):
+    for shortens, unit in ((True, "qualified leads of …"), (False, "qualified leads of the north")):
         console = Console(width=200, record=True, file=io.StringIO())
-        console.print(GoalTable(200, cuts=cuts).render(goals))
+        console.print(GoalTable(200, shortens=shortens).render(goals))
         assert f"200 {unit}  " in console.export_text()
 
 
@@ -76,7 +76,7 @@ def test_a_goal_that_is_counted_again_shows_no_zero() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140, 200])
-def test_a_look_fits_its_terminal_and_cuts_no_figure(width: int) -> None:
+def test_a_look_fits_its_terminal_and_shortens_no_figure(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     goals = [_goal(description="A name that is as long as people write them", current=1234567.89, unit="EUR")]
     console.print(GoalTable(width).render(goals, PIPELINE))
@@ -212,7 +212,7 @@ def test_a_pipe_gets_whole_values() -> None:
         _goal(projectKey="a-project-with-a-long-key", description="name " * 39 + "end"),
         _goal(id="other", projectKey="b"),
     ]
-    console.print(GoalTable(WIDE, cuts=False).render(goals))
+    console.print(GoalTable(WIDE, shortens=False).render(goals))
     text = console.export_text()
     assert "…" not in text
     for part in ("a-project-with-a-long-key", "name end"):

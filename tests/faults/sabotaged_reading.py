@@ -79,7 +79,7 @@ def nothing_bears_witness() -> None:
 
     from app.streams.partitions import TrackedPartitions
 
-    put(TrackedPartitions, "cut", nothing)
+    put(TrackedPartitions, "heed", nothing)
 
 
 def silent_losses() -> None:

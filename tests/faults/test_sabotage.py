@@ -53,7 +53,7 @@ QUICK: Mapping[str, Sequence[str]] = {
         CONTRACT + "test_an_id_is_found_in_the_epoch_before_and_the_one_after[redis 7-(0, 1)-epochs2-1]",
         LAWS + "test_in_any_order_with_any_copies_on_any_partition_the_counts_are_the_same",
     ],
-    "order-of-the-log": [LAWS + "test_however_the_log_is_cut_into_batches_it_counts_the_same"],
+    "order-of-the-log": [LAWS + "test_however_the_log_is_split_into_batches_it_counts_the_same"],
     "own-checkpoints": [TRACKING + "test_a_stripe_that_goes_back_alone_is_counted_again_alone[5]"],
     "seek": [
         TRACKING + "test_one_fault_of_the_store_changes_no_count[5-rollback]",

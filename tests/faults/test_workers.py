@@ -100,7 +100,7 @@ def test_progress_goes_on_through_a_storm_of_rebalances(make_site: MakeSite) -> 
     ],
 )
 def test_a_crash_at_each_step_of_the_write_path_changes_no_count(make_site: MakeSite, step: str) -> None:
-    # Many small batches, and new messages each time: how they are cut is the broker's and the clock's business.
+    # Many small batches, and new messages each time: how they are split is the broker's and the clock's business.
     site = make_site(seed=15, poison=0.05, SCOREKEEPER_POLL_RECORDS="25")
     for which in ("0", "3"):
         site.publish(400)

@@ -118,11 +118,11 @@ async def test_nothing_is_handed_on_of_a_log_that_was_cut_below_it(
     reader = Reader()
     seen = []
 
-    async def cut(*given: Any) -> int | None:
+    async def heed(*given: Any) -> int | None:
         seen.append(given)
         return to
 
-    reader.partitions = cast(Any, SimpleNamespace(cut=cut, applied=lambda _: None))
+    reader.partitions = cast(Any, SimpleNamespace(heed=heed, applied=lambda _: None))
     epochs = Epochs(4, Witness(4, 3, AT))
     await reader._hand_on_all(first_read_with(epochs))
     assert seen == [(ZERO, 0, epochs)]
@@ -141,10 +141,10 @@ async def test_what_was_read_before_a_seek_is_not_looked_at() -> None:
 async def test_a_seek_while_it_is_looked_for_a_cut_is_not_undone() -> None:
     reader = Reader()
 
-    async def cut(*_: Any) -> None:
+    async def heed(*_: Any) -> None:
         reader.rewind(ZERO, 0)
 
-    reader.partitions = cast(Any, SimpleNamespace(cut=cut))
+    reader.partitions = cast(Any, SimpleNamespace(heed=heed))
     await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
     assert reader.handed_on() == []
 
@@ -166,13 +166,13 @@ async def test_an_answer_without_epochs_has_not_those_of_the_one_before() -> Non
 async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_again() -> None:
     reader = Reader()
 
-    async def cut(*_: Any) -> int:
+    async def heed(*_: Any) -> int:
         raise StoreUnavailable("redis", "away")
 
     async def rest(_: float) -> None:
         pass
 
-    reader.partitions = cast(Any, SimpleNamespace(cut=cut))
+    reader.partitions = cast(Any, SimpleNamespace(heed=heed))
     reader.sleep = rest  # type: ignore[assignment]
     await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
     assert (reader.handed_on(), reader.sought) == ([], [0])

@@ -155,22 +155,22 @@ async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> 
 
 async def test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_once_it_is_told(world: World) -> None:
     old, new = Witness(3, 290, 0), Epochs(4, Witness(4, 520, 0))
-    assert await world.partitions.cut(ZERO, 300, Epochs(3, old)) is None
+    assert await world.partitions.heed(ZERO, 300, Epochs(3, old)) is None
     world.cuts[old] = 260
-    assert await world.partitions.cut(ZERO, 300, new) == 260
+    assert await world.partitions.heed(ZERO, 300, new) == 260
     ((loss, is_lost),) = world.told
     assert (loss["from"], loss["to"], loss["number"], is_lost) == (260, 300, 40, True)
     assert await world.checkpoint() == 260
     # It was cut where it is read now, and nothing more is lost.
     assert world.partitions.witnesses == {world.position: old}
-    assert await world.partitions.cut(ZERO, 260, new) is None
+    assert await world.partitions.heed(ZERO, 260, new) is None
     assert world.partitions.witnesses == {world.position: new.last}
     assert len(world.told) == 1
 
 
 async def test_another_leader_of_the_same_log_is_no_cut(world: World) -> None:
     for epoch in range(3, 6):
-        assert await world.partitions.cut(ZERO, 300, Epochs(epoch, Witness(epoch, 300 + epoch, 0))) is None
+        assert await world.partitions.heed(ZERO, 300, Epochs(epoch, Witness(epoch, 300 + epoch, 0))) is None
     assert (world.partitions.witnesses, world.told) == ({world.position: Witness(5, 305, 0)}, [])
 
 
@@ -178,18 +178,18 @@ async def test_what_was_told_before_bears_witness_and_what_is_read_again_does_no
     told = Witness(3, 290, 0)
     world.witnesses, world.cuts = {world.position.name: told}, {told: 280}
     await world.partitions.starts([ZERO, ONE])
-    assert await world.partitions.cut(ZERO, 300, Epochs(2, Witness(2, 200, 0))) is None
+    assert await world.partitions.heed(ZERO, 300, Epochs(2, Witness(2, 200, 0))) is None
     assert world.partitions.witnesses == {world.position: told}
-    assert await world.partitions.cut(ZERO, 300, Epochs(4, Witness(4, 520, 0))) == 280
+    assert await world.partitions.heed(ZERO, 300, Epochs(4, Witness(4, 520, 0))) == 280
 
 
 async def test_nothing_bears_witness_of_a_topic_that_was_created_again(world: World) -> None:
     old = Witness(3, 290, 0)
-    await world.partitions.cut(ZERO, 300, Epochs(3, old))
+    await world.partitions.heed(ZERO, 300, Epochs(3, old))
     world.cuts[old] = 0
     world.incarnation = "second"
     await world.partitions.restarts(["events"])
-    assert await world.partitions.cut(ZERO, 0, Epochs(4, Witness(4, 10, 0))) is None
+    assert await world.partitions.heed(ZERO, 0, Epochs(4, Witness(4, 10, 0))) is None
     assert world.told == []
 
 
