@@ -41,17 +41,17 @@ _REMEMBERED = 10_000
 
 
 class Doorkeeper:
-    """Finds out who asks. `clock` gives seconds.
+    """Finds out who asks.
 
     An address that fails too often is turned away without a look-up, and its request marked so, for the answer to be
     late (see refusals.py). Behind a proxy everybody may have one address: who is known already does not notice, and of
     the others one that can be a key at all is looked up every `_TURN_SECONDS` all the same.
     """
 
-    def __init__(self, services: Services, clock: Any = time.monotonic) -> None:
+    def __init__(self, services: Services) -> None:
         self._keys = services.keys
         self._most_failures = services.failed_keys_per_minute
-        self._clock = clock
+        self._clock = time.monotonic
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Key]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -155,7 +155,7 @@ class Doorkeeper:
         failures = self._failures.get(address, [])
         if not self._most_failures or len(failures) < self._most_failures:
             return 0.0
-        return 60.0 - float(self._clock() - failures[0])
+        return 60.0 - (self._clock() - failures[0])
 
     def _has_a_turn(self, scope: Any, secret: str) -> bool:
         """Whether the request is one of the few that are looked up although their address fails too often."""

@@ -129,7 +129,7 @@ class Alerts:
 
 
 class Alerting:
-    """Looks, and sends. The times are there for tests."""
+    """Looks, and sends. `first_pause_ms` is there for tests."""
 
     def __init__(
         self,
@@ -139,14 +139,12 @@ class Alerting:
         now: Callable[[], int],
         *,
         first_pause_ms: int = FIRST_PAUSE_MS,
-        keep_trying_ms: int = KEEP_TRYING_MS,
     ) -> None:
         self._store = store
         self._reporter = reporter
         self._webhook = webhook
         self._now = now
         self._first_pause_ms = first_pause_ms
-        self._keep_trying_ms = keep_trying_ms
         self._turns = Turns(_COMPLAINT)
 
     async def look(self) -> int:
@@ -195,7 +193,7 @@ class Alerting:
             pause = min(self._first_pause_ms << min(delivery.attempts - 1, 20), LONGEST_PAUSE_MS)
             # Not all at the same moment when a receiver comes back.
             pause += random.randrange(pause // 4 + 1)  # noqa: S311  # no secret
-            if taken.age_ms + pause > self._keep_trying_ms:
+            if taken.age_ms + pause > KEEP_TRYING_MS:
                 pause = None
                 log.warning(
                     "an alert is given up", extra={"fields": {"delivery": delivery.id, "alert": delivery.alert}}

@@ -53,11 +53,10 @@ class _Cause:
 
 
 class RateLimit(logging.Filter):
-    """Lets `per_minute` records a cause pass in any sixty seconds. `clock` gives seconds."""
+    """Lets LINES_PER_MINUTE records a cause pass in any sixty seconds. `clock` gives seconds."""
 
-    def __init__(self, per_minute: int = LINES_PER_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._per_minute = per_minute
         self._clock = clock
         self._causes: dict[tuple[str, str], _Cause] = {}
 
@@ -70,8 +69,8 @@ class RateLimit(logging.Filter):
         if cause is None:
             if len(self._causes) >= _MAX_CAUSES:
                 self._causes.clear()
-            cause = self._causes[key] = _Cause(deque(maxlen=self._per_minute))
-        if len(cause.passed) == self._per_minute and now - cause.passed[0] < 60:
+            cause = self._causes[key] = _Cause(deque(maxlen=LINES_PER_MINUTE))
+        if len(cause.passed) == LINES_PER_MINUTE and now - cause.passed[0] < 60:
             cause.left_out += 1
             return False
         cause.passed.append(now)

@@ -82,7 +82,7 @@ class PageRoute(APIRoute):
         return answer_with_a_page
 
 
-def show_problem(problem: Problem, key: Key | None = None) -> Response:
+def show_problem(problem: Problem, key: Key | None) -> Response:
     """An error as a page; with the navigation, when it is known whose page it is."""
     shown = page("problem.html", problem.status, problem=problem, key=key)
     for name, value in problem.headers.items():

@@ -60,7 +60,7 @@ def compile_trial(body: object, *, is_strict: bool = False) -> Trial:
     return Trial(compile_conversion_goal(filled), takes_every_type="eventType" in missing)
 
 
-def parse_events(line: bytes, *, fill_type: bool = False) -> list[Event]:
+def parse_events(line: bytes, *, fill_type: bool) -> list[Event]:
     """The events in a line; elements of a batch that can never be counted are left out. Raises InvalidEvent."""
     if fill_type:
         line = _with_type(line)

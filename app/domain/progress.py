@@ -139,9 +139,7 @@ def holds_until(goal: Goal, now: int, fresh_as_of: int | None) -> int:
     return _period(goal, now)[1]
 
 
-def measure_at(
-    goal: Goal, counts: Counts, instant: Instant, thresholds: Thresholds = DEFAULT_THRESHOLDS, pace: Pace = LINEAR
-) -> Progress:
+def measure_at(goal: Goal, counts: Counts, instant: Instant, thresholds: Thresholds, pace: Pace) -> Progress:
     """The goal's progress at that instant."""
     starts_at, ends_at, measured_at, is_over = instant
     line = _line(goal, counts, pace.share(starts_at, measured_at, ends_at + 1))
@@ -178,8 +176,8 @@ def shown_period(goal: Goal, now: int) -> str:
     return "" if goal.period is None else fields.period_suffix(_period(goal, now)[0])
 
 
-def counts_fields(goal: Goal, suffix: str = "") -> tuple[str, ...]:
-    """The fields that `read_counts` needs for this goal."""
+def counts_fields(goal: Goal, suffix: str) -> tuple[str, ...]:
+    """The fields that `read_counts` needs for this goal and suffix."""
     return tuple(name if name == fields.LAST else name + suffix for name in _COUNTS_FIELDS[goal.aggregation])
 
 

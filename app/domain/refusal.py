@@ -40,8 +40,8 @@ def depth(value: bytes, enough: int) -> int:
     return deepest
 
 
-def too_deep(project: str, limit: int = MAX_DEPTH) -> InvalidEvent:
-    return InvalidEvent(Reason.TOO_DEEP, f"objects and arrays are nested deeper than {limit}", project=project)
+def too_deep(project: str) -> InvalidEvent:
+    return InvalidEvent(Reason.TOO_DEEP, f"objects and arrays are nested deeper than {MAX_DEPTH}", project=project)
 
 
 def not_text(value: bytes, error: UnicodeDecodeError, project: str) -> InvalidEvent:

@@ -79,8 +79,8 @@ def _refused(port: int, host: str, error: OSError) -> EmbeddedUnavailable | Inva
     return InvalidSettings(f"SCOREKEEPER_HOST: nobody can listen on {host!r} ({error.strerror}); {_HOSTS}")
 
 
-def is_listening(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a connection to the port is accepted."""
+def is_listening(port: int) -> bool:
+    """Whether a connection to the port of the loopback address is accepted."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -9,12 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import compress
+from typing import Final
 
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.fields import LAST, in_backfill
 from app.domain.increments import Accounting, Applied, Change, Increments, Position, Single, Whose
 from app.ports import LeftReceipt, Reading, Receipt, Wanted
 from app.stores.memory_experiments import MemoryExperiments
+
+_GENERATION: Final = 1
+"""Nothing tells one object's from another's: there is one."""
 
 
 class _Stripe:
@@ -139,12 +143,11 @@ def accounting_fields(accounting: Accounting) -> list[tuple[str, int]]:
 class MemoryCounters:
     """One generation in memory. Implements CounterStore and CounterReader."""
 
-    def __init__(self, stripes: int = 1, *, generation: int = 1, beginning: Beginning = WHOLE_LOG) -> None:
+    def __init__(self, stripes: int = 1, *, beginning: Beginning = WHOLE_LOG) -> None:
         self.beginning = beginning
         self._stripes = [_Stripe(beginning) for _ in range(stripes)]
         self._backfills: dict[str, _Stripe] = defaultdict(partial(_Stripe, beginning))
         self._backfill_states: dict[str, dict[str, int]] = defaultdict(dict)
-        self._generation = generation
         self.fresh_as_of: int | None = None
         self.rebuilding = False
         left_out = beginning.left_out_up_to
@@ -192,12 +195,12 @@ class MemoryCounters:
     async def read(self, wanted: Sequence[Wanted]) -> Reading:
         mark = await self.mark("")
         owners = [one.of(self.owner(one.owner)) for one in wanted]
-        return Reading(owners, self.fresh_as_of, self._generation, self.rebuilding, self.lost_at, mark)
+        return Reading(owners, self.fresh_as_of, _GENERATION, self.rebuilding, self.lost_at, mark)
 
     async def mark(self, project: str) -> object:
         del project
         checkpoints = [dict(stripe.checkpoints) for stripe in self._stripes]
-        return self._generation, self.fresh_as_of, self.rebuilding, self.lost_at, checkpoints
+        return self.fresh_as_of, self.rebuilding, self.lost_at, checkpoints
 
     def keep_to(self, known: Mapping[str, int], project: str) -> None:
         """Count no other experiments and variants of the project than these: its limit counts as reached."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app import alerting
 from app.metrics import API
 from app.stores.sql_answers import SqlAnswers
 from app.webhook import Webhook, signature
@@ -137,11 +138,13 @@ async def test_what_fails_is_sent_again_with_the_same_id(open_world: World, rece
     }
 
 
-async def test_what_fails_for_too_long_is_given_up(open_world: World, receiver: Receiver) -> None:
+async def test_what_fails_for_too_long_is_given_up(
+    open_world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     receiver.answers = [500] * 10
     made = await alert(open_world, f"https://localhost:{receiver.port}/")
     await open_world.call("POST", f"/api/alerts/{made['id']}/test")
-    open_world.alerting._keep_trying_ms = 0
+    monkeypatch.setattr(alerting, "KEEP_TRYING_MS", 0)
     assert await open_world.alerting.send() == 1
     (logged,) = await deliveries(open_world, made)
     assert (logged["state"], logged["answer"], logged["error"]) == ("given_up", 500, "the answer was 500")
