@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 from app.domain.alerting import Alert, AlertStatus, Seen, Told, compile_alert, is_another_rule, look, sample
 from app.domain.definition_fields import without_nulls
-from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
+from app.domain.deliveries import Attempt, Delivery, StoredAlert, Taken
 from app.domain.moments import rfc3339
 from app.errors import ChangedMeanwhile, InvalidDefinition
 from app.ids import id_for, new_id
 from app.metrics import ALERT_ATTEMPTS
-from app.patience import REST, Turns, ask_sql, keep_doing
+from app.patience import REST, ProjectTurns, ask_sql, keep_doing
 from app.reporting import Reporter
 
 log = logging.getLogger(__name__)
@@ -56,13 +56,13 @@ class AlertStore(Protocol):
     def delivery(self, alert: str, ident: str) -> Delivery | None: ...
     def last_deliveries(self, project: str) -> Mapping[str, Delivery]: ...
     def take(self, limit: int) -> Sequence[Taken]: ...
-    def finish(self, taken: Taken, outcome: Outcome, pause_ms: int | None) -> None: ...
+    def finish(self, taken: Taken, attempt: Attempt, pause_ms: int | None) -> None: ...
 
 
 class Webhook(Protocol):
-    """Calls an address once; what the other side does is the outcome, and raises nothing."""
+    """Calls an address once; what the other side does is told in the attempt, and raises nothing."""
 
-    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Outcome: ...
+    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Attempt: ...
 
 
 class Alerts:
@@ -145,7 +145,7 @@ class Alerting:
         self._webhook = webhook
         self._now = now
         self._first_pause_ms = first_pause_ms
-        self._turns = Turns(_COMPLAINT)
+        self._turns = ProjectTurns(_COMPLAINT)
 
     async def look(self) -> int:
         """Look once at every project with alerts; how many deliveries were written. Raises ScorekeeperError, after all
@@ -187,9 +187,9 @@ class Alerting:
 
     async def _send(self, taken: Taken) -> None:
         delivery = taken.delivery
-        outcome = await self._webhook.call(taken.url, taken.secret, delivery.id, delivery.body.encode())
+        attempt = await self._webhook.call(taken.url, taken.secret, delivery.id, delivery.body.encode())
         pause: int | None = None
-        if outcome.error:
+        if attempt.error:
             pause = min(self._first_pause_ms << min(delivery.attempts - 1, 20), LONGEST_PAUSE_MS)
             # Not all at the same moment when a receiver comes back.
             pause += random.randrange(pause // 4 + 1)  # noqa: S311  # no secret
@@ -198,8 +198,8 @@ class Alerting:
                 log.warning(
                     "an alert is given up", extra={"fields": {"delivery": delivery.id, "alert": delivery.alert}}
                 )
-        await asyncio.to_thread(self._store.finish, taken, outcome, pause)
-        ALERT_ATTEMPTS.labels("delivered" if not outcome.error else "given_up" if pause is None else "failed").inc()
+        await asyncio.to_thread(self._store.finish, taken, attempt, pause)
+        ALERT_ATTEMPTS.labels("delivered" if not attempt.error else "given_up" if pause is None else "failed").inc()
 
     async def keep_looking(self) -> None:
         await keep_doing(_COMPLAINT, LOOK_SECONDS, self.look, rest=REST)

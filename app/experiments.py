@@ -21,7 +21,7 @@ LIMIT_REACHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownExperiments:
     """The experiments that were seen, by key; `is_full`: some were beyond the limit."""
 
     items: Sequence[dict[str, Any]]
@@ -35,7 +35,7 @@ class Experiments:
         self._definitions = definitions
         self._counters = counters
 
-    async def list_all(self, project: str) -> Known:
+    async def list_all(self, project: str) -> KnownExperiments:
         """`{key, variants: [{variant, exposed, firstSeenAt}], exposed, crossed, firstSeenAt}` each, by key."""
         known = await self._known(project)
         variants = _variants(known)
@@ -47,7 +47,7 @@ class Experiments:
         ]
         reading = await self._read(wanted)
         items = [_summary(key, own) for key, own in zip(keys, reading.owners, strict=True)]
-        return Known(items, bool(known.get(fields.REFUSED)))
+        return KnownExperiments(items, bool(known.get(fields.REFUSED)))
 
     async def compare(self, project: str, key: str) -> dict[str, Any]:
         """The summary, and for each conversion goal what the subjects of each variant did. Raises NotFound."""

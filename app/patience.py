@@ -96,7 +96,7 @@ async def _give_way() -> None:
             break
 
 
-class Turns:
+class ProjectTurns:
     """Work for one project after another, again and again: what fails for one keeps no other from its turn."""
 
     def __init__(self, complaint: str) -> None:

@@ -27,7 +27,7 @@ from app.recounting import (
     Counters,
     Difference,
     NoDeadLetters,
-    Progress,
+    RecountProgress,
     Spans,
     StoreUpTo,
     compare,
@@ -127,7 +127,7 @@ async def verify(
     read_ends: Callable[[], Awaitable[Spans]],
     *,
     only_goal: str | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[RecountProgress], None] = lambda _: None,
 ) -> Verdict:
     """Recount and compare. May run beside live counting.
 
@@ -146,7 +146,7 @@ async def verify(
     async def open_counting() -> Counting:
         return Counting(StoreUpTo(memory, marks), rules)
 
-    async def tell(progress: Progress) -> None:
+    async def tell(progress: RecountProgress) -> None:
         on_progress(progress)
 
     deleted_below: dict[str, int] = {}

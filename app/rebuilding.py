@@ -14,7 +14,7 @@ from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
-from app.recounting import Comparison, Progress, Spans, compare, recount
+from app.recounting import Comparison, RecountProgress, Spans, compare, recount
 from app.rereading import LogSource, received_at
 from app.tracking import Counting, DeadLetters, Tracker
 
@@ -79,7 +79,7 @@ class Rebuild:
     """Called once a second with the time of now: somebody counts into this generation."""
     now: Callable[[], int]
 
-    async def count(self, on_progress: Callable[[Progress], None]) -> int:
+    async def count(self, on_progress: Callable[[RecountProgress], None]) -> int:
         """Return when what is left is little, or would not become less; the messages read. Says how fresh that is.
 
         Live counting goes on from there when the generation is shown. Raises StoreUnavailable, and Conflict when a
@@ -105,7 +105,7 @@ class Rebuild:
         spans = await self.spans()
         return self.store.beginning.within(spans) == shown.beginning.within(spans)
 
-    async def compare_with(self, shown: Snapshot, on_progress: Callable[[Progress], None]) -> Comparison | None:
+    async def compare_with(self, shown: Snapshot, on_progress: Callable[[RecountProgress], None]) -> Comparison | None:
         """With another generation that is counted meanwhile: counts on up to where that one stands, and compares there.
 
         None when there is no such place: that one is behind at some position, or its stripes are apart, or the log does
@@ -125,10 +125,10 @@ class Rebuild:
             return None
         return compare(counters_of(stripes), counters_of(ours))
 
-    def _telling(self, on_progress: Callable[[Progress], None]) -> Callable[[Progress], Awaitable[None]]:
+    def _telling(self, on_progress: Callable[[RecountProgress], None]) -> Callable[[RecountProgress], Awaitable[None]]:
         noted = 0
 
-        async def tell(progress: Progress) -> None:
+        async def tell(progress: RecountProgress) -> None:
             nonlocal noted
             on_progress(progress)
             if self.now() - noted > NOTE_MS:

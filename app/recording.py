@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.domain.status_changes import StatusChange, next_change, observe
-from app.patience import REST, Turns, giving_way, keep_doing
+from app.patience import REST, ProjectTurns, giving_way, keep_doing
 from app.reporting import Reporter
 
 LOOK_SECONDS = 1.0
@@ -34,7 +34,7 @@ class StatusRecorder:
         self._changes = changes
         self._reporter = reporter
         self._now = now
-        self._turns = Turns(_COMPLAINT)
+        self._turns = ProjectTurns(_COMPLAINT)
 
     async def record(self) -> int:
         """Look once; returns how many records were made. Raises ScorekeeperError, after all that can be looked at."""

@@ -40,7 +40,7 @@ class NoDeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RecountProgress:
     """How far a recount is: messages read, of how many."""
 
     position: Position
@@ -72,7 +72,7 @@ async def recount(
     tracker: Tracker,
     log: LogSource,
     spans: Spans,
-    on_progress: Callable[[Progress], Awaitable[None]],
+    on_progress: Callable[[RecountProgress], Awaitable[None]],
     on_hole: OnHole,
     marks: Marks = NO_MARKS,
 ) -> int:
@@ -106,7 +106,7 @@ async def recount(
 @dataclass(slots=True)
 class _Recount:
     tracker: Tracker
-    on_progress: Callable[[Progress], Awaitable[None]]
+    on_progress: Callable[[RecountProgress], Awaitable[None]]
     on_hole: OnHole
     total: int
     done: int = 0
@@ -151,7 +151,7 @@ class _Recount:
                 "run it again when that is over"
             )
         self.done += batch.next_offset - batch.start
-        await self.on_progress(Progress(batch.position, self.done, self.total))
+        await self.on_progress(RecountProgress(batch.position, self.done, self.total))
 
     async def _leave_out(self, position: Position, start: int, to: int) -> None:
         await self.on_hole(position, start, to)

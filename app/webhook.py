@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpcore  # what httpx stands on: it alone lets the address of a connection be chosen
 import httpx
 
-from app.domain.deliveries import Outcome
+from app.domain.deliveries import Attempt
 from app.domain.webhook_address import may_connect, refusal_of_url
 
 SIGNATURE: Final = "x-scorekeeper-signature"
@@ -45,11 +45,11 @@ class Webhook:
         self._patience_seconds = patience_seconds
         self._tls: ssl.SSLContext | None = None
 
-    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Outcome:
+    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Attempt:
         """POST the body once. Never raises for what the other side does."""
         refusal = refusal_of_url(url, allow_private=self._allow_private)
         if refusal:
-            return Outcome(None, f"refused: {refusal}")
+            return Attempt(None, f"refused: {refusal}")
         headers = {
             "user-agent": "Scorekeeper",
             "content-type": "application/json",
@@ -60,16 +60,16 @@ class Webhook:
             async with asyncio.timeout(self._patience_seconds):
                 status = await self._post(url, tuple(headers.items()), body)
         except AddressRefused as error:
-            return Outcome(None, f"refused: {error}")
+            return Attempt(None, f"refused: {error}")
         except socket.gaierror:
-            return Outcome(None, "its name is not known to the domain name system")
+            return Attempt(None, "its name is not known to the domain name system")
         except TimeoutError:
-            return Outcome(None, f"no answer within {self._patience_seconds:g} s")
+            return Attempt(None, f"no answer within {self._patience_seconds:g} s")
         except Exception as error:  # noqa: BLE001  # whatever an address brings about, other projects' messages go on
-            return Outcome(None, f"{type(error).__name__}: {error}"[:200])
+            return Attempt(None, f"{type(error).__name__}: {error}"[:200])
         if 200 <= status < 300:
-            return Outcome(status, "")
-        return Outcome(status, f"the answer was {status}" + (", which is not followed" if 300 <= status < 400 else ""))
+            return Attempt(status, "")
+        return Attempt(status, f"the answer was {status}" + (", which is not followed" if 300 <= status < 400 else ""))
 
     async def _post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> int:
         if self._tls is None:

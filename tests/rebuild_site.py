@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
 from app.rebuilding import LettersAhead, Rebuild
-from app.recounting import Counters, Progress
+from app.recounting import Counters, RecountProgress
 from app.stores.memory import MemoryCounters
 from app.tracking import Counting
 from tests.builders import NOW, RULES
@@ -48,7 +48,7 @@ class Stopped(Exception):
     """Somebody ends the rebuild."""
 
 
-def ignore(_: Progress) -> None:
+def ignore(_: RecountProgress) -> None:
     """Nobody looks at how far it is."""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from app import rereading
 from app.domain.beginning import Beginning
-from app.recounting import Progress, Spans
+from app.recounting import RecountProgress, Spans
 from tests.builders import NOW
 from tests.faults.in_memory import traffic_catalog
 from tests.live_site import LiveSite
@@ -49,7 +49,7 @@ async def test_one_that_begins_late_goes_on_where_it_was_stopped(monkeypatch: py
     site = await live_site()
     store = NewGeneration(begins_at(site, 60))
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RecountProgress) -> None:
         if progress.done >= 50:
             raise Stopped
 

@@ -10,7 +10,7 @@ import pytest
 
 from app import patience
 from app.errors import StoreUnavailable
-from app.patience import Leisure, Patience, Turns, giving_way, keep_doing, leisure
+from app.patience import Leisure, Patience, ProjectTurns, giving_way, keep_doing, leisure
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("sql", "away"), KeyError("a defect")])
@@ -31,7 +31,7 @@ async def test_what_is_kept_doing_goes_on_after_a_failure(failure: Exception) ->
 
 async def test_what_fails_for_one_keeps_no_other_from_its_turn(caplog: pytest.LogCaptureFixture) -> None:
     failures: dict[str, Exception] = {"away": StoreUnavailable("sql", "away"), "defective": ValueError("a defect")}
-    turns, had = Turns("nothing is done"), list[str]()
+    turns, had = ProjectTurns("nothing is done"), list[str]()
 
     async def act(project: str) -> int:
         had.append(project)

@@ -11,7 +11,7 @@ from app import rereading
 from app.domain.beginning import Beginning
 from app.domain.catalog import BROKERS_DIFFER_MS
 from app.proving import MAX_IDS, Verdict, verify
-from app.recounting import Progress, Spans
+from app.recounting import RecountProgress, Spans
 from app.rereading import LOG_APPEND_TIME
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals
@@ -88,7 +88,7 @@ async def test_what_is_deleted_while_it_is_read_cannot_be_proved(monkeypatch: py
     site.step = 0
     position = next(iter(site.log))
 
-    def delete(_: Progress) -> None:
+    def delete(_: RecountProgress) -> None:
         site.source.deleted_below = {position: 60}
 
     verdict = await verify(
@@ -105,7 +105,7 @@ async def test_what_is_deleted_before_a_backfill_is_read_cannot_be_proved() -> N
     await site.go_on(100)
     site.step = 0
 
-    def delete(progress: Progress) -> None:
+    def delete(progress: RecountProgress) -> None:
         if progress.done == progress.total:
             site.source.deleted_below = dict.fromkeys(site.log, 40)
 

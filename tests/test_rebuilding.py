@@ -14,7 +14,7 @@ from app.domain import fields
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
 from app.errors import Conflict, GenerationMissing, StoreUnavailable
 from app.proving import FixedCatalog
-from app.recounting import Progress, Spans
+from app.recounting import RecountProgress, Spans
 from app.rereading import LOG_APPEND_TIME
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of
@@ -149,7 +149,7 @@ async def test_what_was_deleted_while_it_stood_still_before_any_of_its_position_
     site.step, rebuild = 0, rebuild_of(site, store)
     first, *_, last = site.log
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: RecountProgress) -> None:
         if progress.position == first:
             raise Stopped
 
@@ -174,7 +174,7 @@ async def test_what_is_deleted_while_it_is_read_is_told_as_a_loss_and_the_rest_i
     site.step = 0
     cut, gone, _ = site.log
 
-    def delete(progress: Progress) -> None:
+    def delete(progress: RecountProgress) -> None:
         if progress.position == cut:
             site.source.deleted_below = {cut: 60, gone: 100}
 
@@ -210,7 +210,7 @@ async def test_what_came_before_the_first_project_is_no_loss(
         replace(record, timestamp=NOW + record.offset, timestamp_type=stamped) for record in site.log[cut]
     ]
 
-    def delete(progress: Progress) -> None:
+    def delete(progress: RecountProgress) -> None:
         if progress.position == cut:
             site.source.deleted_below = {cut: 60}
 
@@ -226,7 +226,7 @@ async def test_where_there_is_no_project_nothing_is_lost() -> None:
     cut, *_ = site.log
     site.log[cut][:] = [replace(record, timestamp_type=0) for record in site.log[cut]]
 
-    def delete(progress: Progress) -> None:
+    def delete(progress: RecountProgress) -> None:
         if progress.position == cut:
             site.source.deleted_below = {cut: 60}
 
@@ -245,7 +245,7 @@ async def test_a_topic_that_is_created_again_while_it_is_counted_ends_it(after: 
     async def spans_of_the_new_topic() -> Spans:
         return dict.fromkeys(again, (0, 200))
 
-    def recreate(_: Progress) -> None:
+    def recreate(_: RecountProgress) -> None:
         nonlocal read
         read += 1
         if read == after:
@@ -263,7 +263,7 @@ async def test_a_project_that_is_created_while_it_reads_can_lose_something() -> 
     site.log[cut][:] = [replace(record, timestamp=NOW + record.offset) for record in site.log[cut]]
     rebuild.catalog = LateCatalog(site.definitions.current, NOW + 50)
 
-    def delete(progress: Progress) -> None:
+    def delete(progress: RecountProgress) -> None:
         if progress.position == cut:
             site.source.deleted_below = {cut: 60}
 
@@ -278,7 +278,7 @@ async def test_a_backfill_that_it_makes_goes_on_where_the_log_begins() -> None:
     site.step = 0
     rebuild = rebuild_of(site, store)
 
-    def define_and_delete(progress: Progress) -> None:
+    def define_and_delete(progress: RecountProgress) -> None:
         if progress.done == progress.total:
             filled = goals(backfill=True, acts_from=SINCE)
             site.definitions.current = catalog(*DEFINITIONS, *filled)
@@ -309,7 +309,7 @@ class LateCatalog(FixedCatalog):
 async def test_counters_that_go_back_under_it_end_it_with_what_to_do() -> None:
     site, store = await live_site(), NewGeneration()
 
-    def lose_everything(_: Progress) -> None:
+    def lose_everything(_: RecountProgress) -> None:
         store.__dict__.update(NewGeneration().__dict__)
 
     with pytest.raises(Conflict, match="run it again when that is over"):
@@ -322,7 +322,7 @@ async def test_one_whose_generation_is_gone_ends_and_does_not_ask_for_it_for_eve
     async def is_gone(*_: object) -> Any:
         raise GenerationMissing(7)
 
-    def empty_redis(_: Progress) -> None:
+    def empty_redis(_: RecountProgress) -> None:
         store.__dict__.update(apply=is_gone, checkpoints=is_gone)
 
     with pytest.raises(Conflict, match=r"^generation 7 is gone, .* run it again"):

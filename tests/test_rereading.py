@@ -13,7 +13,7 @@ from app import rereading
 from app.domain.folding import Record
 from app.domain.increments import Applied, Increments, Position
 from app.proving import FixedCatalog
-from app.recounting import NoDeadLetters, Progress, recount
+from app.recounting import NoDeadLetters, RecountProgress, recount
 from app.rereading import in_chunks, in_groups, read_in_turn, split
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
@@ -137,7 +137,7 @@ async def count_again(
     catalog: FixedCatalog,
     *,
     ends: Mapping[Position, int] | None = None,
-    told: list[Progress] | None = None,
+    told: list[RecountProgress] | None = None,
 ) -> int:
     """The whole log, or up to these ends."""
 
@@ -147,7 +147,7 @@ async def count_again(
     async def ignore_hole(position: Position, start: int, to: int) -> None:
         raise AssertionError((position, start, to))
 
-    async def note(progress: Progress) -> None:
+    async def note(progress: RecountProgress) -> None:
         if told is not None:
             told.append(progress)
 
@@ -171,7 +171,7 @@ async def test_batches_are_applied_in_their_turns_each_after_the_one_before_has_
 
 async def test_what_was_counted_beyond_an_end_takes_nothing_from_what_is_told_to_be_left() -> None:
     """A rebuild that is compared counts on to where the shown generation stands: at some positions it is further."""
-    log, store, told = site(1), MemoryCounters(), list[Progress]()
+    log, store, told = site(1), MemoryCounters(), list[RecountProgress]()
     catalog = FixedCatalog(traffic_catalog())
     ahead, behind, _ = log.log
     assert await count_again(store, log, catalog, ends={ahead: 200, behind: 100}, told=told) == 300

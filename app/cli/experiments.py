@@ -11,7 +11,7 @@ from app.cli.printing import AsJson, print_json, print_line, print_table, tell
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
-    from app.experiments import Known
+    from app.experiments import KnownExperiments
 
 
 def experiments(
@@ -31,7 +31,7 @@ def experiments(
         _print_one(found)
 
 
-async def _list(parts: Parts, project: str | None) -> Known:
+async def _list(parts: Parts, project: str | None) -> KnownExperiments:
     await schema_to_read(parts)
     return await parts.experiments.list_all(await one_project(parts, project))
 
@@ -41,7 +41,7 @@ async def _get(parts: Parts, project: str | None, key: str) -> dict[str, Any]:
     return await parts.experiments.compare(await one_project(parts, project), key)
 
 
-def _print_all(known: Known, *, as_json: bool) -> None:
+def _print_all(known: KnownExperiments, *, as_json: bool) -> None:
     from app.experiments import LIMIT_REACHED
 
     if as_json:

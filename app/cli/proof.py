@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.bootstrap import Parts
     from app.proving import Verdict
     from app.rebuilding import Rebuild
-    from app.recounting import Progress
+    from app.recounting import RecountProgress
     from app.stores.redis import RedisCounters
 
 SHOWN_SECONDS = 1.0
@@ -86,7 +86,7 @@ class _Shown:
         self._what = what
         self._begun = self._told = time.monotonic()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: RecountProgress) -> None:
         now = time.monotonic()
         if now - self._told < SHOWN_SECONDS or not progress.done:
             return

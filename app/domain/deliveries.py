@@ -47,8 +47,9 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Of one attempt. `status` is the answer's, None where there was none; `error` is empty when it was delivered."""
+class Attempt:
+    """One call of a webhook. `status` is the answer's, None where there was none; `error` is empty where it was
+    delivered."""
 
     status: int | None
     error: str

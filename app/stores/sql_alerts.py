@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from app.domain.alerting import Told
-from app.domain.deliveries import Delivery, Outcome, StoredAlert, Taken
+from app.domain.deliveries import Attempt, Delivery, StoredAlert, Taken
 from app.errors import Conflict
 from app.stores.alert_rows import (
     AlertChange,
@@ -171,7 +171,7 @@ class SqlAlerts:
                 taken.append(Taken(delivery, json.loads(row.rule)["url"], row.secret, now - row.created_at))
         return taken
 
-    def finish(self, taken: Taken, outcome: Outcome, pause_ms: int | None) -> None:
+    def finish(self, taken: Taken, attempt: Attempt, pause_ms: int | None) -> None:
         """What became of it; tried again after `pause_ms`. Nothing, when the lease has passed to another one."""
         mine = (alert_deliveries.c.id == taken.delivery.id) & (alert_deliveries.c.attempts == taken.delivery.attempts)
         with self._database.write() as connection:
@@ -180,9 +180,9 @@ class SqlAlerts:
                 update(alert_deliveries)
                 .where(mine)
                 .values(
-                    status=outcome.status,
-                    error=outcome.error,
-                    delivered_at=None if outcome.error else now,
+                    status=attempt.status,
+                    error=attempt.error,
+                    delivered_at=None if attempt.error else now,
                     next_at=None if pause_ms is None else now + pause_ms,
                 )
             )

@@ -11,7 +11,7 @@ import pytest
 
 from app.alerting import Alerting
 from app.domain.alerting import Told
-from app.domain.deliveries import Outcome, StoredAlert, Taken
+from app.domain.deliveries import Attempt, StoredAlert, Taken
 from app.errors import StoreUnavailable
 from app.stores import database, sql_alerts
 from app.stores.database import Database
@@ -39,10 +39,10 @@ class Calls:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Outcome:
+    async def call(self, url: str, secret: str, delivery: str, body: bytes) -> Attempt:
         self.ids.append(delivery)
         await asyncio.sleep(0)
-        return Outcome(200, "")
+        return Attempt(200, "")
 
 
 def sender(store: SqlAlerts, calls: Calls) -> Alerting:
@@ -120,7 +120,7 @@ def test_a_project_with_much_to_send_does_not_keep_another_waiting(databases: li
 class _Dies(SqlAlerts):
     """The process ends between sending and writing it down."""
 
-    def finish(self, taken: Taken, outcome: Outcome, pause_ms: int | None) -> None:
+    def finish(self, taken: Taken, attempt: Attempt, pause_ms: int | None) -> None:
         raise StoreUnavailable("sql", "the process died")
 
 
@@ -143,8 +143,8 @@ def test_what_is_taken_is_nobody_else_s_until_the_lease_ends(databases: list[Dat
     assert SqlAlerts(databases[0]).take(10) == []
     assert (slow.delivery.attempts, quick.delivery.attempts) == (1, 2)
     # Who lost his lease does not undo what the other one wrote.
-    SqlAlerts(databases[1]).finish(quick, Outcome(200, ""), None)
-    SqlAlerts(databases[0]).finish(slow, Outcome(None, "late"), 0)
+    SqlAlerts(databases[1]).finish(quick, Attempt(200, ""), None)
+    SqlAlerts(databases[0]).finish(slow, Attempt(None, "late"), 0)
     (found,) = SqlAlerts(databases[0]).deliveries("shop", "alert_1", 10)
     assert (found.status, found.error, found.next_at) == (200, "", None)
 

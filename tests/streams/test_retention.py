@@ -14,7 +14,7 @@ from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore
 from app.ports import Which
 from app.proving import FixedCatalog
-from app.recounting import NoDeadLetters, Progress, recount
+from app.recounting import NoDeadLetters, RecountProgress, recount
 from app.rereading import received_at
 from app.stores.memory import MemoryCounters
 from app.streams.dead_letters import PREFIX
@@ -96,7 +96,7 @@ async def test_of_several_partitions_the_one_that_was_deleted_is_named(
 
 
 async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstrap: str, position: Position) -> None:
-    counters, holes, shown = MemoryCounters(), dict[int, int](), list[Progress]()
+    counters, holes, shown = MemoryCounters(), dict[int, int](), list[RecountProgress]()
 
     async def open_counting() -> Counting:
         return Counting(counters, RULES)
@@ -104,7 +104,7 @@ async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstr
     async def note_hole(_: Position, start: int, to: int) -> None:
         holes[start] = to
 
-    async def note_progress(progress: Progress) -> None:
+    async def note_progress(progress: RecountProgress) -> None:
         shown.append(progress)
 
     tracker = Tracker(open_counting, FixedCatalog(catalog()), NoDeadLetters())
@@ -116,7 +116,7 @@ async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstr
     assert read == start + MESSAGES - to
     assert counters.accounting()[1][f"{position.name}|received"] == read
     assert await counters.checkpoints([position]) == [[MESSAGES]]
-    assert shown[-1] == Progress(position, read, read)
+    assert shown[-1] == RecountProgress(position, read, read)
 
 
 async def test_what_was_cut_off_at_the_end_is_told(kafka_bootstrap: str, position: Position) -> None:

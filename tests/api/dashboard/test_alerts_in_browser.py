@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.domain.deliveries import Outcome
+from app.domain.deliveries import Attempt
 from app.webhook import Webhook
 from tests.api.dashboard.site import Site
 from tests.api.dashboard.test_alerts_page import BODY
@@ -26,8 +26,8 @@ def opened(browser: Browser, site: Site, path: str) -> Page:
 def test_an_alert_in_a_browser(browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the empty list to the log, which goes on while it is looked at."""
 
-    async def call(*_: object) -> Outcome:
-        return Outcome(503, "the answer was 503")
+    async def call(*_: object) -> Attempt:
+        return Attempt(503, "the answer was 503")
 
     monkeypatch.setattr(Webhook, "call", call)
     site.create_goal(description="Trials")
