@@ -1,4 +1,5 @@
-"""What a worker does beside counting: know the definitions, keep them new, and report."""
+"""What a worker does beside counting: know the definitions, keep them new, report, fill what is behind, and send what
+receipts were left."""
 
 from __future__ import annotations
 

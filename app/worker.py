@@ -149,7 +149,7 @@ class Worker:
             os._exit(STUCK_EXIT_CODE)
 
     async def _clean_up(self) -> None:
-        """Once an hour, drop the deduplication memory that nobody looks into any more."""
+        """Once an hour, drop what nobody looks into any more: old deduplication memory, and backfills that ended."""
         if time.monotonic() < self._clean_up_at or not self.partitions.positions:
             return
         self._clean_up_at = time.monotonic() + CLEAN_UP_SECONDS
@@ -158,7 +158,6 @@ class Worker:
         dropped = await self.store.forget_ids_before(complete_up_to)
         if dropped:
             log.info("dropped %d sets of event ids that are older than the deduplication window", dropped)
-
         await self._drop_ended_backfills()
 
     async def _drop_ended_backfills(self) -> None:

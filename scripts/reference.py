@@ -76,7 +76,12 @@ def settings_page() -> str:
 
 
 def commands_page() -> str:
-    lines = ["# Commands", "", "Exit code 0: good. 1: the answer is no, or a part is away. 2: wrong use.", ""]
+    lines = [
+        "# Commands",
+        "",
+        "Exit code 0: good. 1: the answer is no, or a part is away. 2: wrong use. 130: Ctrl-C.",
+        "",
+    ]
     lines += _commands(typer.main.get_command(commands), "scorekeeper")
     return "\n".join(lines)
 

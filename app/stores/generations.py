@@ -18,6 +18,7 @@ several stripes a tag may end with `~<k>`, see `stripe_prefix`:
   out:<position>, outs    stream: receipts of conversions that are not sent yet; set: the positions that ever had some
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
   ep                      hash (stripe 0): position -> its witness, see app/domain/witness.py
+  loss                    hash (stripe 0): position and first offset -> what was lost, see app/domain/loss.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,14 @@ def test_files_that_the_map_names_exist() -> None:
     }
     named = set(re.findall(r"\b(?<![\w/*])([a-z_]+\.(?:py|lua))\b", text))
     assert named - present == set()
+
+
+@pytest.mark.parametrize("folder", ["app", "app/domain"])
+def test_the_map_names_every_module(folder: str) -> None:
+    text = ARCHITECTURE[ARCHITECTURE.index("## The map") : ARCHITECTURE.index("Imports point one way")]
+    named = set(re.findall(r"[a-z_*]+\.py", text))
+    modules = {file.name for file in (ROOT / folder).glob("[a-z]*.py")}
+    assert {name for name in modules if not any(fnmatch(name, one) for one in named)} == set()
 
 
 def test_decisions_have_a_context_and_a_consequence() -> None:
