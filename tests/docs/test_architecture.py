@@ -37,6 +37,13 @@ def test_the_diagram_of_the_parts_has_the_layers_of_the_import_contract() -> Non
     assert drawn == LAYERS, f"the layers of pyproject.toml as nodes of the diagram:\n{expected}"
 
 
+def test_every_module_has_its_layer() -> None:
+    named = {name for row in LAYERS for name in row}
+    present = {f"app.{file.stem}" for file in (ROOT / "app").glob("[a-z]*.py")}
+    present |= {f"app.{file.parent.name}" for file in (ROOT / "app").glob("*/__init__.py")}
+    assert named - {"agents", "api"} == present
+
+
 def test_the_arrows_of_the_parts_point_down() -> None:
     order = {row[0]: depth for depth, row in enumerate(LAYERS)}
     found = arrows(DIAGRAMS[0])
