@@ -233,13 +233,13 @@ async def test_a_receiver_that_never_answers_is_given_up_in_time(receiver: Recei
     assert outcome.error == "no answer within 1 s"
 
 
-async def test_names_and_ports_without_an_answer_are_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_and_ports_without_an_answer_are_failed_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     webhook = Webhook(allow_private=True)
     strange = ("http://[::1%25eth0]:1/", "http://127.0.0.1:0/", "http://[::1", "http://:1/")
     for url in ("http://127.0.0.1:1/", "http://" + "a" * 70 + ".test/", "http://a..b/", *strange):
-        outcome = await webhook.call(url, "s", "dlv_1", b"{}")
-        assert outcome.status is None
-        assert outcome.error, url
+        attempt = await webhook.call(url, "s", "dlv_1", b"{}")
+        assert attempt.status is None
+        assert attempt.error, url
 
 
 async def test_what_a_paused_alert_misses_is_never_told(world: World) -> None:

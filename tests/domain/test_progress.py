@@ -301,7 +301,9 @@ def test_status_agrees_with_its_definition(count: int, day: int) -> None:
     st.none() | st.integers(-10, 130 * 24),
     st.integers(0, 10**12),
 )
-def test_what_holds_holds(goal: Goal, period: Period | None, hour: int, fresh: int | None, later: int) -> None:
+def test_nothing_of_the_time_moves_before_the_moment_until_which_it_holds(
+    goal: Goal, period: Period | None, hour: int, fresh: int | None, later: int
+) -> None:
     goal, now = replace(goal, period=period), START + hour * 3_600_000
     fresh_as_of = None if fresh is None else START + fresh * 3_600_000
     until = holds_until(goal, now, fresh_as_of)

@@ -243,8 +243,8 @@ def test_the_shortcut_always_agrees_with_the_package(source: str, url: str) -> N
     assert pattern.matches(url) == by_the_package(pattern, url)
 
 
-@given(url=URLS, literal=st.booleans())
-def test_a_known_path_is_the_one_that_the_package_finds(url: str, literal: bool) -> None:
+@given(url=URLS)
+def test_a_known_path_is_the_one_that_the_package_finds(url: str) -> None:
     path = path_of(url)
     if path is None:
         return

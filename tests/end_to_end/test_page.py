@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.browser
 @pytest.mark.kafka
-def test_the_page_lives(
+def test_the_page_follows_what_is_counted_and_says_when_nothing_is(
     browser: Browser,
     tmp_path: Path,
     kafka_bootstrap: str,

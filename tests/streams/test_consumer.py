@@ -63,7 +63,7 @@ async def reader() -> Reader:
     return Reader()
 
 
-async def test_batches_join(reader: Reader) -> None:
+async def test_each_batch_begins_where_the_one_before_it_ended(reader: Reader) -> None:
     await reader.read(0, 1, 2)
     await reader.read(3, 4)
     assert reader.handed_on() == [(0, 3, 3), (3, 5, 2)]
