@@ -14,7 +14,7 @@ from typing import Protocol
 
 from app.backfilling import fold_backfills
 from app.domain import fields
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Spans
 from app.domain.catalog import Catalog
 from app.domain.folding import Folder, Record
 from app.domain.folding_rules import FoldingRules
@@ -28,7 +28,6 @@ from app.recounting import (
     Difference,
     NoDeadLetters,
     RecountProgress,
-    Spans,
     StoreUpTo,
     compare,
     recount,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.domain.beginning import Spans
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.loss import loss_of
@@ -14,7 +15,7 @@ from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
 from app.ports import CatalogKeeper, CounterStore
 from app.proving import Snapshot, checkpoints_of, counters_of
-from app.recounting import Comparison, RecountProgress, Spans, compare, recount
+from app.recounting import Comparison, RecountProgress, compare, recount
 from app.rereading import LogSource, received_at
 from app.tracking import Counting, DeadLetters, Tracker
 

@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TypeAlias
 
 from app.domain import fields
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Spans
 from app.domain.folding import DeadLetter
 from app.domain.increments import Applied, Increments, Position
 from app.errors import Conflict
@@ -24,9 +23,6 @@ from app.tracking import Batch, Outcome, Tracker
 
 Counters = Mapping[str, Mapping[str, int]]
 """owner -> field -> number"""
-
-Spans: TypeAlias = Mapping[Position, tuple[int, int]]
-"""Per position: the first offset, and the end."""
 
 APPROXIMATE = frozenset({fields.LAST, fields.REFUSED})
 """Fields that say when or whether, not how many: not compared."""

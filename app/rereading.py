@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Protocol, TypeAlias
 
+from app.domain.beginning import Spans
 from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore
 from app.tracking import Batch
@@ -132,9 +133,7 @@ def in_groups(positions: Iterable[Position]) -> list[list[Position]]:
     return [list(group) for _, group in groups]
 
 
-async def read_in_turn(
-    log: LogSource, spans: Mapping[Position, tuple[int, int]], marks: Marks = NO_MARKS
-) -> AsyncGenerator[Batch, None]:
+async def read_in_turn(log: LogSource, spans: Spans, marks: Marks = NO_MARKS) -> AsyncGenerator[Batch, None]:
     """The batches of all spans, which are not empty: of each position in turn those up to its next multiple of CHUNK.
 
     A position that begins later has its turn when the others have come there. While a batch is worked on, the next one

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
+from app.domain.beginning import Spans
 from app.domain.catalog import Catalog
 from app.domain.increments import Position
 from app.filling import Filler
-from app.recounting import Counters, Spans
+from app.recounting import Counters
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
 from tests.backfill_site import GrowingCatalog, MemoryLog

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.domain.beginning import WHOLE_LOG
+from app.domain.beginning import WHOLE_LOG, Spans
 from app.domain.catalog import Catalog
 from app.domain.fields import exact_value
 from app.proving import FixedCatalog, verify
-from app.recounting import Counters, Spans
+from app.recounting import Counters
 from app.stores.memory import MemoryCounters
 from app.tracking import Batch, Counting, Tracker
 from tests.builders import NOW, POSITION, RULES, LogRecord, batches, catalog, conversion_goal, event, goal

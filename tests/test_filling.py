@@ -13,13 +13,12 @@ import pytest
 
 from app import backfilling, filling
 from app.domain import fields
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Spans
 from app.domain.catalog import Catalog
 from app.domain.increments import Position
 from app.errors import StoreUnavailable
 from app.filling import Filler
 from app.proving import verify
-from app.recounting import Spans
 from app.stores.memory import MemoryCounters
 from app.tracking import Tracker
 from tests.backfill_site import DEFINITIONS, KINDS, SINCE, Site, goals, log_of

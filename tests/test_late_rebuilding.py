@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app import rereading
-from app.domain.beginning import Beginning
-from app.recounting import RecountProgress, Spans
+from app.domain.beginning import Beginning, Spans
+from app.recounting import RecountProgress
 from tests.builders import NOW
 from tests.faults.in_memory import traffic_catalog
 from tests.live_site import LiveSite

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from app import rereading
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Spans
 from app.domain.catalog import BROKERS_DIFFER_MS
 from app.proving import MAX_IDS, Verdict, verify
-from app.recounting import RecountProgress, Spans
+from app.recounting import RecountProgress
 from app.rereading import LOG_APPEND_TIME
 from app.stores.memory import MemoryCounters
 from tests.backfill_site import DEFINITIONS, SINCE, goals

@@ -11,10 +11,11 @@ import pytest
 
 from app import rebuilding, rereading
 from app.domain import fields
+from app.domain.beginning import Spans
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
 from app.errors import Conflict, GenerationMissing, StoreUnavailable
 from app.proving import FixedCatalog
-from app.recounting import RecountProgress, Spans
+from app.recounting import RecountProgress
 from app.rereading import LOG_APPEND_TIME
 from tests.backfill_site import DEFINITIONS, SINCE, goals
 from tests.backfill_site import log_of as backfill_log_of

@@ -29,7 +29,6 @@ DELETED = "a deleted goal"
 _LOGGED = 50
 _COOKIE = "scorekeeper_alert_secret"
 _COOKIE_SECONDS = 300
-_KNOWN = {name: name for name in alert_form.FIELDS}
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -61,7 +60,7 @@ async def create(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = alert_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(alert_form.FIELDS):
         if not faults.by_field:
             made, secret = await services_of(request).alerts.create(key.project, body, key.id)
             place = f"{HERE}/{made.id}/secret"
@@ -101,7 +100,7 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     body = alert_form.to_body(form, faults)
     changes = {name: body.get(name) for name in alert_form.FIELDS}
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(alert_form.FIELDS):
         if not faults.by_field:
             await services_of(request).alerts.edit(key.project, ident, changes, key.id, edition=edition)
             return RedirectResponse(f"{HERE}/{ident}", 303)

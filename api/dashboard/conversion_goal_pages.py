@@ -28,7 +28,6 @@ from app.patience import ask_sql
 
 HERE = "/conversion-goals"
 _EMPTY_ROWS = 1
-_KNOWN = {name: name for name in conversion_goal_form.FIELDS}
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -70,7 +69,7 @@ async def try_form(request: Request, key: VISITOR) -> Response:
         if not faults.by_field:
             return JSONResponse(await try_definition(services_of(request), key.project, body, ident))
     except InvalidDefinition as error:
-        faults.add_all(error, _KNOWN)
+        faults.add_all(error, conversion_goal_form.FIELDS)
     except StoreUnavailable:
         return JSONResponse({"detail": "The log cannot be read now; saving works still."}, 503)
     return JSONResponse({"faults": faults.by_field}, 422)
@@ -81,7 +80,7 @@ async def create(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = conversion_goal_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(conversion_goal_form.FIELDS):
         if not faults.by_field:
             done = await services_of(request).defining.create_conversion_goal(key.project, body, key.id)
             return await _saved(request, key, done)
@@ -106,7 +105,7 @@ async def edit(request: Request, ident: str, key: WRITER) -> Response:
     revision = revision_of(form)
     changes = {name: body.get(name) for name in conversion_goal_form.FIELDS}
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(conversion_goal_form.FIELDS):
         if not faults.by_field:
             defining = services_of(request).defining
             done = await defining.edit_conversion_goal(key.project, ident, changes, key.id, revision=revision)

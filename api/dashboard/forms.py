@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -44,23 +44,23 @@ class Faults:
         self.by_field.setdefault(name, text)
 
     @contextmanager
-    def of_saving(self, known: Mapping[str, str]) -> Iterator[None]:
-        """Whatever is said against saving within the block becomes a fault, and the block ends; `known` as below."""
+    def of_saving(self, fields: Collection[str]) -> Iterator[None]:
+        """Whatever is said against saving within the block becomes a fault, and the block ends; `fields` as below."""
         try:
             yield
         except InvalidDefinition as error:
-            self.add_all(error, known)
+            self.add_all(error, fields)
         except (ChangedMeanwhile, Conflict) as error:
             self.add("", f"{str(error).capitalize()}.")
 
-    def add_all(self, error: InvalidDefinition, known: Mapping[str, str]) -> None:
-        """Every problem of a definition; `known`: a field of the definition -> the form's field that it comes from."""
+    def add_all(self, error: InvalidDefinition, fields: Collection[str]) -> None:
+        """Every problem of a definition; `fields`: those of the definition that the form has."""
         for one in (error, *error.others):
             top = one.field.split("/")[1] if "/" in one.field else ""
             inside = one.field.removeprefix(f"/{top}").lstrip("/")
             text = f"{one.problem} {one.remedy}".strip()
             shown = f"{inside}: {text}" if inside else text[:1].upper() + text[1:]
-            self.add(known.get(top, top if top in known.values() else ""), shown)
+            self.add(top if top in fields else "", shown)
 
 
 async def read_form(request: Request) -> Form:

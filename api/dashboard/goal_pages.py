@@ -17,7 +17,6 @@ from api.dashboard.saying import go_on, said, warnings_for
 from api.services import Key, Services
 from app.patience import ask_sql
 
-_KNOWN = {name: name for name in goal_form.FIELDS}
 pages = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
@@ -32,7 +31,7 @@ async def create_goal(request: Request, key: WRITER) -> Response:
     form, faults = await read_form(request), Faults()
     body = goal_form.to_body(form, faults)
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(goal_form.FIELDS):
         if not faults.by_field:
             done = await services_of(request).defining.create_goal(key.project, body, key.id)
             return go_on(request, f"/goals/{done.version.id}", done.warnings)
@@ -75,7 +74,7 @@ async def save_goal(request: Request, goal_id: str, key: WRITER) -> Response:
     body = goal_form.to_body(form, faults)
     changes = {name: body.get(name) for name in goal_form.FIELDS}
     await limit(request, key, "writes", 1)
-    with faults.of_saving(_KNOWN):
+    with faults.of_saving(goal_form.FIELDS):
         if not faults.by_field:
             edit_goal = services_of(request).defining.edit_goal
             done = await edit_goal(key.project, goal_id, changes, key.id, revision=revision)

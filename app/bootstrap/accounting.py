@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.domain.increments import Position
+from app.domain.beginning import Spans
 from app.domain.moments import rfc3339
 
 FATES = ("received", "counted", "unmatched", "duplicate")
@@ -28,7 +28,7 @@ def fates_of_positions(stripes: Stripes, names: Iterable[str]) -> dict[str, Any]
 def partition_rows(
     stripes: Stripes,
     fresh: Mapping[str, tuple[int, int, int]],
-    spans: Mapping[Position, tuple[int, int]] | None,
+    spans: Spans | None,
     *,
     now: int,
 ) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from app.bootstrap.addresses import database_url, kafka_options, redis_url
 from app.bootstrap.observing import TimedReader, observe_sql
+from app.domain.beginning import Spans
 from app.domain.folding_rules import FoldingRules
-from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
 from app.embedded.running import make_private_directory
 from app.errors import EmbeddedUnavailable, InvalidSettings, StoreUnavailable
@@ -170,11 +170,11 @@ class Parts:
 
         return Log(self.kafka.bootstrap, aiokafka_security(self.kafka))
 
-    async def spans(self) -> dict[Position, tuple[int, int]]:
+    async def spans(self) -> Spans:
         """Per position of the topics that are counted: the log's first offset, and its end. Raises StoreUnavailable."""
         topics = await asyncio.to_thread(self.topics.describe, self.settings.topics)
         positions = [position for topic in topics for position in topic.positions()]
-        return dict(await asyncio.to_thread(self.topics.ends, positions))
+        return await asyncio.to_thread(self.topics.ends, positions)
 
     def publisher(self, topic: str | None = None) -> Publisher:
         """Writes to the first topic that is counted, or to `topic`. Not started."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from app.bootstrap.accounting import fates_by_project, is_balanced, partition_rows
 from app.bootstrap.parts import Parts
-from app.domain.increments import Position
+from app.domain.beginning import Spans
 from app.domain.loss import with_moments
 from app.domain.moments import rfc3339
 from app.errors import GenerationMissing, NotFound, StoreUnavailable
@@ -17,9 +16,6 @@ from app.sharing import retrieve
 from app.stores.generations import GenerationState
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import as_store_errors, ask_every_server
-
-Spans = Mapping[Position, tuple[int, int]]
-"""Position -> its first offset and its end, as the brokers tell them."""
 
 KEPT_SECONDS = 0.8
 LOG_SECONDS = 5.0

@@ -20,9 +20,7 @@ from app.patience import within
 
 if TYPE_CHECKING:
     from app.bootstrap import Parts
-    from app.domain.increments import Position
-
-    Spans = Mapping[Position, tuple[int, int]]
+    from app.domain.beginning import Spans
 
 POLL_SECONDS: Final = 0.05
 RECENT_MS: Final = 3_600_000

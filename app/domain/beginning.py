@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from app.domain.increments import Position
+
+Span: TypeAlias = tuple[int, int]
+"""The first offset, and the one after the last."""
+Spans: TypeAlias = Mapping[Position, Span]
+"""What a log holds, or what is to be read of it, per position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Beginning:
     def of(self, position: Position) -> int:
         return self.offsets.get(position.name, 0)
 
-    def within(self, spans: Mapping[Position, tuple[int, int]]) -> dict[Position, tuple[int, int]]:
+    def within(self, spans: Spans) -> dict[Position, Span]:
         """The part that counts of what the log holds: per position its first offset, and its end."""
         return {position: (min(max(first, self.of(position)), end), end) for position, (first, end) in spans.items()}
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Span, Spans
 from app.domain.increments import Position
 from app.rereading import received_at
-from app.streams.log import Log, Span
+from app.streams.log import Log
 from app.streams.topics import Topics
 
 
-async def find_whole_log(log: Log, spans: Mapping[Position, Span], now: int) -> Beginning:
+async def find_whole_log(log: Log, spans: Spans, now: int) -> Beginning:
     """All that the log holds; what it held before is left out. Raises StoreUnavailable."""
     offsets = {position.name: first for position, (first, _) in spans.items() if first > 0}
     return Beginning(offsets=offsets, left_out_up_to=max(await _deleted_up_to(log, spans, now), default=None))
@@ -39,7 +39,7 @@ async def find_beginning(topics: Topics, log: Log, positions: Sequence[Position]
     return Beginning(since, {position.name: begin for position, begin in begins.items()}, max(left_out, default=None))
 
 
-async def _deleted_up_to(log: Log, spans: Mapping[Position, Span], now: int) -> list[int]:
+async def _deleted_up_to(log: Log, spans: Spans, now: int) -> list[int]:
     """Of each position whose log does not begin with its first message: when what is left began to be received."""
     found = []
     for position, (first, end) in spans.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.domain.beginning import Spans
 from app.domain.envelope import REPLAY_HEADER
 from app.domain.folding import Record
 from app.domain.increments import Position
@@ -138,7 +139,7 @@ class Letters:
                 found += [record.timestamp for record in batch.records]
         return max(found, default=None)
 
-    async def _spans(self) -> Mapping[Position, tuple[int, int]]:
+    async def _spans(self) -> Spans:
         (topic,) = await asyncio.to_thread(self._topics.describe, [self._topic])
         return await asyncio.to_thread(self._topics.ends, topic.positions())
 

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from app.domain.beginning import Span
 from app.domain.increments import Position
 from app.errors import DeletedMeanwhile, EndsBefore, StoreUnavailable
 from app.streams.options import ISOLATION
@@ -27,9 +28,6 @@ EMPTY_POLLS = 3
 """After so many in a row to which the broker answered that there is nothing, there is nothing."""
 SILENT_POLLS = 30
 """After so many to which it did not answer, it is away."""
-
-Span: TypeAlias = tuple[int, int]
-"""The first offset, and the one after the last."""
 
 
 class Log:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from app.domain.beginning import Span, Spans
 from app.domain.event import Event
 from app.domain.increments import Position
 from app.domain.landmark import Landmark
@@ -42,7 +43,7 @@ class _Known:
 
     project: str
     limit: int
-    spans: dict[Position, tuple[int, int]] = field(default_factory=dict)
+    spans: dict[Position, Span] = field(default_factory=dict)
     """Position -> the first offset that was read, and the one after the last."""
     picked: set[Landmark] = field(default_factory=set)
     """Those at which was read alone."""
@@ -71,7 +72,7 @@ class RecentEvents:
     def __init__(
         self,
         topics: Topics,
-        ends: Callable[[Sequence[Position]], Mapping[Position, tuple[int, int]]],
+        ends: Callable[[Sequence[Position]], Spans],
         log: Log,
         names: Sequence[str],
         rules: ParsingRules,
@@ -119,7 +120,7 @@ class RecentEvents:
         if not known.events or (known.lacks_events and not older):
             await self._pick(known, _below(known.spans, ends))
 
-    async def _extend(self, known: _Known, wanted: Mapping[Position, tuple[int, int]]) -> None:
+    async def _extend(self, known: _Known, wanted: Spans) -> None:
         """Read what is wanted; all of it is known afterwards, or nothing."""
         spans = {position: [span] for position, span in wanted.items()}
         batches = self._log.read_spans(spans, fetch_bytes=_FETCH_BYTES)
@@ -145,7 +146,7 @@ class RecentEvents:
         )
         known.picked.update(*wanted.values())
 
-    def _ends(self) -> dict[Position, tuple[int, int]]:
+    def _ends(self) -> dict[Position, Span]:
         if time.monotonic() - self._positions_at > _POSITIONS_SECONDS:
             self._positions = [p for topic in self._topics.describe(self._names) for p in topic.positions()]
             self._positions_at = time.monotonic()
@@ -173,9 +174,9 @@ class RecentEvents:
 
 
 def _is_outdated(
-    spans: Mapping[Position, tuple[int, int]],
+    spans: Spans,
     floors: Mapping[Position, int],
-    ends: Mapping[Position, tuple[int, int]],
+    ends: Spans,
 ) -> bool:
     """Whether more came since than is looked at, or the log was cut off: where it ended, others lie now or will."""
     return any(
@@ -184,11 +185,11 @@ def _is_outdated(
 
 
 def _newer(
-    spans: Mapping[Position, tuple[int, int]],
+    spans: Spans,
     floors: Mapping[Position, int],
-    ends: Mapping[Position, tuple[int, int]],
+    ends: Spans,
     part: int,
-) -> dict[Position, tuple[int, int]]:
+) -> dict[Position, Span]:
     """What came since; of a position that was never read, the newest part."""
     wanted = {}
     for position, (_, end) in ends.items():
@@ -199,9 +200,7 @@ def _newer(
     return wanted
 
 
-def _older(
-    spans: Mapping[Position, tuple[int, int]], floors: Mapping[Position, int], part: int
-) -> dict[Position, tuple[int, int]]:
+def _older(spans: Spans, floors: Mapping[Position, int], part: int) -> dict[Position, Span]:
     """The next part further back of each position."""
     return {
         position: (max(floor, spans[position][0] - part), spans[position][0])
@@ -210,8 +209,6 @@ def _older(
     }
 
 
-def _below(
-    spans: Mapping[Position, tuple[int, int]], ends: Mapping[Position, tuple[int, int]]
-) -> dict[Position, range]:
+def _below(spans: Spans, ends: Spans) -> dict[Position, range]:
     """Per position, the offsets that the log holds below what was read as a whole."""
     return {position: range(first, spans[position][0]) for position, (first, _) in ends.items() if position in spans}

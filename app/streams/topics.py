@@ -19,6 +19,7 @@ from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from app.domain.beginning import Spans
 from app.domain.increments import Position
 from app.domain.witness import Found, Witness, find_cut
 from app.errors import NotFound, StoreUnavailable
@@ -125,7 +126,7 @@ class Topics:
         values = topics.get(name, {})
         return {key: _text(value) for key, value in values.items()}
 
-    def ends(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+    def ends(self, positions: Sequence[Position]) -> Spans:
         """Per position: the first offset that the log holds, and its end: the next offset to be written, or where the
         first transaction began that is open."""
         with self.kept_ends() as kept:
@@ -236,7 +237,7 @@ class KeptDescriptions(_Kept):
 class KeptEnds(_Kept):
     """`Topics.ends` over a connection that is kept."""
 
-    def of(self, positions: Sequence[Position]) -> Mapping[Position, tuple[int, int]]:
+    def of(self, positions: Sequence[Position]) -> Spans:
         """As `Topics.ends`."""
         wanted = {TopicPartition(position.topic, position.partition): position for position in positions}
         with self._client() as consumer:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from app.bootstrap import Parts, PipelineReader, folding_rules, pipeline, pipeline_status
-from app.domain.beginning import Beginning
+from app.domain.beginning import Beginning, Spans
 from app.domain.increments import Position
 from config.settings import Settings
 from tests.stores.counting import POSITION, apply, increments, simple
@@ -19,15 +19,15 @@ SPANS = {Position("events", 0): (0, 7)}
 
 
 async def test_a_defect_while_the_log_is_asked_fails_one_reading_and_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: Iterator[pipeline.Spans | Exception] = iter([ValueError("a defect"), SPANS])
+    answers: Iterator[Spans | Exception] = iter([ValueError("a defect"), SPANS])
 
-    async def read_spans(_: Parts) -> pipeline.Spans:
+    async def read_spans(_: Parts) -> Spans:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def status(_: Parts, spans: pipeline.Spans | None) -> dict[str, Any]:
+    async def status(_: Parts, spans: Spans | None) -> dict[str, Any]:
         return {"workers": [], "spans": spans}
 
     async def no_servers(*_: object) -> list[Any]:

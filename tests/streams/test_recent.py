@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from app.domain.beginning import Span
 from app.domain.increments import Position
 from app.domain.landmark import Landmark
 from app.domain.parsing import ParsingRules
 from app.errors import DeletedMeanwhile, StoreUnavailable
 from app.streams import recent
-from app.streams.log import Log, Span
+from app.streams.log import Log
 from app.streams.recent import RecentEvents
 from app.streams.topics import Topics
 from app.tracking import Batch
