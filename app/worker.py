@@ -23,6 +23,7 @@ from app.domain.witness import Witness
 from app.errors import GenerationMissing, StoreUnavailable
 from app.filling import Filler, keep_filling
 from app.rereading import received_at
+from app.stores.redis import RedisCounters
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
@@ -32,6 +33,8 @@ from app.worker_reports import Reports, listed_topics, other_topics
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+LOOK_AT_TOPICS_SECONDS = 5
+"""In one second of so many: what is asked then costs a connection, or a look at every worker."""
 REFRESH_SECONDS = 1.0
 REFRESH_AHEAD_SECONDS = TRUSTED_MS / 1000 / 2
 LOOK_FOR_RETURN_SECONDS = 0.05
@@ -47,6 +50,9 @@ UNSTARTED = (-1, 0)
 
 class Worker:
     """One worker: its tracker, its partitions and its reports. Lives in the event loop of its Faust app."""
+
+    store: RedisCounters
+    """Of the opened generation: there once `tracker.counting` has answered."""
 
     def __init__(self, parts: bootstrap.WorkerParts) -> None:
         self.parts = parts
@@ -122,8 +128,9 @@ class Worker:
                 await self._look_for_lost_writes()
                 await self.reports.report(self.store)
                 await self._follow_the_shown_generation()
-                await self._look_for_recreated_topics()
-                await self._look_for_unlisted_topics()
+                if int(time.monotonic()) % LOOK_AT_TOPICS_SECONDS == 0:
+                    await self._look_for_recreated_topics()
+                    await self._look_for_unlisted_topics()
                 await self._clean_up()
                 await self.reports.report_landmarks()
             except GenerationMissing:
@@ -204,7 +211,7 @@ class Worker:
             await self._assign_again()
 
     async def _look_for_recreated_topics(self) -> None:
-        if int(time.monotonic()) % 5 == 0 and await self.partitions.restarts(self.topics):
+        if await self.partitions.restarts(self.topics):
             self.rewind(list(self.partitions.positions))
 
     async def _look_for_unlisted_topics(self) -> None:
@@ -213,13 +220,12 @@ class Worker:
         Workers that were heard of within minutes have a say: while some are started with another setting, or one is
         silent for a moment, nothing is forgotten that somebody will count.
         """
-        if int(time.monotonic()) % 5 == 0:
-            workers = (await self.parts.signals.workers()).values()
-            self._warn_of_other_topics(other_topics(workers, self.topics))
-            listed = listed_topics(workers)
-            gone = await self.store.wait_only_for(listed) if listed else ()
-            if gone:
-                log.warning("no worker is set to read %s any more: freshness does not wait for it", ", ".join(gone))
+        workers = (await self.parts.signals.workers()).values()
+        self._warn_of_other_topics(other_topics(workers, self.topics))
+        listed = listed_topics(workers)
+        gone = await self.store.wait_only_for(listed) if listed else ()
+        if gone:
+            log.warning("no worker is set to read %s any more: freshness does not wait for it", ", ".join(gone))
 
     def _warn_of_other_topics(self, others: frozenset[str]) -> None:
         """Once for each list, soon after this worker started or the other one did."""
