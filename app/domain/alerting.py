@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.domain.definition_fields import Fields
+from app.domain.fields import HOUR_MS
 from app.domain.figures import estimated, exact, reached
 from app.domain.goal import Direction, Status
 from app.domain.moments import rfc3339
@@ -23,7 +24,6 @@ FIELDS: Final = ("name", "url", "when", "goalIds", "silentHours", "staleMinutes"
 DEFAULT_HOLD_MINUTES: Final = 5
 _MOST_MINUTES: Final = 30 * 24 * 60
 _MINUTE_MS: Final = 60_000
-_HOUR_MS: Final = 60 * _MINUTE_MS
 _MOST_GOALS: Final = 100
 _MOST_URL: Final = 2000
 _PROJECT: Final = ""
@@ -100,7 +100,7 @@ def compile_alert(body: Mapping[str, object], *, allow_private: bool) -> Alert:
         url=url,
         when=when or When.STATUS_CHANGE,
         goals=None if goals is None else frozenset(goals),
-        silent_ms=int(silent * _HOUR_MS),
+        silent_ms=int(silent * HOUR_MS),
         stale_ms=int(stale * _MINUTE_MS),
         hold_ms=int((DEFAULT_HOLD_MINUTES if hold is None else float(hold)) * _MINUTE_MS),
         status=status,
@@ -245,7 +245,7 @@ def _about_goal(alert: Alert, item: Mapping[str, Any], before: Told | None) -> d
     if alert.when is When.TARGET_REACHED:
         return {"text": f"{_sentence_start(alert)}{name}: the target is reached ({figures}).", "goal": goal}
     last = item["lastConversionAt"] or "none yet"
-    text = f"{name}: no conversion for {alert.silent_ms / _HOUR_MS:g} h (the last: {last})."
+    text = f"{name}: no conversion for {alert.silent_ms / HOUR_MS:g} h (the last: {last})."
     return {"text": _sentence_start(alert) + text, "goal": goal}
 
 
