@@ -1,7 +1,7 @@
 """Folding: a run of records of one partition -> the increments it brings, and the dead letters in it. Pure.
 
-However the same records are cut into batches, they count the same: what depends on earlier events (is this id new? the
-first of its session?) is left to the store, in the order of the log (see gathering.py).
+However the same records are split into batches, they count the same: what depends on earlier events (is this id new?
+the first of its session?) is left to the store, in the order of the log (see gathering.py).
 """
 
 from __future__ import annotations

@@ -66,15 +66,15 @@ class _Stretch:
     def __init__(self, at: int, since: int, until: int) -> None:
         self._at, self.since, self.until = at, since, until
 
-    def cut(self, boundary: int) -> None:
+    def narrow(self, boundary: int) -> None:
         if boundary <= self._at:
             self.since = max(self.since, boundary)
         else:
             self.until = min(self.until, boundary)
 
-    def cut_all(self, boundaries: Iterable[int]) -> None:
+    def narrow_all(self, boundaries: Iterable[int]) -> None:
         for boundary in boundaries:
-            self.cut(boundary)
+            self.narrow(boundary)
 
 
 def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan:
@@ -130,8 +130,8 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
             value_paths.append(definition.value_property)
     backfills = _backfill_plans(feeds, occurred_at, received_at)
     for _, plan in backfills:
-        occurred.cut_all(plan.occurred)
-        received.cut_all(plan.received)
+        occurred.narrow_all(plan.occurred)
+        received.narrow_all(plan.received)
     return Plan(
         parts=tuple(parts),
         value_paths=tuple(value_paths),
@@ -161,10 +161,10 @@ def _guard(definition: ConversionGoal) -> tuple[str, Whose] | None:
 
 def _goal_counts(goal: Goal, occurred: _Stretch, received: _Stretch, at: tuple[int, int]) -> bool:
     occurred_at, received_at = at
-    received.cut_all((goal.effective_from, goal.effective_until))
+    received.narrow_all((goal.effective_from, goal.effective_until))
     if not goal.effective_from <= received_at < goal.effective_until:
         return False
-    occurred.cut_all((goal.starts_at, goal.ends_at + 1))
+    occurred.narrow_all((goal.starts_at, goal.ends_at + 1))
     return goal.starts_at <= occurred_at <= goal.ends_at
 
 
@@ -177,11 +177,11 @@ def _goal_counters(goal: Goal, occurred_at: int, occurred: _Stretch, letter: str
     """The goal's total or its period's, then its history by hour and by day of the project's time zone."""
     owner, history = fields.goal_owner(goal.id), fields.goal_history_owner(goal.id)
     day = period_bounds(Period.DAY, occurred_at, goal.time_zone)
-    occurred.cut_all(day)
+    occurred.narrow_all(day)
     suffix = ""
     if goal.period is not None:
         period = period_bounds(goal.period, occurred_at, goal.time_zone)
-        occurred.cut_all(period)
+        occurred.narrow_all(period)
         suffix = fields.period_suffix(period[0])
     return (
         (owner, letter + suffix),
