@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, ge
@@ -26,6 +27,7 @@ from app.waiting import Waiting
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+SETTLE_SECONDS: Final = 1.0
 _timestamp: Final[Callable[[Record], int]] = attrgetter("timestamp")
 
 
@@ -114,6 +116,8 @@ class Tracker:
         self._folder: Folder | None = None
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
+        self.surprises: Counter[Position] = Counter()
+        """How often the store had another checkpoint than was known: others count, or it went back, or is another."""
         self.backfills = Backfills()
         # Whoever asks last decides: a slow answer for earlier positions must not replace those of a rebalance.
         self._assigning = asyncio.Lock()
@@ -142,6 +146,7 @@ class Tracker:
             self._counting = None
             found = await self._find_checkpoints(positions)
         before, self._checkpoints = self._checkpoints, dict(zip(positions, map(list, found), strict=True))
+        self.surprises.update(at for at, own in self._checkpoints.items() if own != before.get(at, own))
         # Where the counters went back, or are others that are not as far, they are not complete up to there.
         self._watermarks = {
             position: at
@@ -187,6 +192,25 @@ class Tracker:
     def checkpoint(self, position: Position) -> int | None:
         """The next offset whose effects are not in the counters; None when the position is not assigned."""
         own = self._checkpoints.get(position)
+        return min(own) if own is not None else None
+
+    async def settle(self, position: Position) -> int | None:
+        """The checkpoint as it is stored, when no batch of the position is being counted; None when it is not tracked.
+        Raises StoreUnavailable when one is being counted for SETTLE_SECONDS already, and GenerationMissing."""
+        counting, lock = await self.counting(), self.backfills.lock(position)
+        try:
+            await asyncio.wait_for(lock.acquire(), SETTLE_SECONDS)
+        except TimeoutError:
+            raise StoreUnavailable("counting", f"of {position.name} has not ended yet") from None
+        try:
+            (stored,) = await self._persist(lambda: counting.store.checkpoints([position]))
+        finally:
+            lock.release()
+        own = self._checkpoints.get(position)
+        if own is not None and list(stored) != own:
+            own[:] = stored
+            self.backfills.forget(position)
+            self._watermarks.pop(position, None)
         return min(own) if own is not None else None
 
     def watermark(self, position: Position) -> int:
@@ -306,6 +330,7 @@ class Tracker:
             # The store may have lost writes: those of a backfill that had nothing to apply here too.
             self.backfills.forget(position)
             self._watermarks.pop(position, None)
+            self.surprises[position] += 1
         return answers[: len(checkpoints)]
 
     async def _meet_backfills(self, counting: Counting, position: Position, read_from: int) -> None:

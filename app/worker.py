@@ -67,6 +67,7 @@ class Worker:
             partial(received_at, parts.log),
             parts.cut_below,
             self._told_witnesses,
+            self._tell_witness,
         )
         self.app = self._make_app()
         self.reports = Reports(parts, self.tracker, self.partitions, lambda: self.consumer)
@@ -108,6 +109,10 @@ class Worker:
     async def _told_witnesses(self) -> Mapping[str, Witness]:
         await self.tracker.counting()
         return await self.store.witnesses()
+
+    async def _tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+        await self.tracker.counting()
+        return await self.store.tell_witness(position, known, witness)
 
     def rewind(self, tps: Iterable[TP]) -> None:
         """Read these partitions on from where the counters end."""

@@ -33,6 +33,13 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
+_TELL_WITNESS: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local told = redis.call('HGET', KEYS[2], ARGV[2])
+if (told and tostring(cjson.decode(told)[1]) or '') ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+return 1
+"""
 _TAKE_BACK: Final = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
 """
@@ -152,27 +159,37 @@ class RedisCounters:
 
         Raises GenerationMissing, and writes nothing, when Redis was emptied: the report would be of other counters.
         """
-        await self._report("fresh", {position.name: json.dumps([*own, now]) for position, own in fresh.items()})
+        told = {position.name: json.dumps([*own, now]) for position, own in fresh.items()}
+        prefix, pairs = self.generation.prefix(0), [part for pair in told.items() for part in pair]
+        with as_store_errors():
+            known = not told or await self._client.eval(
+                _REPORT, 2, prefix + "gen", prefix + "fresh", self.generation.identity, *pairs
+            )
+        if not known:
+            raise GenerationMissing(self.generation.number)
+
+    async def tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+        """Tell of the position a witness of another epoch, or a newer one; False, and nothing is told, where the one
+        that was told last is not of the epoch of `known`. Raises GenerationMissing, as `report_freshness`."""
+        prefix, epoch = self.generation.prefix(0), "" if known is None else str(known.epoch)
+        told = self.generation.identity, position.name, epoch, json.dumps(witness)
+        with as_store_errors():
+            answer = await self._client.eval(_TELL_WITNESS, 2, prefix + "gen", prefix + "ep", *told)
+        if answer == -1:
+            raise GenerationMissing(self.generation.number)
+        return bool(answer)
 
     async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
-        """Raises GenerationMissing, and writes nothing, as `report_freshness`."""
-        told = {position.name: json.dumps(witness) for position, witness in witnesses.items()}
-        await self._report("ep", told)
+        """Newer ones of the epochs that were told; others would say of what was counted what is not so: Redis may have
+        gone back meanwhile, and the counters with it. Raises GenerationMissing."""
+        for position, witness in witnesses.items():
+            await self.tell_witness(position, witness, witness)
 
     async def witnesses(self) -> Mapping[str, Witness]:
         """Position name -> what was told last."""
         with as_store_errors():
             raw = await self._client.hgetall(self.generation.prefix(0) + "ep")
         return {name.decode(): Witness(*json.loads(text)) for name, text in raw.items()}
-
-    async def _report(self, key: str, told: Mapping[str, str]) -> None:
-        if not told:
-            return
-        prefix, pairs = self.generation.prefix(0), [part for pair in told.items() for part in pair]
-        with as_store_errors():
-            known = await self._client.eval(_REPORT, 2, prefix + "gen", prefix + key, self.generation.identity, *pairs)
-        if not known:
-            raise GenerationMissing(self.generation.number)
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         """Name the positions without which the counts are not complete; existing reports stay.

@@ -26,7 +26,8 @@ class TrackedPartitions:
     `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
     under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one. `received_at`
     tells when the message at an offset was received, None where there is none. `cut_below` tells where a log was cut
-    below a witness, None where it was not; `told_witnesses` what was told of positions, by their names.
+    below what was counted, None where it was not; `told_witnesses` what was told of positions, by their names;
+    `tell_witness` tells another, unless the one that is known is not the one that was told.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class TrackedPartitions:
         incarnation_of: Callable[[str], Awaitable[str]],
         report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
         received_at: Callable[[Position, int], Awaitable[int | None]],
-        cut_below: Callable[[Position, Witness], Awaitable[int | None]],
+        cut_below: Callable[[Position, int, Witness], Awaitable[int | None]],
         told_witnesses: Callable[[], Awaitable[Mapping[str, Witness]]],
+        tell_witness: Callable[[Position, Witness | None, Witness], Awaitable[bool]],
     ) -> None:
         self._tracker = tracker
         self._incarnation_of = incarnation_of
@@ -44,8 +46,10 @@ class TrackedPartitions:
         self._received_at = received_at
         self._cut_below = cut_below
         self._told_witnesses = told_witnesses
+        self._tell_witness = tell_witness
         self._positions: dict[TP, Position] = {}
         self._witnesses: dict[Position, Witness] = {}
+        self._surprises: dict[Position, int] = {}
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
         self._waiting = Waiting(1.0, for_what="to learn which topic it is")
@@ -77,9 +81,7 @@ class TrackedPartitions:
         incarnations = {topic: await self._incarnation(topic) for topic in {tp.topic for tp in tps}}
         self._positions = {tp: Position(tp.topic, tp.partition, incarnations[tp.topic]) for tp in tps}
         starts = await self._tracker.assign(list(self._positions.values()))
-        told = await self._looking.until_answered(self._told_witnesses, _is_unknown)
-        for position in self._positions.values():
-            self._bear_witness(position, told.get(position.name))
+        await self._hear_witnesses(list(self._positions.values()))
         return {tp: starts[position] for tp, position in self._positions.items()}
 
     async def _incarnation(self, topic: str) -> str:
@@ -90,22 +92,52 @@ class TrackedPartitions:
         """Of the partitions that are assigned now, as far as there is one."""
         return {own: self._witnesses[own] for own in self._positions.values() if own in self._witnesses}
 
-    def _bear_witness(self, position: Position, witness: Witness | None) -> None:
-        known = self._witnesses.get(position)
-        if witness is not None and (known is None or known < witness):
-            self._witnesses[position] = witness
+    async def _hear_witnesses(self, positions: Iterable[Position]) -> None:
+        """As they were told last: with the checkpoints, which are to be known before, they may have gone back."""
+        surprises = {position: self._tracker.surprises[position] for position in positions}
+        told = await self._looking.until_answered(self._told_witnesses, _is_unknown)
+        for position in surprises:
+            witness = told.get(position.name)
+            if witness is None:
+                self._witnesses.pop(position, None)
+            else:
+                self._witnesses[position] = witness
+        self._surprises |= surprises
 
     async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
         where = self._positions.get(tp)
         if where is None:
             return None
+        if self._tracker.surprises[where] != self._surprises.get(where, 0):
+            await self._hear_witnesses([where])
+        witness = self._witnesses.get(where)
+        if witness is None or witness.epoch < epochs.last.epoch:
+            return await self._meet_leader(tp, where, position, epochs)
+        self._witnesses[where] = max(witness, epochs.last)
+        return None
+
+    async def _meet_leader(self, tp: TP, where: Position, position: int, epochs: Epochs) -> int | None:
+        """Let batches of a later epoch pass, once that is told; or where to go on.
+
+        All below the checkpoint is of no later epoch than what was told, if the checkpoint is known first. While a
+        batch of the log as it was is being counted, that is not known.
+        """
+        checkpoint = await self._tracker.settle(where)
+        if checkpoint != position:
+            return position if checkpoint is None else checkpoint
+        await self._hear_witnesses([where])
         witness = self._witnesses.get(where)
         if witness is not None and witness.epoch < epochs.first:
-            begin = await self._looking.until_answered(lambda: self._cut_below(where, witness), _is_unknown)
-            if begin is not None and begin < position:
-                # Only once this is told and counted from there, what is read now bears witness.
+            begin = await self._looking.until_answered(lambda: self._cut_below(where, position, witness), _is_unknown)
+            if begin is not None:
                 return await self.lost(tp, position, 0, begin)
-        self._bear_witness(where, epochs.last)
+        if witness is None or witness.epoch < epochs.last.epoch:
+            is_told = await self._looking.until_answered(
+                lambda: self._tell_witness(where, witness, epochs.last), _is_unknown
+            )
+            if not is_told:
+                return position
+            self._witnesses[where] = epochs.last
         return None
 
     def applied(self, tp: TP) -> int | None:

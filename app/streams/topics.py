@@ -249,14 +249,14 @@ class KeptEnds(_Kept):
 class KeptRecords(_Kept):
     """Looks at single messages over a connection that is kept."""
 
-    def cut_below(self, position: Position, witness: Witness) -> int | None:
+    def cut_below(self, position: Position, counted: int, witness: Witness) -> int | None:
         """See `find_cut`. Raises StoreUnavailable."""
         tp = TopicPartition(position.topic, position.partition)
         with self._client() as consumer:
             consumer.unsubscribe()
             consumer.assign([tp])
             begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
-            return find_cut(witness, begin, lambda offset: _first_from(consumer, tp, offset, end))
+            return find_cut(witness, counted, begin, lambda offset: _first_from(consumer, tp, offset, end))
 
 
 def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> Found | None:

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from tests.end_to_end.processes import eventually
+from tests.faults.oracle import Message
 from tests.faults.site import MakeSite, Site
 from tests.servers.brokers import ApacheKafka, has_java
 
@@ -59,3 +61,50 @@ def test_a_log_that_was_cut_and_has_grown_past_what_was_counted_is_counted_from_
     proof = site.run("verify")
     assert proof.returncode == 1
     assert f"{site.topic}/0: offsets {left} to {len(before) - 1} were told as lost at 2" in proof.stdout
+
+
+def counted_and_cut(kafka: ApacheKafka, site: Site) -> tuple[list[Message], int]:
+    """What a worker, which ends, has counted of a log that was cut and has grown past that, and how much is left."""
+    (worker,) = site.start_workers(1)
+    for _ in range(20):
+        site.publish(20)
+    site.wait_until_counted()
+    eventually(lambda: site.redis.hlen(site.prefix(0) + "ep"), 30, "its witness")
+    worker.stop()
+    before = site.log()
+    for shard in site.redis_server.shards:
+        shard.admin.save()
+    left = cut_while_it_is_away(kafka, site)
+    site.publish(600)
+    return before, left
+
+
+def test_who_takes_over_from_who_died_right_after_a_cut_counts_nothing_twice(
+    make_own_site: MakeSite, kafka: ApacheKafka
+) -> None:
+    site = make_own_site(seed=52, partitions=1)
+    before, left = counted_and_cut(kafka, site)
+    dying = site.start_worker("tests.faults.crashing_worker", "SIGKILL", "applied", "0")
+    site.wait_until_ended(dying)
+    assert left < site.checkpoints()[0] < len(before)
+    site.start_workers(1)
+    site.wait_until_counted()
+    assert site.losses() == {0: len(before) - left}
+    assert site.differences(before + site.log()[left:]) == []
+
+
+def test_a_redis_that_comes_back_as_it_was_before_a_cut_counts_from_the_cut_again(
+    make_own_site: MakeSite, kafka: ApacheKafka
+) -> None:
+    site = make_own_site(seed=53, partitions=1)
+    before, left = counted_and_cut(kafka, site)
+    site.start_workers(1)
+    site.wait_until_counted()
+    told = site.told_losses()
+    site.redis_server.kill()
+    site.redis_server.start()
+    site.publish(100)
+    site.wait_until_counted()
+    assert site.losses() == {0: len(before) - left}
+    assert site.told_losses() != told, "it is told again"
+    assert site.differences(before + site.log()[left:]) == []

@@ -239,9 +239,16 @@ async def test_counts_are_as_fresh_as_the_slowest_position_that_is_expected(clie
 async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generation_are_there(client: Client) -> None:
     store = await new_redis_store(client)
     await store.expect_positions([POSITION])
-    await store.report_witnesses({POSITION: Witness(3, 2**40, 5)})
+    old, new = Witness(3, 2**40, 5), Witness(4, 2**40, 6)
+    assert await store.tell_witness(POSITION, None, old)
     await store.report_witnesses({})
-    assert await store.witnesses() == {POSITION.name: Witness(3, 2**40, 5)}
+    assert await store.witnesses() == {POSITION.name: old}
+    assert not await store.tell_witness(POSITION, None, new)
+    await store.report_witnesses({POSITION: new})
+    assert await store.witnesses() == {POSITION.name: old}, "nobody may count of it yet"
+    assert await store.tell_witness(POSITION, old._replace(offset=1), new)
+    await store.report_witnesses({POSITION: new._replace(offset=2**41)})
+    assert await store.witnesses() == {POSITION.name: new._replace(offset=2**41)}
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
     assert await store.witnesses() == {}
     await client.flushall()

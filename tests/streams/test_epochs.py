@@ -104,11 +104,11 @@ async def test_a_broker_tells_epochs_of_what_it_is_asked_for(
         await consumer.stop()
     with Topics(kafka_bootstrap).kept_records() as records:
         position = Position(topic, 0)
-        assert records.cut_below(position, epochs.last) is None
+        assert records.cut_below(position, 5, epochs.last) is None
         # As if each of its messages had come under a later leader.
-        assert records.cut_below(position, Witness(-1, 5, 0)) == 0
-        assert records.cut_below(position, Witness(-1, 5, epochs.last.timestamp)) is None
-        assert records.cut_below(position, Witness(-1, 9, 0)) is None
+        assert records.cut_below(position, 5, Witness(-1, 5, 0)) == 0
+        assert records.cut_below(position, 5, Witness(-1, 5, epochs.last.timestamp)) is None
+        assert records.cut_below(position, 9, Witness(-1, 9, 0)) is None
 
 
 @pytest.mark.parametrize(("to", "handed_on", "sought"), [(None, [(0, 3, 3)], []), (1, [], [1])])

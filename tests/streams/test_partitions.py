@@ -17,7 +17,7 @@ from app.recounting import NoDeadLetters
 from app.stores.memory import MemoryCounters
 from app.streams.epochs import Epochs
 from app.streams.partitions import TrackedPartitions
-from app.tracking import Counting, Tracker
+from app.tracking import Batch, Counting, Tracker
 from tests.builders import RULES, catalog, created
 
 ZERO, ONE = TP("events", 0), TP("events", 1)
@@ -32,15 +32,21 @@ class World:
         self.told: list[tuple[Mapping[str, object], bool]] = []
         self.received: dict[int, int] = {}
         """Offset -> when its message was received."""
-        self.cuts: dict[Witness, int] = {}
-        """Where the log was cut below a witness."""
+        self.cuts: dict[int, int] = {}
+        """Epoch -> where messages of later ones begin."""
         self.witnesses: dict[str, Witness] = {}
         """Position name -> what was told before."""
         self.when_told: Callable[[], Awaitable[None]] | None = None
         self.catalog = FixedCatalog(catalog())
         self.tracker = Tracker(self._open, self.catalog, NoDeadLetters())
         self.partitions = TrackedPartitions(
-            self.tracker, self._incarnation_of, self._report, self._received_at, self._cut_below, self._told_witnesses
+            self.tracker,
+            self._incarnation_of,
+            self._report,
+            self._received_at,
+            self._cut_below,
+            self._told_witnesses,
+            self._tell_witness,
         )
 
     async def _open(self) -> Counting:
@@ -52,8 +58,19 @@ class World:
     async def _received_at(self, position: Position, offset: int) -> int | None:
         return self.received.get(offset)
 
-    async def _cut_below(self, position: Position, witness: Witness) -> int | None:
-        return self.cuts.get(witness)
+    async def _cut_below(self, position: Position, counted: int, witness: Witness) -> int | None:
+        begin = self.cuts.get(witness.epoch, counted)
+        return begin if begin < counted else None
+
+    async def _tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+        if self.when_told is not None:
+            act, self.when_told = self.when_told, None
+            await act()
+        present = self.witnesses.get(position.name)
+        if (present and present.epoch) != (known and known.epoch):
+            return False
+        self.witnesses[position.name] = witness
+        return True
 
     async def _told_witnesses(self) -> Mapping[str, Witness]:
         return self.witnesses
@@ -153,18 +170,21 @@ async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> 
     assert await world.checkpoint() == 250
 
 
+OLD, NEW = Witness(3, 290, 0), Witness(4, 520, 0)
+OF_OLD, OF_NEW = Epochs(3, OLD), Epochs(4, NEW)
+
+
 async def test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_once_it_is_told(world: World) -> None:
-    old, new = Witness(3, 290, 0), Epochs(4, Witness(4, 520, 0))
-    assert await world.partitions.heed(ZERO, 300, Epochs(3, old)) is None
-    world.cuts[old] = 260
-    assert await world.partitions.heed(ZERO, 300, new) == 260
+    assert await world.partitions.heed(ZERO, 300, OF_OLD) is None
+    world.cuts[3] = 260
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) == 260
     ((loss, is_lost),) = world.told
     assert (loss["from"], loss["to"], loss["number"], is_lost) == (260, 300, 40, True)
     assert await world.checkpoint() == 260
     # It was cut where it is read now, and nothing more is lost.
-    assert world.partitions.witnesses == {world.position: old}
-    assert await world.partitions.heed(ZERO, 260, new) is None
-    assert world.partitions.witnesses == {world.position: new.last}
+    assert world.witnesses == {world.position.name: OLD}
+    assert await world.partitions.heed(ZERO, 260, OF_NEW) is None
+    assert world.witnesses == {world.position.name: NEW}
     assert len(world.told) == 1
 
 
@@ -175,18 +195,84 @@ async def test_another_leader_of_the_same_log_is_no_cut(world: World) -> None:
 
 
 async def test_what_was_told_before_bears_witness_and_what_is_read_again_does_not(world: World) -> None:
-    told = Witness(3, 290, 0)
-    world.witnesses, world.cuts = {world.position.name: told}, {told: 280}
+    world.witnesses, world.cuts = {world.position.name: OLD}, {3: 280}
     await world.partitions.starts([ZERO, ONE])
     assert await world.partitions.heed(ZERO, 300, Epochs(2, Witness(2, 200, 0))) is None
-    assert world.partitions.witnesses == {world.position: told}
-    assert await world.partitions.heed(ZERO, 300, Epochs(4, Witness(4, 520, 0))) == 280
+    assert world.partitions.witnesses == {world.position: OLD}
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) == 280
+
+
+async def test_a_later_epoch_is_told_before_anything_of_it_is_counted(world: World) -> None:
+    """Or who takes over finds it below the checkpoint, takes the log for cut, and counts it twice."""
+    world.witnesses, world.cuts = {world.position.name: OLD}, {3: 280}
+    await world.partitions.starts([ZERO])
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) == 280
+    assert await world.partitions.heed(ZERO, 280, OF_NEW) is None
+    await world.count_up_to(350)
+    after_a_kill = World()
+    after_a_kill.counters, after_a_kill.witnesses, after_a_kill.cuts = world.counters, world.witnesses, world.cuts
+    assert await after_a_kill.partitions.starts([ZERO]) == {ZERO: 350}
+    assert await after_a_kill.partitions.heed(ZERO, 350, OF_NEW) is None
+    assert after_a_kill.told == []
+
+
+async def test_who_was_frozen_while_another_worker_counted_from_a_cut_takes_nothing_for_lost(world: World) -> None:
+    world.witnesses, world.cuts = {world.position.name: OLD}, {3: 280}
+    await world.partitions.starts([ZERO])
+    await world.count_up_to(280)
+    world.witnesses = {world.position.name: NEW}
+    await world.count_up_to(350)
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) == 350
+    assert await world.partitions.heed(ZERO, 350, OF_NEW) is None
+    assert world.told == []
+
+
+async def test_of_two_workers_that_meet_a_leader_one_reads_again(world: World) -> None:
+    async def tell() -> None:
+        world.witnesses = {world.position.name: NEW}
+
+    world.when_told = tell
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) == 300
+    assert await world.partitions.heed(ZERO, 300, OF_NEW) is None
+
+
+async def test_counters_that_went_back_before_a_cut_lack_what_was_written_there_since(world: World) -> None:
+    world.witnesses = {world.position.name: NEW}
+    await world.partitions.starts([ZERO])
+    # Redis comes back as it was saved before the cut, at which an earlier log had been counted up to 290.
+    await world.count_up_to(290)
+    world.witnesses, world.cuts = {world.position.name: OLD}, {3: 280}
+    outcome = await world.tracker.track(Batch(world.position, 300, 301, []))
+    assert outcome.seek_to == 290
+    assert await world.partitions.heed(ZERO, 290, OF_NEW) == 280
+    assert [loss["number"] for loss, _ in world.told] == [10]
+
+
+async def test_of_another_generation_witnesses_are_told_anew(world: World) -> None:
+    await world.partitions.heed(ZERO, 300, OF_OLD)
+    await world.count_up_to(0)
+    world.witnesses = {}
+    await world.tracker.assign_again()
+    assert await world.partitions.heed(ZERO, 0, OF_OLD) is None
+    assert world.witnesses == {world.position.name: OLD}
+
+
+async def test_while_a_batch_of_the_log_as_it_was_is_counted_no_leader_passes(world: World) -> None:
+    world.witnesses = {world.position.name: OLD}
+    await world.partitions.starts([ZERO])
+    lock = world.tracker.backfills.lock(world.position)
+    await lock.acquire()
+    meeting = asyncio.create_task(world.partitions.heed(ZERO, 300, Epochs(3, NEW)))
+    await asyncio.sleep(0)
+    await world.count_up_to(320)
+    lock.release()
+    assert await meeting == 320
+    assert world.witnesses == {world.position.name: OLD}
 
 
 async def test_nothing_bears_witness_of_a_topic_that_was_created_again(world: World) -> None:
-    old = Witness(3, 290, 0)
-    await world.partitions.heed(ZERO, 300, Epochs(3, old))
-    world.cuts[old] = 0
+    await world.partitions.heed(ZERO, 300, OF_OLD)
+    world.cuts[3] = 0
     world.incarnation = "second"
     await world.partitions.restarts(["events"])
     assert await world.partitions.heed(ZERO, 0, Epochs(4, Witness(4, 10, 0))) is None
