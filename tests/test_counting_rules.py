@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -172,3 +173,25 @@ async def test_the_last_conversion_is_the_newest_one_that_counted(
 ) -> None:
     store = await counted(berlin(conversion_goal(**definition), goal()), *events, size=size)
     assert store.owner("c:cg")["last"] == store.owner("g:goal")["last"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (event("one"), "invalid_timestamp"),
+        (json.dumps({"type": "purchase", "projectKey": "shop"}).encode(), "invalid_timestamp"),
+        (event("one", "other"), "invalid_timestamp"),
+        (json.dumps({"type": "purchase", "projectKey": "nobody"}).encode(), "unknown_project"),
+    ],
+    ids=["dated by itself", "not at all", "of a type that nothing counts", "of nobody"],
+)
+async def test_a_message_without_a_timestamp_is_a_dead_letter_since_nobody_knows_when_it_came(
+    value: bytes, reason: str
+) -> None:
+    store = await counted(berlin(conversion_goal()), (-1, value), (NOW, event("two")))
+    _, fates = store.accounting()
+    assert {name.partition("|")[2]: number for name, number in fates.items() if number} == {
+        "received": 2,
+        "counted": 1,
+        f"rejected:{reason}": 1,
+    }

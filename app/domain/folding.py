@@ -19,6 +19,7 @@ from app.domain.fields import HOUR_MS
 from app.domain.folding_rules import FoldingRules
 from app.domain.gathering import Gathering
 from app.domain.increments import Accounting, Exposure, Increments, Position
+from app.domain.native import UNDATED, undated
 from app.domain.parsing import parse_message
 from app.domain.planning import Plan, make_plan
 from app.domain.receipts import Place
@@ -30,7 +31,8 @@ NO_BACKFILLS: Final[Mapping[str, int]] = {}
 
 
 class Record(Protocol):
-    """A message as it lies in the log. `timestamp` is the broker's, epoch ms, where `timestamp_type` says so."""
+    """A message as it lies in the log. `timestamp` is the broker's, epoch ms, where `timestamp_type` says so; UNDATED
+    where the message has none."""
 
     @property
     def offset(self) -> int: ...
@@ -245,8 +247,7 @@ class _Batch:
         if tally is None or tally.batch != self._serial:
             tally = self._open(event.project, record.offset)
         if tally is None or event.received_at < tally.since:
-            detail = f"no project has the key {event.project!r}"
-            self._reject(record, InvalidEvent(Reason.UNKNOWN_PROJECT, detail), index)
+            self._reject(record, _refused(event, is_known=tally is not None), index)
             return
         is_new = record.offset >= tally.lowest
         if is_new:
@@ -360,3 +361,10 @@ def _accounting(filled: Gathering, event: Event) -> Accounting:
     accounting = filled.increments.projects.setdefault(event.project, filled.increments.partition)
     accounting.received += 1
     return accounting
+
+
+def _refused(event: Event, *, is_known: bool) -> InvalidEvent:
+    """Of an event whose project did not exist when it was received."""
+    if is_known and event.received_at == UNDATED:
+        return undated(event.project)
+    return InvalidEvent(Reason.UNKNOWN_PROJECT, f"no project has the key {event.project!r}")

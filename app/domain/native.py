@@ -32,6 +32,8 @@ _FINER: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY_MS: Final = 86_400_000
+UNDATED: Final = -1
+"""The broker timestamp of a message that has none, as Kafka's formats say it."""
 _NOTHING: Final[object] = None
 
 _decode_any: Final = msgspec.json.Decoder().decode
@@ -165,7 +167,15 @@ def milliseconds(moment: datetime | float, project: str) -> int:
     return int(moment)
 
 
+def undated(project: str) -> InvalidEvent:
+    """Of an event whose message has no timestamp: by which definitions it counts, nobody knows."""
+    problem = "the message has none, so that nobody knows when it was received; a replay sends it with one"
+    return InvalidEvent(Reason.INVALID_TIMESTAMP, problem, field="Kafka's timestamp", project=project)
+
+
 def _unlikely_time(occurred_at: int, received_at: int, rules: ParsingRules, project: str) -> InvalidEvent:
+    if received_at == UNDATED:
+        return undated(project)
     age = received_at - occurred_at
     if age < 0:
         most = f"at most {rules.max_ahead_ms / 1000:g} s"

@@ -8,11 +8,22 @@ once. Private seams of a pinned version, held by tests/streams/test_seams.py.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from aiokafka.consumer import fetcher as driver
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
+
+from app.domain.native import UNDATED
+
+_CREATE_TIME: Final = 0
+_LENGTH_AT, _LENGTH_FOLLOWS, _MAGIC = 8, 12, 16
+"""Of each batch, and of each message of the old formats: where its length is told, where what has that length begins,
+and where its format is told (Kafka protocol, "Record Batch" and "Message sets")."""
+_NEWEST_FORMAT: Final = 2
 
 
 def read_runs(fetcher: Any) -> Prefetched:
@@ -106,6 +117,8 @@ class _Run:
         if not self._is_aborted(batch) and not batch.is_control_batch:
             begin = len(run)
             run.extend(batch)
+            if len(run) > begin and run[begin].timestamp is None:
+                run[begin:] = map(_undated, run[begin:])
             if len(run) > begin and run[begin].offset < self._wanted:
                 # The broker answers with whole batches, also to who asks for the middle of one.
                 run[begin:] = [record for record in run[begin:] if record.offset >= self._wanted]
@@ -120,3 +133,54 @@ class _Run:
         if batch.is_control_batch and records._contains_abort_marker(batch):
             records._aborted_producers.discard(batch.producer_id)
         return bool(batch.is_transactional and batch.producer_id in records._aborted_producers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Undated:
+    """A record of Kafka's first format, which has no timestamps, with what later ones say where there is none."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = UNDATED
+    timestamp_type: int = _CREATE_TIME
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def _undated(record: Any) -> _Undated:
+    return _Undated(record.offset, record.key, record.value)
+
+
+def batches_of(answer: bytes) -> Any:
+    """What aiokafka makes of an answer of the brokers; its own takes all for what comes first, and a log that began
+    under an old format of Kafka's and went on under a newer one holds both in one answer."""
+    is_plain = not answer or len(answer) <= _MAGIC or answer[_MAGIC] == _NEWEST_FORMAT
+    return MemoryRecords(answer) if is_plain else _Stretches(answer)
+
+
+class _Stretches:
+    """As aiokafka's MemoryRecords, of stretches that are of one format each."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._size, begin, at = len(answer), 0, 0
+        self._left: list[Any] = []
+        while at + _MAGIC < len(answer):
+            if answer[at + _MAGIC] != answer[begin + _MAGIC]:
+                self._left.append(MemoryRecords(answer[begin:at]))
+                begin = at
+            at += _LENGTH_FOLLOWS + int.from_bytes(answer[at + _LENGTH_AT : at + _LENGTH_FOLLOWS], "big")
+        self._left.append(MemoryRecords(answer[begin:]))
+
+    def size_in_bytes(self) -> int:
+        return self._size
+
+    def has_next(self) -> bool:
+        while self._left and not self._left[0].has_next():
+            del self._left[0]
+        return bool(self._left)
+
+    def next_batch(self) -> Any:
+        return self._left[0].next_batch() if self.has_next() else None
+
+
+driver.MemoryRecords = batches_of

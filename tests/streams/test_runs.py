@@ -11,11 +11,11 @@ import pytest
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from app.streams.runs import read_runs
+from app.streams.runs import batches_of, read_runs
 
 TP = TopicPartition("events", 0)
 
@@ -55,7 +55,7 @@ def kafka_batches(*sizes: int, ends_with_control: bool = False) -> bytes:
 
 def result(answer: bytes, position: int = 0) -> tuple[Any, State]:
     state = State(position)
-    records = PartitionRecords(TP, MemoryRecords(answer), [], position, None, None, True, READ_UNCOMMITTED)
+    records = PartitionRecords(TP, batches_of(answer), [], position, None, None, True, READ_UNCOMMITTED)
     assignment = SimpleNamespace(active=True, state_value=lambda _: state)
     return FetchResult(TP, assignment=assignment, partition_records=records, backoff=0), state
 
@@ -101,6 +101,33 @@ def test_between_records_nothing_is_told() -> None:
     for most in (1, 2, 1):
         assert len(own.getall(most)) == most
         assert prefetched.bare == {}
+
+
+def old_messages(magic: int, offsets: range) -> bytes:
+    builder = LegacyRecordBatchBuilder(magic=magic, compression_type=0, batch_size=1 << 20)
+    for offset in offsets:
+        assert builder.append(offset, timestamp=1000 if magic else None, key=b"k", value=b"v")
+    return bytes(builder.build())
+
+
+def test_a_log_that_went_on_in_newer_formats_is_read_whole() -> None:
+    """The driver takes all of an answer for what comes first, and finds it broken, for ever."""
+    new = kafka_batches(3)
+    answer = old_messages(0, range(2)) + old_messages(1, range(2, 5)) + (5).to_bytes(8, "big") + new[8:]
+    for end, expected in ((len(answer), range(8)), (len(answer) - 1, range(5))):
+        own, _ = result(answer[:end])
+        read_runs(SimpleNamespace(_records={TP: own}))
+        assert [record.offset for record in own.getall(None)] == list(expected)
+
+
+def test_messages_of_kafkas_first_format_say_that_they_have_no_timestamp() -> None:
+    """The driver gives None there, and whoever compares moments would end on it."""
+    own, state = result(old_messages(0, range(3)), 1)
+    read_runs(SimpleNamespace(_records={TP: own}))
+    run = own.getall(None)
+    assert [(record.offset, record.timestamp, record.timestamp_type) for record in run] == [(1, -1, 0), (2, -1, 0)]
+    assert [(record.key, record.value, record.headers) for record in run] == [(b"k", b"v", ())] * 2
+    assert state.position == 3
 
 
 def test_a_seek_meanwhile_ends_the_run() -> None:
