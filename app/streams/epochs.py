@@ -50,7 +50,8 @@ class EpochWatch:
 
     def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Epochs]:
         """Of the last answers that were not taken yet."""
-        taken = {each: self._of.pop(each, None) for each in partitions}
+        # Each once: a second look finds nothing any more.
+        taken = {each: self._of.pop(each, None) for each in set(partitions)}
         return {each: epochs for each, epochs in taken.items() if epochs is not None}
 
     async def _send_and_look(self, node_id: int, request: Any, **options: Any) -> Any:

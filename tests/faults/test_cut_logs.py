@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.end_to_end.processes import eventually
 from tests.faults.oracle import Message
 from tests.faults.site import MakeSite, Site
+from tests.faults.test_transactions import transactions, write
 from tests.servers.brokers import ApacheKafka, has_java
 
 pytestmark = [
@@ -61,6 +63,33 @@ def test_a_log_that_was_cut_and_has_grown_past_what_was_counted_is_counted_from_
     proof = site.run("verify")
     assert proof.returncode == 1
     assert f"{site.topic}/0: offsets {left} to {len(before) - 1} were told as lost at 2" in proof.stdout
+
+
+def test_a_log_of_transactions_that_was_cut_behind_the_mark_of_one_is_counted_from_the_cut(
+    make_own_site: MakeSite, kafka: ApacheKafka
+) -> None:
+    site = make_own_site(seed=54, partitions=1)
+    (worker,) = site.start_workers(1)
+
+    async def publish() -> None:
+        traffic = site.more_traffic(site.partitions)
+        async with transactions(site) as producer:
+            for number in range(21):
+                await producer.begin_transaction()
+                await write(producer, site, traffic, 10)
+                await (producer.commit_transaction() if number % 3 else producer.abort_transaction())
+
+    asyncio.run(publish())
+    site.wait_until_counted()
+    before, counted = site.log(), site.checkpoints()[0]
+    worker.stop()
+    left = cut_while_it_is_away(kafka, site)
+    site.publish(600)
+    site.start_workers(1)
+    site.wait_until_counted()
+    # Of offsets, the marks' too: also of the one right before the cut, which is no message that could tell its epoch.
+    assert site.losses() == {0: counted - left + 1}
+    assert site.differences(before + [message for message in site.log() if message.offset >= left]) == []
 
 
 def counted_and_cut(kafka: ApacheKafka, site: Site) -> tuple[list[Message], int]:

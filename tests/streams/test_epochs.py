@@ -97,7 +97,8 @@ async def test_a_broker_tells_epochs_of_what_it_is_asked_for(
         consumer.assign([TopicPartition(topic, 0)])
         consumer.seek(TopicPartition(topic, 0), 0)
         assert len((await consumer.getmany(timeout_ms=60_000))[TopicPartition(topic, 0)]) == 5
-        epochs = watch.take([TopicPartition(topic, 0)])[topic, 0]
+        # Of a run that ends with what is no record both are told.
+        epochs = watch.take([TopicPartition(topic, 0)] * 2)[topic, 0]
         assert (epochs.first, epochs.last[:2]) == (0, (0, 5))
         assert watch.take([TopicPartition(topic, 0)]) == {}
     finally:
