@@ -39,7 +39,13 @@ class Count:
 
 
 def write(
-    number: int, seed: int, count: Count, hot: float = 0.0, matching: float = 0.25, projects: int = PROJECTS
+    number: int,
+    seed: int,
+    count: Count,
+    hot: float = 0.0,
+    matching: float = 0.25,
+    projects: int = PROJECTS,
+    per_project: int = PER_PROJECT,
 ) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of each message; fills `count`. `hot`: the share of the first project beyond its own; `matching`:
     the share of events that match."""
@@ -58,10 +64,10 @@ def write(
         project, visitor = chance.randrange(projects), f"v{chance.randrange(10_000)}"
         if hot and chance.random() < hot:
             project = 0
-        wanted = chance.randrange(PER_PROJECT) if chance.random() < matching else None
-        shelf = wanted if wanted is not None else f"x{chance.randrange(PER_PROJECT)}"
+        wanted = chance.randrange(per_project) if chance.random() < matching else None
+        shelf = wanted if wanted is not None else f"x{chance.randrange(per_project)}"
         event = {
-            "type": f"t{(wanted if wanted is not None else chance.randrange(PER_PROJECT)) % TYPES}",
+            "type": f"t{(wanted if wanted is not None else chance.randrange(per_project)) % TYPES}",
             "projectKey": f"p{project}",
             "id": f"{serial:x}-{chance.getrandbits(40):010x}",
             "url": f"https://shop.example/shop/{shelf}/article?ref={serial}",

@@ -51,6 +51,7 @@ class Parts:
     events: int
     count: Count
     projects: int = PROJECTS
+    per_project: int = PER_PROJECT
     python: str = sys.executable
     """Of the environment in which the other contenders are installed."""
 
@@ -67,6 +68,7 @@ def publish(
     hot: float = 0.0,
     matching: float = 0.25,
     projects: int = PROJECTS,
+    per_project: int = PER_PROJECT,
 ) -> Parts:
     """Write a topic; `hot` is the share of the events that belong to one project, `matching` of those that match."""
     topic, count = f"bench-{uuid.uuid4().hex[:8]}", Count()
@@ -74,11 +76,11 @@ def publish(
     topics.create(topic, partitions, config={"message.timestamp.type": "LogAppendTime"})
     topics.create(f"{topic}.dead-letters", 1)
     producer = KafkaProducer(bootstrap_servers=kafka, linger_ms=20, batch_size=1 << 18, acks="all")
-    for key, value in write(events, seed, count, hot, matching, projects):
+    for key, value in write(events, seed, count, hot, matching, projects, per_project):
         producer.send(topic, value, key=key)
     producer.flush()
     producer.close()
-    return Parts(kafka, redis_url, home, topic, events, count, projects, python)
+    return Parts(kafka, redis_url, home, topic, events, count, projects, per_project, python)
 
 
 def run_script(parts: Parts, module: str, expected: Mapping[str, int] | None, **more: str) -> Result:
@@ -149,7 +151,7 @@ def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: i
         used = tuple(after - own for after, own in zip(redis_cpu(parts.redis, client), before, strict=True))
         found: dict[str, int] = {}
         for project in range(parts.projects):
-            for number in range(PER_PROJECT):
+            for number in range(parts.per_project):
                 owners = [f"{prefix}c:cg_{project}_{number}" for prefix in prefixes]
                 counts = sum(int(client.hget(owner, "n") or 0) for owner in owners)
                 if counts:
@@ -159,6 +161,8 @@ def run_scorekeeper(parts: Parts, database: str, *, workers: int = 1, stripes: i
 
 def define(database: str, *, projects: int = PROJECTS, per_project: int = PER_PROJECT, goals: int = 1) -> None:
     """The benchmark's projects and definitions, each with so many goals, as old as the log."""
+    from app.domain.conversion_goal import FOREVER
+    from app.domain.history import DefinitionVersion, Project
     from app.stores.database import Database
     from app.stores.sql import SqlDefinitions
 
@@ -166,14 +170,18 @@ def define(database: str, *, projects: int = PROJECTS, per_project: int = PER_PR
     opened.migrate()
     store = SqlDefinitions(opened)
     for project in range(projects):
-        store.create_project(f"p{project}", f"p{project}", "UTC")
+        versions = []
         for number in range(per_project):
             body = definition(number)
-            store.create(f"p{project}", "conversion_goal", f"cg_{project}_{number}", body, "bench")
-            goal = {"metric": body["metric"], "target": 1_000_000, "deadline": "2036-12-31"}
-            for serial in range(goals):
-                suffix = f"_{serial}" if serial else ""
-                store.create(f"p{project}", "goal", f"goal_{project}_{number}{suffix}", goal, "bench")
+            goal = {"metric": body["metric"], "target": 1_000_000, "startsAt": "2020-01-01", "deadline": "2036-12-31"}
+            kinds = [("conversion_goal", f"cg_{project}_{number}", body)]
+            kinds += [
+                ("goal", f"goal_{project}_{number}" + (f"_{serial}" if serial else ""), goal) for serial in range(goals)
+            ]
+            versions += [
+                DefinitionVersion(kind, ident, f"p{project}", 1, 0, FOREVER, 0, own) for kind, ident, own in kinds
+            ]
+        store.restore(Project(f"p{project}", f"p{project}", "UTC", 0), versions, "bench")
     opened.close()
 
 
