@@ -149,13 +149,11 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
         of_many = f"sqlite:///{home / 'many.db'}"
         harness.define(of_many, projects=MANY_PROJECTS)
 
-        def measure(
-            name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1, database: str = database
-        ) -> None:
+        def run(parts: harness.Parts, workers: int, stripes: int, database: str) -> dict[str, float | bool | None]:
             result = harness.run_scorekeeper(parts, database, workers=workers, stripes=stripes)
             used = max(result.redis_cpu_seconds)
             conversions = sum(parts.count.exact.values())
-            found[name] = {
+            return {
                 "eventsPerSecond": round(result.events_per_second),
                 "cpuSecondsPerMillion": round(result.cpu_seconds_per_million, 2),
                 "rssMiB": round(result.rss_mib),
@@ -163,7 +161,21 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
                 "readySeconds": round(result.ready_seconds, 1),
                 "isRight": result.is_right,
             }
-            console.print(f"{name}: {found[name]}")
+
+        def tell(name: str, row: dict[str, float | bool | None]) -> None:
+            found[name] = row
+            console.print(f"{name}: {row}")
+
+        def measure(
+            name: str, parts: harness.Parts, workers: int = 1, stripes: int = 1, database: str = database
+        ) -> None:
+            tell(name, run(parts, workers, stripes, database))
+
+        def measure_in_turn(rows: dict[str, tuple[harness.Parts, str]]) -> None:
+            """The least CPU of each is told: of these the ratio is of interest."""
+            rounds = [[run(parts, 1, 1, own) for parts, own in rows.values()] for _ in range(1 if quick else 3)]
+            for name, runs in zip(rows, zip(*rounds, strict=True), strict=True):
+                tell(name, min(runs, key=lambda row: row["cpuSecondsPerMillion"] or 0.0))
 
         try:
             for partitions in (4, 32, 128):
@@ -182,6 +194,16 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
                 measure(name, harness.publish(broker.bootstrap, home, one.url, events, 3, matching=share))
             hot = harness.publish(broker.bootstrap, home, one.url, events, 2, hot=0.9)
             measure("a project with 90% of the events", hot)
+            rows = {}
+            for projects in (5, 50) if quick else (100, 10_000):
+                per_project = (100 if quick else 20_000) // projects
+                wide = f"sqlite:///{home / f'wide-{projects}.db'}"
+                harness.define(wide, projects=projects, per_project=per_project)
+                own = harness.publish(
+                    broker.bootstrap, home, one.url, events, 5, projects=projects, per_project=per_project
+                )
+                rows[f"{projects:,} projects with {projects * per_project:,} definitions"] = own, wide
+            measure_in_turn(rows)
             number = 100_000 if quick else 5_000_000
             measure(f"a backlog of {number:,} (counts not compared)", backlog(hot, number))
         finally:
