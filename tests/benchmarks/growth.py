@@ -35,6 +35,9 @@ BATCH = 8_000
 """Events: what 2 MiB of them are, which is what a worker with a backlog fetches of a partition at once."""
 MANY_PROJECTS = 100
 """Three shards are for many."""
+WIDE = (((20, 10), (20, 100), (20, 1_000)), ((100, 200), (10_000, 2)))
+"""Projects, and definitions of each; those of a group are measured in turn."""
+WIDE_IF_QUICK = (((5, 2), (5, 20)), ((10, 2),))
 POSITION = Position("events", 0, "x")
 
 
@@ -177,6 +180,14 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
             for name, runs in zip(rows, zip(*rounds, strict=True), strict=True):
                 tell(name, min(runs, key=lambda row: row["cpuSecondsPerMillion"] or 0.0))
 
+        def wide(projects: int, per_project: int) -> tuple[harness.Parts, str]:
+            own = f"sqlite:///{home / f'{projects}-{per_project}.db'}"
+            harness.define(own, projects=projects, per_project=per_project)
+            parts = harness.publish(
+                broker.bootstrap, home, one.url, events, 5, projects=projects, per_project=per_project
+            )
+            return parts, own
+
         try:
             for partitions in (4, 32, 128):
                 parts = harness.publish(broker.bootstrap, home, one.url, events, 1, partitions=partitions)
@@ -194,16 +205,15 @@ def whole_workers(console: Console, *, quick: bool) -> dict[str, dict[str, float
                 measure(name, harness.publish(broker.bootstrap, home, one.url, events, 3, matching=share))
             hot = harness.publish(broker.bootstrap, home, one.url, events, 2, hot=0.9)
             measure("a project with 90% of the events", hot)
-            rows = {}
-            for projects in (5, 50) if quick else (100, 10_000):
-                per_project = (100 if quick else 20_000) // projects
-                wide = f"sqlite:///{home / f'wide-{projects}.db'}"
-                harness.define(wide, projects=projects, per_project=per_project)
-                own = harness.publish(
-                    broker.bootstrap, home, one.url, events, 5, projects=projects, per_project=per_project
+            for shapes in WIDE_IF_QUICK if quick else WIDE:
+                measure_in_turn(
+                    {
+                        f"{projects:,} projects with {projects * per_project:,} definitions": wide(
+                            projects, per_project
+                        )
+                        for projects, per_project in shapes
+                    }
                 )
-                rows[f"{projects:,} projects with {projects * per_project:,} definitions"] = own, wide
-            measure_in_turn(rows)
             number = 100_000 if quick else 5_000_000
             measure(f"a backlog of {number:,} (counts not compared)", backlog(hot, number))
         finally:
