@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +34,17 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
-_TELL_WITNESS: Final = """
+_TELL_WITNESSES: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-local told = redis.call('HGET', KEYS[2], ARGV[2])
-if (told and tostring(cjson.decode(told)[1]) or '') ~= ARGV[3] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-return 1
+local number = 0
+for at = 2, #ARGV, 3 do
+  local told = redis.call('HGET', KEYS[2], ARGV[at])
+  if (told and tostring(cjson.decode(told)[1]) or '') == ARGV[at + 1] then
+    redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
+    number = number + 1
+  end
+end
+return number
 """
 _TAKE_BACK: Final = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
@@ -171,19 +177,26 @@ class RedisCounters:
     async def tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
         """Tell of the position a witness of another epoch, or a newer one; False, and nothing is told, where the one
         that was told last is not of the epoch of `known`. Raises GenerationMissing, as `report_freshness`."""
-        prefix, epoch = self.generation.prefix(0), "" if known is None else str(known.epoch)
-        told = self.generation.identity, position.name, epoch, json.dumps(witness)
-        with as_store_errors():
-            answer = await self._client.eval(_TELL_WITNESS, 2, prefix + "gen", prefix + "ep", *told)
-        if answer == -1:
-            raise GenerationMissing(self.generation.number)
-        return bool(answer)
+        epoch = "" if known is None else str(known.epoch)
+        return await self._tell_witnesses(position.name, epoch, json.dumps(witness)) == 1
 
     async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
         """Newer ones of the epochs that were told; others would say of what was counted what is not so: Redis may have
         gone back meanwhile, and the counters with it. Raises GenerationMissing."""
-        for position, witness in witnesses.items():
-            await self.tell_witness(position, witness, witness)
+        told = [(at.name, str(witness.epoch), json.dumps(witness)) for at, witness in witnesses.items()]
+        if told:
+            await self._tell_witnesses(*chain.from_iterable(told))
+
+    async def _tell_witnesses(self, *told: str) -> int:
+        """Of each a position's name, the epoch that was told last and the witness; how many were told."""
+        prefix = self.generation.prefix(0)
+        with as_store_errors():
+            number: int = await self._client.eval(
+                _TELL_WITNESSES, 2, prefix + "gen", prefix + "ep", self.generation.identity, *told
+            )
+        if number < 0:
+            raise GenerationMissing(self.generation.number)
+        return number
 
     async def witnesses(self) -> Mapping[str, Witness]:
         """Position name -> what was told last."""

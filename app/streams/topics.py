@@ -137,8 +137,9 @@ class Topics:
         options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
         # In a session, a broker is silent about partitions of which it told the same before.
         options["enable_incremental_fetch_sessions"] = False
-        # A fetch is answered with one whole batch of the broker's.
-        options |= {"fetch_max_wait_ms": 1, "max_partition_fetch_bytes": 1, "max_poll_records": 1_000_000}
+        # A fetch is answered with one whole batch of the broker's. The embedded one leaves out partitions at which it
+        # could not look before the wait was over.
+        options |= {"fetch_max_wait_ms": 10, "max_partition_fetch_bytes": 1, "max_poll_records": 1_000_000}
         options["isolation_level"] = ISOLATION
         return KeptEnds(lambda: _connected(KafkaConsumer, options))
 
@@ -302,13 +303,16 @@ def _connected(client: Callable[..., Any], options: Mapping[str, Any]) -> Any:
 
 def _true_ends(consumer: Any, told: Mapping[Any, int]) -> Mapping[Any, int]:
     """The ends as a fetch from there tells them: asked for the latest offset, the embedded broker names the second of
-    the last batch."""
+    the last batch. Raises StoreUnavailable where no fetch is answered: an end that is too low reads like a cut."""
     consumer.unsubscribe()  # else it remembers what a fetch told the last time
     consumer.assign(list(told))
     for tp, offset in told.items():
         consumer.seek(tp, offset)
     deadline = time.monotonic() + _FETCH_SECONDS
-    while time.monotonic() < deadline and any(consumer.highwater(tp) is None for tp in told):
+    while silent := [tp for tp in told if consumer.highwater(tp) is None]:
+        if time.monotonic() >= deadline:
+            where = f"{silent[0].topic}/{silent[0].partition}"
+            raise StoreUnavailable("kafka", f"no answer of where {where} ends within {_FETCH_SECONDS:g} s")
         consumer.poll(timeout_ms=20)
     return {tp: max(offset, consumer.position(tp)) for tp, offset in told.items()}
 

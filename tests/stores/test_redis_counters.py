@@ -247,8 +247,9 @@ async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generat
     await store.report_witnesses({POSITION: new})
     assert await store.witnesses() == {POSITION.name: old}, "nobody may count of it yet"
     assert await store.tell_witness(POSITION, old._replace(offset=1), new)
-    await store.report_witnesses({POSITION: new._replace(offset=2**41)})
-    assert await store.witnesses() == {POSITION.name: new._replace(offset=2**41)}
+    other, newer = Position(POSITION.topic, 1, POSITION.incarnation), new._replace(offset=2**41)
+    await store.report_witnesses({other: newer, POSITION: newer})
+    assert await store.witnesses() == {POSITION.name: newer}, "nobody may count of the other yet"
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
     assert await store.witnesses() == {}
     await client.flushall()

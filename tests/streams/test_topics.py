@@ -68,6 +68,17 @@ async def test_the_end_is_found_behind_batches_of_every_codec(kafka_bootstrap: s
     delete_topic(kafka_bootstrap, name)
 
 
+def test_an_end_that_no_fetch_tells_is_not_told(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for instead may be too low, of the embedded broker, and then reads like a log that was cut."""
+    topics, name = Topics(kafka_bootstrap), f"topics-{uuid4().hex[:12]}"
+    topics.create(name, 1)
+    monkeypatch.setattr("app.streams.topics._FETCH_SECONDS", 0.1)
+    monkeypatch.setattr(KafkaConsumer, "highwater", lambda *_: None)
+    with pytest.raises(StoreUnavailable, match=f"{name}/0 ends within 0.1 s"):
+        topics.ends(topics.describe([name])[0].positions())
+    delete_topic(kafka_bootstrap, name)
+
+
 async def test_who_asks_again_is_told_the_new_ends_over_the_same_connection(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
