@@ -98,7 +98,8 @@ async def answer_unknown_address(request: Request, error: Exception) -> Response
     problem = to_problem(error)
     bare = problems.address_without_slash(request)
     if bare is not None and request.method == "GET":
-        return RedirectResponse(quote(bare, safe="/"), 307)
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(quote(bare, safe="/") + query, 307)
     if problem.status == 404:
         problem.detail = f"Nothing is at {request.url.path[:200]!r}."
     return show_problem(problem, await visitor_if_any(request))
