@@ -34,9 +34,10 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def read_object(request: Request) -> dict[str, Any]:
-    """The request's JSON object. Raises Problem."""
-    found = await read_json(request)
+async def read_object(request: Request, *, may_repeat: bool = False) -> dict[str, Any]:
+    """The request's JSON object. `may_repeat`: the last of several fields of one name holds, as in events of the log.
+    Raises Problem."""
+    found = await read_json(request, may_repeat=may_repeat)
     if not isinstance(found, dict):
         raise Problem(422, "The body has to be a JSON object.", errors=[{"pointer": "", "problem": "not an object"}])
     return found
@@ -47,11 +48,21 @@ def refuse_unknown(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
     Fields(body, names).finish()
 
 
-async def read_json(request: Request) -> Any:
-    """The request's JSON value. Raises Problem."""
+async def read_json(request: Request, *, may_repeat: bool = False) -> Any:
+    """The request's JSON value; see `read_object`. Raises Problem."""
     text = await read_text(request)
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=None if may_repeat else _without_repetition,
+        )
+    except _RepeatedFieldError as error:
+        detail = (
+            f"The body names the field {str(error)!r} twice in one object, and only one of them can hold; keep one."
+        )
+        raise Problem(400, detail, code="invalid_json") from error
     except _NoNumberError as error:
         detail = f"The body is not JSON: {error} is no number. Give a finite one, like 1000 or 19.9."
         raise Problem(400, detail, code="invalid_json") from error
@@ -86,6 +97,19 @@ async def read_text(request: Request) -> str:
 
 class _NoNumberError(ValueError):
     """A number as JSON has none, or as no answer could repeat it."""
+
+
+class _RepeatedFieldError(ValueError):
+    """JSON does not say which of the two holds (RFC 8259, section 4)."""
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RepeatedFieldError(name[:80])
+        found[name] = value
+    return found
 
 
 def _refuse_constant(name: str) -> Any:

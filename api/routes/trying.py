@@ -89,7 +89,7 @@ def _newest(events: Sequence[Event]) -> Iterator[Event]:
 async def explain_event(request: Request, key: Annotated[Key, Depends(READ)]) -> Response:
     """`{"event": {…}, "definition": {…}?, "id": "…"?}`: every clause of the definition, or of all, with its verdict.
     `notes` say what is decided by more than clauses: its age, its id, what it corrects."""
-    body = await read_object(request)
+    body = await read_object(request, may_repeat=True)
     refuse_unknown(body, ("event", "definition", "id"))
     return answer(request, await explain_body(services_of(request), key.project, body))
 

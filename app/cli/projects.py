@@ -104,7 +104,7 @@ def list_projects(as_json: AsJson = False) -> None:
 @keys.command("create")
 def create_key(
     project: ProjectOption = None,
-    name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
+    name: Annotated[str | None, typer.Option("--name", help="What it is for.")] = None,
     scope: Annotated[
         list[str] | None,
         typer.Option("--scope", help="read, write, ingest, admin or operator; repeat it. Default: all but operator."),
@@ -122,7 +122,7 @@ def create_key(
     for one in scopes:
         if one not in (*SCOPES, OPERATOR):
             raise InvalidDefinition("--scope", f"{one!r} is no scope.", f"One of: {', '.join((*SCOPES, OPERATOR))}.")
-    if name:
+    if name is not None:
         check_name(name)
 
     async def create(parts: Parts) -> tuple[ApiKey, str]:
@@ -130,7 +130,7 @@ def create_key(
         owner = await one_project(parts, project)
         ends = None if days is None else int(datetime.now(UTC).timestamp() * 1000 + days * DAY_MS)
         return await asyncio.to_thread(
-            lambda: parts.keys.create(owner, name=name, scopes=scopes, expires_at=ends),
+            lambda: parts.keys.create(owner, name=name or "", scopes=scopes, expires_at=ends),
         )
 
     _show_new(*with_parts(create), as_json=as_json)

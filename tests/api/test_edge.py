@@ -150,6 +150,17 @@ async def test_what_no_answer_could_repeat_is_refused(world: World, content: byt
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
 
 
+async def test_a_definition_that_names_a_field_twice_is_refused_and_an_event_is_read_like_the_log(world: World) -> None:
+    headers = {"content-type": "application/json"}
+    twice = b'{"metric": "orders", "target": 1, "filter": {"a": 1}, "target": 2}'
+    answer = await world.call("POST", "/api/goals", content=twice, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
+    assert "the field 'target' twice" in answer.json()["detail"]
+    event = b'{"event": {"projectKey": "shop", "type": "seen", "type": "purchase"}}'
+    answer = await world.call("POST", "/api/conversion-goals/explain", content=event, headers=headers)
+    assert (answer.status_code, answer.json()["event"]["type"]) == (200, "purchase")
+
+
 async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
     answer = await world.call("PUT", "/api/goals")
     assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, POST"

@@ -50,6 +50,7 @@ def test_a_project_whose_name_is_in_another_script_has_the_key_that_it_is_given(
         (("projects", "create", "Other", "--time-zone", "localtime"), 2, "'localtime' is no time zone."),
         (("keys", "create", "--project", "absent"), 1, "no project with the id 'absent'"),
         (("keys", "create", "--scope", "everything"), 2, "'everything' is no scope"),
+        (("keys", "create", "--name", ""), 2, "/name: it is empty."),
         (("keys", "create", "--name", "k" * 201), 2, "/name: it has 201 characters. At most 200 are allowed."),
         (("keys", "create", "--name", "two\nlines"), 2, "/name: it holds control characters. Leave them out."),
         (("keys", "revoke", "absent"), 1, "absent"),
