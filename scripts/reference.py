@@ -16,7 +16,7 @@ from api.dashboard.reference import Operation, operations
 from api.main import create_app
 from api.problems import CODES, TITLES
 from api.schemas import ConversionGoalIn, GoalIn
-from app.cli.main import app as commands
+from app.cli.main import command_line
 from app.domain.native import Message
 from app.errors import Reason
 from config.settings import Settings, variable_of
@@ -82,7 +82,7 @@ def commands_page() -> str:
         "Exit code 0: good. 1: the answer is no, or a part is away. 2: wrong use. 130: Ctrl-C.",
         "",
     ]
-    lines += _commands(typer.main.get_command(commands), "scorekeeper")
+    lines += _commands(typer.main.get_command(command_line()), "scorekeeper")
     return "\n".join(lines)
 
 

@@ -7,32 +7,16 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.cases import check_cases
-from app.cli.dead_letters import dead_letters
-from app.cli.definitions import apply, export
-from app.cli.doctor import doctor
-from app.cli.experiments import experiments
-from app.cli.goals import goals, watch
-from app.cli.matching import match
-from app.cli.parts import api, migrate, worker
 from app.cli.printing import tell
-from app.cli.projects import keys, projects
-from app.cli.proof import generations, rebuild, verify
-from app.cli.publishing import publish
-from app.cli.settings import show_settings
-from app.cli.sizing import plan
-from app.cli.snapshots import snapshot
-from app.cli.status import status
-from app.cli.topics import topics
-from app.cli.up import up
-from app.cli.waiting import wait
 from app.errors import (
     GenerationMissing,
     InvalidDefinition,
@@ -58,40 +42,56 @@ LISTS = {
 }
 """What lists those that there are, by what was not found."""
 
-app = typer.Typer(
-    name="scorekeeper",
-    help="An exact conversion tracker: Kafka events in, goals out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-app.command("up")(up)
-app.command("worker")(worker)
-app.command("api")(api)
-app.command("migrate")(migrate)
-app.command("publish")(publish)
-app.command("wait")(wait)
-app.command("goals")(goals)
-app.command("watch")(watch)
-app.command("experiments")(experiments)
-app.command("status")(status)
-app.add_typer(projects, name="projects")
-app.add_typer(keys, name="keys")
-app.add_typer(topics, name="topics")
-app.command("verify")(verify)
-app.command("rebuild")(rebuild)
-app.add_typer(generations, name="generations")
-app.add_typer(snapshot, name="snapshot")
-app.add_typer(dead_letters, name="dead-letters")
-app.command("export")(export)
-app.command("apply")(apply)
-app.command("match")(match)
-app.command("check-cases")(check_cases)
-app.command("settings")(show_settings)
-app.command("plan")(plan)
-app.command("doctor")(doctor)
+COMMANDS = {
+    "up": "up:up",
+    "worker": "parts:worker",
+    "api": "parts:api",
+    "migrate": "parts:migrate",
+    "publish": "publishing:publish",
+    "wait": "waiting:wait",
+    "goals": "goals:goals",
+    "watch": "goals:watch",
+    "experiments": "experiments:experiments",
+    "status": "status:status",
+    "verify": "proof:verify",
+    "rebuild": "proof:rebuild",
+    "export": "definitions:export",
+    "apply": "definitions:apply",
+    "match": "matching:match",
+    "check-cases": "cases:check_cases",
+    "settings": "settings:show_settings",
+    "plan": "sizing:plan",
+    "doctor": "doctor:doctor",
+    "projects": "projects:projects",
+    "keys": "projects:keys",
+    "topics": "topics:topics",
+    "generations": "proof:generations",
+    "snapshot": "snapshots:snapshot",
+    "dead-letters": "dead_letters:dead_letters",
+}
+"""Each command, in the order of the help, and where it is: a module beside this one, and what it is called there."""
+
+
+def command_line(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands. To load all takes longer than most of them."""
+    made = typer.Typer(
+        name="scorekeeper",
+        help="An exact conversion tracker: Kafka events in, goals out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    made.callback()(_options)
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"app.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            made.add_typer(command, name=name)
+        else:
+            made.command(name)(command)
+    return made
 
 
 def _show_version(asked: bool) -> None:
@@ -100,7 +100,6 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file with settings; it may stand anywhere in the line.")
@@ -122,7 +121,7 @@ def run() -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         arguments = _take_places(sys.argv[1:])
-        app(arguments, prog_name="scorekeeper")
+        command_line(_needed(arguments))(arguments, prog_name="scorekeeper")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except (SettingsError, InvalidSettings, InvalidDefinition) as error:
@@ -142,6 +141,14 @@ def run() -> int:
     except Exception as error:  # noqa: BLE001  # the last resort: a person gets a sentence, the file gets the rest
         return _say_defect(error)
     return 0
+
+
+def _needed(arguments: Sequence[str]) -> Iterable[str]:
+    """The commands that these arguments need loaded: all for the help, and to say which one is meant."""
+    if arguments[:1] == ["--version"]:
+        return ()
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return (word,) if word in COMMANDS else COMMANDS
 
 
 def _take_places(arguments: list[str]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from app.cli.main import app
+from app.cli.main import command_line
 from app.errors import GenerationMissing
 from tests.cli.conftest import Ended, Scorekeeper
+from tests.docs.pages import ROOT
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,7 @@ def commands(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
 def test_a_number_with_which_nothing_can_be_computed_is_wrong_use(scorekeeper: Scorekeeper, text: str) -> None:
     options = [
         (*words.split(), parameter.opts[0])
-        for words, command in commands(get_command(app))
+        for words, command in commands(get_command(command_line()))
         for parameter in command.params
         if parameter.type.name.startswith("float")
     ]
@@ -79,10 +82,21 @@ def test_the_greatest_load_that_is_planned_has_figures(scorekeeper: Scorekeeper)
     assert "inf" not in ended.out
 
 
+def test_a_command_loads_no_other() -> None:
+    """It would pay for all of them with the time of its start."""
+    asked = (
+        "import sys; from app.cli.main import COMMANDS, run; run(); "
+        "print(*{place.partition(':')[0] for place in COMMANDS.values()} & {*(m[8:] for m in sys.modules)})"
+    )
+    command = [sys.executable, "-c", asked, "settings", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "settings"
+
+
 def test_every_command_that_prints_data_prints_json() -> None:
     without = {
         words
-        for words, command in commands(get_command(app))
+        for words, command in commands(get_command(command_line()))
         if "--json" not in [name for parameter in command.params for name in parameter.opts]
     }
     assert without - {""} == {"up", "worker", "api"}

@@ -20,10 +20,12 @@ from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from app.cli.main import COMMANDS
 from app.embedded.process import ChildProcess
 
 SCOREKEEPER: Final = str(Path(sys.executable).parent / "scorekeeper")
-_LOADED: Final = ["app.cli.main", "api.main", "app.bootstrap", "app.tracking", "app.streams.faust_app"]
+_COMMANDS: Final = sorted({f"app.cli.{place.partition(':')[0]}" for place in COMMANDS.values()})
+_LOADED: Final = [*_COMMANDS, "api.main", "app.bootstrap", "app.tracking", "app.streams.faust_app"]
 """Not `app.worker`: it makes its parts, from the environment, when it is loaded."""
 
 _forking = multiprocessing.get_context("forkserver")
