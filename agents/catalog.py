@@ -14,7 +14,7 @@ faust: Any = app
 async def start() -> None:
     """Know the definitions before the first record."""
     await worker.parts.start()
-    await worker.refresh_catalog()
+    await worker.catalog_watch.look()
     freeze_what_is_loaded()
 
 

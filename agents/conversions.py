@@ -56,4 +56,4 @@ async def track_batch(batch: RecordBatch) -> None:
     worker.reports.observe(position, outcome, time.perf_counter() - begun)
     if outcome.seek_to is not None:
         log.info("reading %s again from offset %d", position.name, outcome.seek_to)
-        worker.rewind(list(worker.partitions.positions) if outcome.recount else [batch.tp])
+        worker.recovery.rewind(list(worker.partitions.positions) if outcome.recount else [batch.tp])

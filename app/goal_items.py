@@ -1,6 +1,6 @@
 """Goals, conversion goals and changes of status as every reader sees them: JSON-ready values in the API's field names.
 
-Pure: what is read, and when, is decided in reporting.py.
+Pure: what is read, and when, is decided in reporting.py and listing.py.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from app.domain.increments import Position, Receipt
@@ -17,6 +17,8 @@ from app.hooks import Hook, no_hook
 from app.ports import LeftReceipt
 
 SENT_AT_ONCE = 1_000
+FOREIGN_RECEIPTS_MS = 30_000
+"""After this it is not another worker's business any more: partitions and topics come and go."""
 
 
 class Outbox(Protocol):
@@ -27,6 +29,18 @@ class Outbox(Protocol):
         ...
 
     async def forget_receipts(self, position: str, receipts: Sequence[LeftReceipt]) -> None: ...
+
+
+class LeftOutbox(Outbox, Protocol):
+    """One that is looked through for what its workers left."""
+
+    async def positions_with_receipts(self) -> Collection[str]:
+        """The names of all positions that ever had some."""
+        ...
+
+    async def oldest_age_ms(self, position: str) -> int:
+        """How long the oldest has been waiting; 0 where none is."""
+        ...
 
 
 class ReceiptTopic(Protocol):
@@ -58,3 +72,11 @@ class ReceiptSender:
                 if len(left) < SENT_AT_ONCE:
                     break
         return sent
+
+    async def send_left(self, outboxes: Iterable[LeftOutbox], own: Collection[str]) -> None:
+        """Send what a worker that died left of our `own` positions, by name, and what nobody else seems to send. Raises
+        StoreUnavailable, and may be repeated then."""
+        for outbox in outboxes:
+            for name in await outbox.positions_with_receipts():
+                if name in own or await outbox.oldest_age_ms(name) > FOREIGN_RECEIPTS_MS:
+                    await self.send(outbox, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from app.domain.catalog import EMPTY, Catalog, build_catalog
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 PRESSING_SECONDS = 5.0
+REFRESH_SECONDS = 1.0
+REFRESH_AHEAD_SECONDS = TRUSTED_MS / 1000 / 2
+LOOK_FOR_RETURN_SECONDS = 0.05
 
 
 class CatalogRefresher:
@@ -131,3 +134,34 @@ class CatalogRefresher:
 
     def _has_just_failed(self) -> bool:
         return self._failed_at is not None and time.monotonic() - self._failed_at < PAUSE_AFTER_FAILURE_SECONDS
+
+
+class CatalogWatch:
+    """Looks for a new revision beside counting, and has it told at once by `tell` that there is one; so too that the
+    database is away, or is back."""
+
+    def __init__(self, catalog: CatalogRefresher, tell: Callable[[], Awaitable[None]]) -> None:
+        self._catalog = catalog
+        self._tell = tell
+        self._was_out_of_touch = False
+
+    async def look(self) -> None:
+        """Load a new revision if there is one. Stores that are away are logged."""
+        before = self._catalog.current.revision, self._was_out_of_touch
+        try:
+            await self._catalog.refresh()
+        except StoreUnavailable as error:
+            log.warning("the catalog stays at revision %d: %s", self._catalog.current.revision, error)
+        if (self._catalog.current.revision, self._catalog.is_out_of_touch) != before:
+            self._was_out_of_touch = self._catalog.is_out_of_touch
+            try:
+                await self._tell()
+            except StoreUnavailable as error:
+                log.warning("cannot report: %s", error)
+
+    def pause_seconds(self) -> float:
+        """Until the next look: ahead of the records while new ones come; when the database is away, for its return as
+        fast as may be."""
+        if self._catalog.is_out_of_touch:
+            return LOOK_FOR_RETURN_SECONDS
+        return REFRESH_AHEAD_SECONDS if self._catalog.is_pressing else REFRESH_SECONDS

@@ -6,9 +6,8 @@ import os
 import socket
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 from faust.types import TP
 
@@ -24,19 +23,6 @@ _RATE_OVER = 20
 """Reports: about ten seconds."""
 _PROJECTS_A_REPORT = 100
 """Whose landmarks are told at once: of very many projects the others wait their turn."""
-
-
-def listed_topics(workers: Iterable[Mapping[str, Any]]) -> frozenset[str] | None:
-    """What any of the workers, by their reports, is set to read; None where one does not say, since it is of another
-    version."""
-    told = [report.get("topics") for report in workers]
-    return frozenset(topic for topics in told for topic in topics or ()) if told and all(told) else None
-
-
-def other_topics(workers: Iterable[Mapping[str, Any]], ours: Collection[str]) -> frozenset[str]:
-    """The lists of topics, in words, that workers that live are set to read and that are not `ours`."""
-    told = {frozenset(report.get("topics") or ours) for report in workers if report["alive"]}
-    return frozenset(", ".join(sorted(topics)) for topics in told - {frozenset(ours)})
 
 
 class Reports:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from app.ports import LeftReceipt
+from app.receipting import FOREIGN_RECEIPTS_MS, ReceiptSender
 from tests.builders import NOW, LogRecord, event
 from tests.faults.in_memory import KeptReceipts, World, answer_for, definitions, log_of
 from tests.faults.receipts import receipt_differences
@@ -70,6 +73,34 @@ async def test_nothing_is_kept_where_nobody_asks_for_receipts() -> None:
     world = World(log_of(13, 300))
     await world.read(world.tracker())
     assert not any(stripe.outboxes[p.name] for stripe in world.counters._stripes for p in world.log)
+
+
+class Left:
+    """Implements LeftOutbox: of each position, how long its oldest receipt waits; that is all that is asked."""
+
+    def __init__(self, **ages: int) -> None:
+        self.ages = ages
+        self.asked: list[str] = []
+
+    async def positions_with_receipts(self) -> set[str]:
+        return set(self.ages)
+
+    async def oldest_age_ms(self, position: str) -> int:
+        return self.ages[position]
+
+    async def left_receipts(self, position: str, limit: int) -> list[LeftReceipt]:
+        del limit
+        self.asked.append(position)
+        return []
+
+    async def forget_receipts(self, position: str, receipts: Sequence[LeftReceipt]) -> None:
+        raise AssertionError((position, receipts))
+
+
+async def test_what_is_left_is_sent_of_own_positions_at_once_and_of_others_when_nobody_else_does() -> None:
+    outboxes = [Left(own=0, others=FOREIGN_RECEIPTS_MS, nobodys=FOREIGN_RECEIPTS_MS + 1), Left(own=1)]
+    await ReceiptSender(KeptReceipts()).send_left(outboxes, {"own"})
+    assert [sorted(outbox.asked) for outbox in outboxes] == [["nobodys", "own"], ["own"]]
 
 
 # -- what a receipt says

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from app import metrics
+from app import metrics, refreshing
 from app.bootstrap.worker import show_catalog
 from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import StoreUnavailable
-from app.refreshing import CatalogRefresher
+from app.refreshing import CatalogRefresher, CatalogWatch
 from tests.builders import NOW, goal
 
 SHOP = Project("shop", "Shop", "UTC", 0)
@@ -145,3 +145,24 @@ async def test_a_definition_that_does_not_compile_is_told_of_until_it_is_saved_a
     assert metrics.WORKER.get_sample_value("scorekeeper_definitions_left_out") == left_out
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == left_out
     assert len(refresher.current.left_out) == 1, "events of its time go uncounted"
+
+
+async def test_a_new_revision_is_told_and_so_is_that_the_database_is_away_or_back() -> None:
+    source = Source([history(starting_at(0))])
+    refresher = CatalogRefresher(source)
+    told: list[tuple[int, bool]] = []
+
+    async def tell() -> None:
+        told.append((refresher.current.revision, refresher.is_out_of_touch))
+        raise StoreUnavailable("redis", "what cannot be told stops no look")
+
+    watch, pauses = CatalogWatch(refresher, tell), []
+    for is_away in (False, False, True, True, False, False):
+        source.is_away = is_away
+        await watch.look()
+        pauses.append(watch.pause_seconds())
+    assert told == [(1, False), (1, True), (1, False)]
+    here, away = refreshing.REFRESH_SECONDS, refreshing.LOOK_FOR_RETURN_SECONDS
+    assert pauses == [here, here, away, away, here, here]
+    await refresher.reach(NOW)
+    assert watch.pause_seconds() == refreshing.REFRESH_AHEAD_SECONDS, "new records come"

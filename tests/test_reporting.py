@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import reporting
+from app import last_lists, reporting
 from app.domain import fields
 from app.domain.fields import HOUR_MS, goal_history_owner, goal_owner
 from app.domain.history import DefinitionVersion, Project
@@ -299,7 +299,7 @@ async def test_who_is_too_late_for_the_last_list_gets_the_one_that_is_on_its_way
 async def test_a_crowd_is_answered_while_so_many_others_ask_that_its_last_list_is_forgotten(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "_KEPT_PROJECTS", 1)
+    monkeypatch.setattr(last_lists, "_KEPT_PROJECTS", 1)
     await crowd.look(0.05)
     loop, current = asyncio.get_running_loop(), crowd.stores.current
 

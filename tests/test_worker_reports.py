@@ -1,8 +1,8 @@
-"""What workers tell of themselves, and what follows from all of it."""
+"""What workers tell of themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,40 +11,9 @@ from faust.types import TP
 
 from app.domain.increments import Position
 from app.domain.witness import Witness
-from app.worker_reports import Reports, listed_topics, other_topics
+from app.worker_reports import Reports
 from tests.builders import NOW, POSITION
 from tests.rebuild_site import NewGeneration
-
-
-@pytest.mark.parametrize(
-    ("workers", "expected"),
-    [
-        ([{"topics": ["a"]}, {"topics": ["b", "a"]}], {"a", "b"}),
-        ([{"topics": ["a"]}, {}], None),
-        ([], None),
-    ],
-    ids=["different settings", "one of a version that does not say", "nobody"],
-)
-def test_a_topic_is_listed_while_any_worker_may_be_set_to_read_it(
-    workers: Sequence[Mapping[str, Any]], expected: set[str] | None
-) -> None:
-    assert listed_topics(workers) == expected
-
-
-@pytest.mark.parametrize(
-    ("workers", "expected"),
-    [
-        ([{"topics": ["a", "b"], "alive": True}], set()),
-        ([{"topics": ["b"], "alive": True}, {"topics": ["c", "a"], "alive": True}], {"b", "a, c"}),
-        ([{"topics": ["b"], "alive": False}], set()),
-        ([{"alive": True}], set()),
-    ],
-    ids=["the same", "others", "one that is gone", "one of a version that does not say"],
-)
-def test_what_others_that_live_are_set_to_read_instead(
-    workers: Sequence[Mapping[str, Any]], expected: set[str]
-) -> None:
-    assert other_topics(workers, ["b", "a"]) == expected
 
 
 class Told(NewGeneration):

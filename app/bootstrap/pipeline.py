@@ -124,13 +124,10 @@ class PipelineReader:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._spans = _KnownSpans(parts)
+        self._policies = _KnownPolicies(parts)
         self._reading: asyncio.Task[dict[str, Any]] | None = None
         self._read_at = 0.0
-        self._spans: Spans | None = None
-        self._asking: asyncio.Task[Spans | None] | None = None
-        self._asked_at = float("-inf")
-        self._policies: list[str] | None = None
-        self._policies_at = float("-inf")
         self._is_silent = False
 
     async def read(self) -> dict[str, Any]:
@@ -141,17 +138,29 @@ class PipelineReader:
         return await asyncio.shield(self._reading)
 
     async def _read(self) -> dict[str, Any]:
+        # Workers tell the ends all the time; when they are silent, only the brokers know how the lag grows.
+        kept_seconds = SILENT_LOG_SECONDS if self._is_silent else LOG_SECONDS
         try:
-            found = await pipeline_status(self._parts, await self._known_spans())
+            found = await pipeline_status(self._parts, await self._spans.get(kept_seconds))
         finally:
             self._read_at = time.monotonic()
         self._is_silent = not any(worker["alive"] for worker in found["workers"])
-        return {**found, "evictionPolicies": await self._eviction_policies()}
+        return {**found, "evictionPolicies": await self._policies.get()}
 
-    async def _known_spans(self) -> Spans | None:
-        """Workers tell the ends all the time; when they are silent, only the brokers know how the lag grows."""
-        age = time.monotonic() - self._asked_at
-        if age > (SILENT_LOG_SECONDS if self._is_silent else LOG_SECONDS) and self._asking is None:
+
+class _KnownSpans:
+    """What the log holds, as the brokers said last."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._spans: Spans | None = None
+        self._asking: asyncio.Task[Spans | None] | None = None
+        self._asked_at = float("-inf")
+
+    async def get(self, kept_seconds: float) -> Spans | None:
+        """Asked for again once they are older; None while the brokers do not answer. Who asks waits a moment for the
+        answer at most, and has the last one then."""
+        if time.monotonic() - self._asked_at > kept_seconds and self._asking is None:
             self._asking = asyncio.create_task(read_spans(self._parts))
         if self._asking is not None:
             # Brokers that are away are waited for in the background, not by every reading.
@@ -162,14 +171,23 @@ class PipelineReader:
                 self._spans = asked.result()
         return self._spans
 
-    async def _eviction_policies(self) -> list[str] | None:
-        """What Redis does when it is full, of each server; None where it does not tell."""
-        if time.monotonic() - self._policies_at > POLICY_SECONDS:
+
+class _KnownPolicies:
+    """What Redis does when it is full, of each server."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._policies: list[str] | None = None
+        self._asked_at = float("-inf")
+
+    async def get(self) -> list[str] | None:
+        """None where it does not tell."""
+        if time.monotonic() - self._asked_at > POLICY_SECONDS:
             try:
                 with as_store_errors():
                     answers = await ask_every_server(self._parts.redis, "CONFIG GET", "maxmemory-policy")
                 self._policies = sorted({str(answer.get("maxmemory-policy", KEEPS_KEYS)) for answer in answers})
             except StoreUnavailable:
                 self._policies = None
-            self._policies_at = time.monotonic()
+            self._asked_at = time.monotonic()
         return self._policies

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -91,6 +92,10 @@ class RedisReader:
         self, generation: Generation, wanted: Sequence[Wanted], projects: Iterable[str]
     ) -> Reading | None:
         """None when another generation is shown meanwhile."""
+        answers = await self._ask(generation, wanted, projects)
+        return _reading(generation, answers) if _is_shown(generation, answers) else None
+
+    async def _ask(self, generation: Generation, wanted: Sequence[Wanted], projects: Iterable[str]) -> _Answers:
         prefixes = [generation.prefix(stripe) for stripe in range(generation.stripes)]
         indexes: dict[int, list[int]] = {}
         for index, one in enumerate(wanted):
@@ -111,32 +116,55 @@ class RedisReader:
                     request = _request([wanted[index] for index in own], shapes)
                     pipe.eval(_READ, 1, prefixes[stripe] + "gen", request, prefixes[stripe])
                 active, fresh, losses, *rest = await pipe.execute()
-        if active is None:
-            raise GenerationMissing
-        if int(active) != generation.number:
-            return None
-        records = rest[: len(prefixes)]
-        if any(record is None for record in records):
-            raise GenerationMissing(generation.number)
-        if any(record.decode() != generation.identity for record in records):
-            return None
-        checkpoints, answers = rest[len(prefixes) :][: len(stripes)], rest[len(prefixes) + len(stripes) :]
+        by_stripe = iter(rest)
+        records = list(islice(by_stripe, len(prefixes)))
+        checkpoints = list(islice(by_stripe, len(stripes)))
         found: list[Any] = [()] * len(wanted)
-        for own, packed in zip(indexes.values(), answers, strict=True):
+        for own, packed in zip(indexes.values(), by_stripe, strict=True):
             for index, answer in zip(own, msgspec.msgpack.decode(packed), strict=True):
                 found[index] = answer
-        fresh_as_of = min((json.loads(text)[0] for text in fresh.values()), default=0)
-        left_out = generation.beginning.left_out_up_to
-        lost = [_received_before(json.loads(text)) for text in losses.values()]
-        lost_at = tuple(sorted(lost if left_out is None else [*lost, left_out]))
-        return Reading(
-            owners=_Owners(wanted, found, shapes),
-            fresh_as_of=fresh_as_of or None,
-            generation=generation.number,
-            rebuilding=fresh_as_of < generation.created_at,
-            lost_at=lost_at,
-            mark=(generation.number, generation.identity, fresh_as_of, lost_at, checkpoints),
-        )
+        return _Answers(active, fresh, losses, records, checkpoints, _Owners(wanted, found, shapes))
+
+
+class _Answers(NamedTuple):
+    """What Redis gave, as it gave it."""
+
+    active: bytes | None
+    """The number of the generation that is shown."""
+    fresh: Mapping[bytes, bytes]
+    losses: Mapping[bytes, bytes]
+    records: Sequence[bytes | None]
+    """Of the generation that was asked for, in each stripe."""
+    checkpoints: Sequence[Mapping[bytes, bytes]]
+    owners: _Owners
+
+
+def _is_shown(generation: Generation, answers: _Answers) -> bool:
+    """Whether the answers are those of the generation that is shown. Raises GenerationMissing."""
+    if answers.active is None:
+        raise GenerationMissing
+    if int(answers.active) != generation.number:
+        return False
+    identities = [None if record is None else record.decode() for record in answers.records]
+    if None in identities:
+        raise GenerationMissing(generation.number)
+    # One of the same number may have been made after Redis was emptied.
+    return set(identities) == {generation.identity}
+
+
+def _reading(generation: Generation, answers: _Answers) -> Reading:
+    fresh_as_of = min((json.loads(text)[0] for text in answers.fresh.values()), default=0)
+    left_out = generation.beginning.left_out_up_to
+    lost = [_received_before(json.loads(text)) for text in answers.losses.values()]
+    lost_at = tuple(sorted(lost if left_out is None else [*lost, left_out]))
+    return Reading(
+        owners=answers.owners,
+        fresh_as_of=fresh_as_of or None,
+        generation=generation.number,
+        rebuilding=fresh_as_of < generation.created_at,
+        lost_at=lost_at,
+        mark=(generation.number, generation.identity, fresh_as_of, lost_at, answers.checkpoints),
+    )
 
 
 def _received_before(loss: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ import pytest
 from api import middleware, problems
 from api.problems import CODES, TITLES
 from api.services import Services
-from app import reporting
+from app import last_lists, reporting
 from tests.api.conftest import World, surrounded
 
 
@@ -118,7 +118,7 @@ async def test_who_comes_while_a_look_hangs_does_not_wait_for_his_own_after_it(
 
     for asked in ("read", "mark"):
         monkeypatch.setattr(type(world.counters), asked, hang)
-    monkeypatch.setattr(reporting, "LONGEST_REUSE_SECONDS", 0.0)
+    monkeypatch.setattr(last_lists, "LONGEST_REUSE_SECONDS", 0.0)
     monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 1.0)
     first = asyncio.create_task(world.call("GET", "/api/goals"))
     await is_hanging.wait()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from api.routes import goals as routes
-from app import reporting, showing
+from app import last_lists, reporting, showing
 from app.domain.fields import goal_owner
 from app.domain.increments import Increments, Position, Simple
 from app.domain.moments import rfc3339
@@ -118,7 +118,7 @@ async def test_a_list_that_takes_long_to_work_out_is_no_store_that_is_away(
     assert "last known" not in caplog.text
 
     monkeypatch.setattr(routes, "LIST_SECONDS", 0.5)
-    monkeypatch.setattr(reporting, "LONGEST_REUSE_SECONDS", 0.0)
+    monkeypatch.setattr(last_lists, "LONGEST_REUSE_SECONDS", 0.0)
     world.counters.fresh_as_of = world.now - 1  # or all would stand as it stood
     known = await world.call("GET", "/api/goals")
     assert [(goal["id"], goal["stale"]) for goal in known.json()] == [(ident, True) for ident in ids]

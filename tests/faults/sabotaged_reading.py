@@ -147,9 +147,9 @@ def late_commits_begin_early() -> None:
 
 
 def no_polling() -> None:
-    from app import worker
+    from app import refreshing
 
-    put(worker, "REFRESH_SECONDS", 3_600.0)
+    put(refreshing, "REFRESH_SECONDS", 3_600.0)
 
 
 def no_sweep_of_outboxes() -> None:
