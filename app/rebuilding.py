@@ -13,11 +13,11 @@ from app.domain.increments import Position
 from app.domain.loss import loss_of
 from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
-from app.ports import CatalogKeeper, CounterStore
+from app.ports import CatalogKeeper, CounterStore, DeadLetters
 from app.proving import Snapshot, checkpoints_of, counters_of
 from app.recounting import Comparison, RecountProgress, compare, recount
 from app.rereading import LogSource, received_at
-from app.tracking import Counting, DeadLetters, Tracker
+from app.tracking import Counting, Tracker
 
 log = logging.getLogger(__name__)
 

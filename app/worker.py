@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -65,7 +65,7 @@ class Worker:
             parts.incarnation_of,
             self._report_loss,
             partial(received_at, parts.log),
-            parts.cut_below,
+            parts.find_cut,
             self._told_witnesses,
             self._tell_witness,
         )
@@ -106,13 +106,13 @@ class Worker:
         await self.tracker.counting()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
-    async def _told_witnesses(self) -> Mapping[str, Witness]:
+    async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
         await self.tracker.counting()
         return await self.store.witnesses()
 
-    async def _tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+    async def _tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
         await self.tracker.counting()
-        return await self.store.tell_witness(position, known, witness)
+        return await self.store.tell_witness(position, stripe, known, witness)
 
     def rewind(self, tps: Iterable[TP]) -> None:
         """Read these partitions on from where the counters end."""
