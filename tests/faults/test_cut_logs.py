@@ -156,3 +156,23 @@ def test_of_a_shard_that_comes_back_as_it_was_before_a_cut_its_own_stripes_count
     site.wait_until_counted()
     assert site.losses() == {0: len(before) - left}
     assert site.differences(before + site.log()[left:]) == []
+
+
+def test_a_generation_that_was_counted_before_a_cut_is_counted_from_there_when_it_is_shown(
+    make_own_site: MakeSite, kafka: ApacheKafka
+) -> None:
+    site = make_own_site(seed=56, partitions=1)
+    site.start_workers(1)
+    for _ in range(20):
+        site.publish(20)
+    site.wait_until_counted()
+    before = site.log()
+    assert site.run("rebuild", "--no-switch").returncode == 0
+    left = cut_while_it_is_away(kafka, site)
+    site.publish(600)
+    site.wait_until_counted()
+    assert site.run("generations", "switch", "2").returncode == 0
+    site.publish(100)
+    site.wait_until_counted()
+    assert site.losses() == {0: len(before) - left}
+    assert site.differences(before + site.log()[left:]) == []
