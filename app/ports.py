@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from app.domain.beginning import Beginning
 from app.domain.catalog import Catalog
+from app.domain.folding import DeadLetter
 from app.domain.history import DefinitionHistory as DefinitionHistory
 from app.domain.history import DefinitionVersion as DefinitionVersion
 from app.domain.history import Project as Project
@@ -238,3 +239,9 @@ class Which:
     since: int | None = None
     """Received at or after this moment; epoch ms."""
     idents: frozenset[str] | None = None
+
+
+class DeadLetters(Protocol):
+    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
+        """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
+        ...

@@ -11,13 +11,14 @@ from app.domain.beginning import Spans
 from app.domain.folding import DeadLetter
 from app.domain.increments import Position
 from app.domain.loss import loss_of
+from app.domain.witness import Witness
 from app.errors import Conflict, StoreUnavailable
 from app.filling import Filler
-from app.ports import CatalogKeeper, CounterStore
+from app.ports import CatalogKeeper, CounterStore, DeadLetters
 from app.proving import Snapshot, checkpoints_of, counters_of
 from app.recounting import Comparison, RecountProgress, compare, recount
 from app.rereading import LogSource, received_at
-from app.tracking import Counting, DeadLetters, Tracker
+from app.tracking import Counting, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,28 @@ def require_topics(number: int, counted: Iterable[str], present: Iterable[Positi
         )
 
 
+class LogWitnesses(Protocol):
+    """Looks at single messages of the log. Raises StoreUnavailable."""
+
+    async def last_below(self, ends: Mapping[Position, int]) -> Mapping[Position, Witness | None]:
+        """What bears witness of the log up to there; None where no message is near."""
+        ...
+
+    async def find_cuts(self, counted: Sequence[tuple[Position, int, Witness]]) -> Sequence[int | None]:
+        """Of each, see `find_cut`."""
+        ...
+
+
 class NewCounters(CounterStore, Snapshot, Protocol):
     """Of the generation that is counted."""
 
     async def expect_positions(self, positions: Sequence[Position]) -> None: ...
 
     async def report_loss(self, loss: Mapping[str, object]) -> None: ...
+
+    async def witnesses(self) -> Sequence[Mapping[str, Witness]]: ...
+
+    async def tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool: ...
 
     async def report_freshness(self, fresh: Mapping[Position, tuple[int, int]], now: int) -> None: ...
 
@@ -75,6 +92,7 @@ class Rebuild:
     catalog: CatalogKeeper
     dead_letters: DeadLetters
     log: LogSource
+    log_witnesses: LogWitnesses
     spans: Callable[[], Awaitable[Spans]]
     note_counting: Callable[[int], Awaitable[None]]
     """Called once a second with the time of now: somebody counts into this generation."""
@@ -84,19 +102,21 @@ class Rebuild:
         """Return when what is left is little, or would not become less; the messages read. Says how fresh that is.
 
         Live counting goes on from there when the generation is shown. Raises StoreUnavailable, and Conflict when a
-        topic was deleted meanwhile, or the generation.
+        topic was deleted meanwhile, or its log cut, or the generation deleted.
         """
         tracker, tell = self._make_tracker(), self._telling(on_progress)
         messages = read = 0
         while True:
             before = read
             asked_at, spans = self.now(), await self.spans()
+            await self._bear_witness(spans)
             read = await recount(tracker, self.log, spans, tell, self._report_hole)
             messages += read
             await self._fill_backfills(tracker, spans)
             require_topics(self.number, [position.name for position in spans], await self.spans())
             if read <= SHORT_ROUND or 2 * read > before > 0:
                 break
+        await self._bear_witness(spans)
         await self.store.expect_positions(list(spans))
         await self.store.report_freshness({position: (asked_at, end) for position, (_, end) in spans.items()}, asked_at)
         return messages
@@ -119,12 +139,40 @@ class Rebuild:
         reached = checkpoints_of(stripes)
         places = {position: set(reached.get(position.name, [0])) for position in spans}
         until = {position: (spans[position][0], min(max(own), spans[position][1])) for position, own in places.items()}
+        await self._bear_witness(until)
         await recount(self._make_tracker(), self.log, until, self._telling(on_progress), self._report_hole)
+        await self._bear_witness(until)
         ours = await self.store.snapshot()
         own = checkpoints_of(ours)
         if any(places[position] != set(own.get(position.name, [0])) for position in spans):
             return None
         return compare(counters_of(stripes), counters_of(ours))
+
+    async def _bear_witness(self, spans: Spans) -> None:
+        """See that the log is the one that was counted so far, and tell of it up to where it is counted next: who goes
+        on from there would not know of a cut. Raises Conflict where it was cut."""
+        # Taken before it is compared: what takes the place of a cut log later is another than what is told.
+        last = await self.log_witnesses.last_below({position: end for position, (_, end) in spans.items()})
+        told, reached = await self.store.witnesses(), await self.store.checkpoints(list(spans))
+        counted = [
+            (position, stripe, at, told[stripe].get(position.name))
+            for position, own in zip(spans, reached, strict=True)
+            for stripe, at in enumerate(own)
+        ]
+        asked = [(position, at, known) for position, _, at, known in counted if known is not None]
+        cuts = iter(await self.log_witnesses.find_cuts(asked))
+        for position, stripe, at, known in counted:
+            cut = None if known is None else next(cuts)
+            if cut is not None and cut < at:
+                raise Conflict(
+                    f"{position.topic}/{position.partition} was cut at offset {cut}, and generation {self.number} had "
+                    f"counted it up to {at}: run `scorekeeper generations drop {self.number}` and rebuild again to "
+                    "count what there is now"
+                )
+            newer = last[position]
+            if newer is not None:
+                line = 0 if known is None else known.line + (cut is not None)
+                await self.store.tell_witness(position, stripe, known, newer._replace(line=line))
 
     def _telling(self, on_progress: Callable[[RecountProgress], None]) -> Callable[[RecountProgress], Awaitable[None]]:
         noted = 0

@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, ge
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from app.backfilling import Backfills, fold_backfills, is_worth_a_call
-from app.domain.folding import DeadLetter, Folder, Record
+from app.domain.folding import Folder, Record
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Accounting, Applied, Increments, Position
 from app.errors import GenerationMissing, StoreUnavailable
 from app.hooks import Hook, no_hook
-from app.ports import CatalogKeeper, CounterStore
+from app.ports import CatalogKeeper, CounterStore, DeadLetters
 from app.receipting import Outbox, ReceiptSender
 from app.waiting import Waiting
 
@@ -37,12 +37,6 @@ def _is_unavailable(error: BaseException) -> bool:
 
 def _is_silent(error: BaseException) -> bool:
     return _is_unavailable(error) and not isinstance(error, GenerationMissing)
-
-
-class DeadLetters(Protocol):
-    async def send(self, letters: Sequence[DeadLetter], position: Position) -> None:
-        """Returns when all are written for good; may be repeated. Raises StoreUnavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +188,10 @@ class Tracker:
         own = self._checkpoints.get(position)
         return min(own) if own is not None else None
 
+    def reached(self, position: Position) -> Sequence[int]:
+        """The checkpoint of each stripe."""
+        return tuple(self._checkpoints.get(position, ()))
+
     async def settle(self, position: Position) -> int | None:
         """The checkpoint as it is stored, when no batch of the position is being counted; None when it is not tracked.
         Raises StoreUnavailable when one is being counted for SETTLE_SECONDS already, and GenerationMissing."""
@@ -245,26 +243,28 @@ class Tracker:
                 return outcome
 
     async def skip(self, position: Position, to: int) -> bool:
-        """Move the checkpoint to `to`, over (or back from) offsets that the log does not hold any more.
-
-        A stripe that is beyond a gap stays where it is. False when the checkpoint was not what this object took it for:
-        nothing is skipped then, and the checkpoint is known now. False too when the position was taken away.
-        """
+        """Move the checkpoint over what the log does not hold; a stripe beyond that stays where it is. False when it
+        was another than is known here: nothing is skipped, and it is known now; or the position was taken away."""
         checkpoints = self._checkpoints.get(position)
-        if checkpoints is None:
-            return False
-        counting = await self.counting()
+        return checkpoints is not None and await self._jump(position, checkpoints, [to] * len(checkpoints))
+
+    async def go_back(self, position: Position, reached: Sequence[int], to: Sequence[int]) -> bool:
+        """Move the checkpoints of the stripes that have `reached` beyond `to` back to there. False as of `skip`."""
+        checkpoints = self._checkpoints.get(position)
+        return checkpoints == list(reached) and await self._jump(position, checkpoints, to, is_cut=True)
+
+    async def _jump(self, position: Position, checkpoints: list[int], to: Sequence[int], is_cut: bool = False) -> bool:
+        counting, choose = await self.counting(), min if is_cut else max
         await self._meet_backfills(counting, position, min(checkpoints))
-        is_cut = to < min(checkpoints)
-        choose = min if is_cut else max
         jumps = [
-            Increments(position, stripe, expected, choose(expected, to), self.watermark(position))
-            for stripe, expected in enumerate(checkpoints)
+            Increments(position, stripe, expected, choose(expected, own), self.watermark(position))
+            for stripe, (expected, own) in enumerate(zip(checkpoints, to, strict=True))
         ]
         # Over a gap those that are behind go by themselves, when they are filled.
         moved = self.backfills.known(position) if is_cut else self.backfills.joined(position)
         for name, expected in moved.items():
-            jump = replace(jumps[self._stripe_of(counting, name)], expected=expected, next_offset=choose(expected, to))
+            stripe = self._stripe_of(counting, name)
+            jump = replace(jumps[stripe], expected=expected, next_offset=choose(expected, to[stripe]))
             jumps.append(replace(jump, backfill=name))
         await self._apply(counting.store, checkpoints, jumps)
         return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]

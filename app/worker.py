@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -55,7 +55,7 @@ class Worker:
             parts.incarnation_of,
             self._report_loss,
             partial(received_at, parts.log),
-            parts.cut_below,
+            parts.find_cut,
             self._told_witnesses,
             self._tell_witness,
         )
@@ -95,13 +95,13 @@ class Worker:
         await self.tracker.counting()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
-    async def _told_witnesses(self) -> Mapping[str, Witness]:
+    async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
         await self.tracker.counting()
         return await self.store.witnesses()
 
-    async def _tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+    async def _tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
         await self.tracker.counting()
-        return await self.store.tell_witness(position, known, witness)
+        return await self.store.tell_witness(position, stripe, known, witness)
 
     # -- the loops
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.beginning import WHOLE_LOG, Beginning
 from app.domain.increments import Position
+from app.domain.witness import Witness
 from app.rebuilding import LettersAhead, Rebuild
 from app.recounting import Counters, RecountProgress
 from app.stores.memory import MemoryCounters
@@ -23,6 +24,15 @@ class NewGeneration(MemoryCounters):
         self.expected: Sequence[Position] = ()
         self.losses: list[Mapping[str, object]] = []
         self.fresh: Mapping[Position, tuple[int, int]] = {}
+        self.told: dict[str, Witness] = {}
+
+    async def witnesses(self) -> Sequence[Mapping[str, Witness]]:
+        return [self.told]
+
+    async def tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
+        assert (stripe, self.told.get(position.name)) == (0, known)
+        self.told[position.name] = witness
+        return True
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         self.expected = positions
@@ -44,6 +54,19 @@ class NewGeneration(MemoryCounters):
         raise AssertionError((name, goal, stripe))
 
 
+class LooksAtLog:
+    """Implements LogWitnesses of a log that is cut at `cuts`."""
+
+    def __init__(self) -> None:
+        self.cuts: dict[Position, int] = {}
+
+    async def last_below(self, ends: Mapping[Position, int]) -> Mapping[Position, Witness | None]:
+        return {position: Witness(int(position in self.cuts), end, 0) for position, end in ends.items()}
+
+    async def find_cuts(self, counted: Sequence[tuple[Position, int, Witness]]) -> Sequence[int | None]:
+        return [self.cuts.get(position) for position, _, _ in counted]
+
+
 class Stopped(Exception):
     """Somebody ends the rebuild."""
 
@@ -60,7 +83,8 @@ def rebuild_of(site: LiveSite, store: NewGeneration, letters: Letters | None = N
         return site.ends[position]
 
     counting, ahead = Counting(store, RULES), LettersAhead(letters or Letters(), counted_live)
-    return Rebuild(7, store, counting, site.definitions, ahead, site, site.read_spans, note_counting, lambda: NOW)
+    spans, look = site.read_spans, LooksAtLog()
+    return Rebuild(7, store, counting, site.definitions, ahead, site, look, spans, note_counting, lambda: NOW)
 
 
 async def live_site(*, stripes: int = 1) -> LiveSite:

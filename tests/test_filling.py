@@ -307,7 +307,7 @@ async def test_where_the_log_was_cut_off_a_backfill_goes_back_too(joined: bool) 
     for position, end in ends.items():
         to = end // 2
         site.log[position][to:] = [_renamed(record) for record in site.log[position][to:]]
-        await tracker.skip(position, to)
+        assert await tracker.go_back(position, tracker.reached(position), [to])
         checkpoints = await _checkpoints_of_backfills(site, position)
         assert checkpoints
         assert max(checkpoints) <= to

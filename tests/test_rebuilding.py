@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from app import rebuilding, rereading
 from app.domain import fields
 from app.domain.beginning import Spans
 from app.domain.catalog import BROKERS_DIFFER_MS, Catalog
+from app.domain.witness import Witness
 from app.errors import Conflict, GenerationMissing, StoreUnavailable
 from app.proving import FixedCatalog
 from app.recounting import RecountProgress
@@ -22,7 +24,7 @@ from tests.backfill_site import log_of as backfill_log_of
 from tests.builders import NOW, catalog, created
 from tests.faults.in_memory import Letters, differences_to_log, traffic_catalog
 from tests.live_site import LiveSite
-from tests.rebuild_site import NewGeneration, Stopped, ignore, live_site, rebuild_of
+from tests.rebuild_site import LooksAtLog, NewGeneration, Stopped, ignore, live_site, rebuild_of
 
 LATER = NOW + BROKERS_DIFFER_MS
 """For certain, whichever broker stamped what came before."""
@@ -109,6 +111,28 @@ async def test_what_stands_elsewhere_is_not_compared() -> None:
     assert await rebuild.compare_with(behind, ignore) is None
     apart = await live_site(stripes=3)
     assert await rebuild_of(apart, NewGeneration()).compare_with(apart, ignore) is None
+
+
+async def test_of_what_it_counted_it_leaves_witnesses() -> None:
+    """Who goes on from there would not know of a cut since."""
+    site, store = await live_site(), NewGeneration()
+    await rebuild_of(site, store).count(ignore)
+    reached = zip(site.log, await store.checkpoints(list(site.log)), strict=True)
+    assert store.told == {position.name: Witness(0, at, 0) for position, (at,) in reached}
+
+
+async def test_a_log_that_was_cut_while_it_was_counted_ends_it() -> None:
+    site, store = await live_site(), NewGeneration()
+    rebuild, look = rebuild_of(site, store), LooksAtLog()
+    rebuild.log_witnesses = look
+    await rebuild.count(ignore)
+    cut, *_ = site.log
+    told, look.cuts = dict(store.told), {cut: 40}
+    said = f"{cut.topic}/{cut.partition} was cut at offset 40, and generation 7 had counted it up to "
+    for count_on in (partial(rebuild.count, ignore), partial(rebuild.compare_with, site, ignore)):
+        with pytest.raises(Conflict, match=said):
+            await count_on()
+    assert store.told == told
 
 
 async def test_what_was_deleted_while_it_stood_still_is_told_as_a_loss() -> None:

@@ -293,8 +293,20 @@ async def test_a_stripe_that_is_beyond_a_gap_is_not_counted_again() -> None:
     await tracker.assign([POSITION])
     assert await tracker.skip(POSITION, 60)
     assert await counters.checkpoints([POSITION]) == [[60, 70]]
-    assert await tracker.skip(POSITION, 50)
-    assert await counters.checkpoints([POSITION]) == [[50, 50]]
+
+
+async def test_of_a_cut_log_each_stripe_goes_back_to_where_it_has_to() -> None:
+    counters = MemoryCounters(stripes=3)
+
+    async def open_counting() -> Counting:
+        return Counting(counters, RULES)
+
+    await counters.apply([Increments(POSITION, stripe, 0, offset, 1) for stripe, offset in enumerate((60, 70, 90))])
+    tracker = Tracker(open_counting, FixedCatalog(catalog()), Letters())
+    await tracker.assign([POSITION])
+    assert not await tracker.go_back(POSITION, [60, 70, 80], [50, 50, 50])
+    assert await tracker.go_back(POSITION, [60, 70, 90], [60, 50, 90])
+    assert await counters.checkpoints([POSITION]) == [[60, 50, 90]]
 
 
 async def test_a_skip_of_what_was_taken_away_skips_nothing() -> None:

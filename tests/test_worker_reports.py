@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +19,10 @@ from tests.rebuild_site import NewGeneration
 class Told(NewGeneration):
     """What was reported last."""
 
-    witnesses: Mapping[Position, Witness]
+    reported: Mapping[Position, Sequence[Witness]]
 
-    async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
-        self.witnesses = witnesses
+    async def report_witnesses(self, witnesses: Mapping[Position, Sequence[Witness]]) -> None:
+        self.reported = witnesses
 
 
 @pytest.mark.parametrize(("newest", "expected"), [(NOW - 1, NOW - 1), (NOW + 86_400_000, NOW)])
@@ -46,9 +46,9 @@ async def test_behind_a_message_of_the_future_nothing_is_complete_up_to_there(ne
     tracker: Any = SimpleNamespace(watermark=lambda _: newest, is_waiting=False)
     witness = Witness(3, 4, NOW)
     partitions: Any = SimpleNamespace(
-        positions={tp: POSITION}, witnesses={POSITION: witness}, applied=lambda _: 5, is_waiting=False
+        positions={tp: POSITION}, witnesses={POSITION: [witness]}, applied=lambda _: 5, is_waiting=False
     )
     consumer: Any = SimpleNamespace(seen_end=lambda _: 9, heard_at=lambda _: NOW)
     store: Any = Told()
     await Reports(parts, tracker, partitions, lambda: consumer).report(store)
-    assert (store.fresh, store.witnesses) == ({POSITION: (expected, 9)}, {POSITION: witness})
+    assert (store.fresh, store.reported) == ({POSITION: (expected, 9)}, {POSITION: [witness]})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from app.bootstrap.accounting import fates_by_project
@@ -14,6 +15,7 @@ from app.domain.beginning import Beginning
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Position
 from app.domain.moments import rfc3339
+from app.domain.witness import Witness
 from app.errors import Conflict, GenerationMissing, OtherScheme
 from app.rebuilding import LettersAhead, Rebuild, require_topics
 from app.refreshing import CatalogRefresher
@@ -53,7 +55,31 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     freeze_what_is_loaded()
     letters = LettersAhead(parts.dead_letters, partial(_counted_live_at, parts))
     note_counting = partial(generations.note_counting, number)
-    return number, Rebuild(number, store, counting, catalog, letters, parts.log, parts.spans, note_counting, _now)
+    witnesses = _LogWitnesses(parts)
+    return number, Rebuild(
+        number, store, counting, catalog, letters, parts.log, witnesses, parts.spans, note_counting, _now
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LogWitnesses:
+    """Implements LogWitnesses: a connection for all of a question."""
+
+    parts: Parts
+
+    async def last_below(self, ends: Mapping[Position, int]) -> Mapping[Position, Witness | None]:
+        def look() -> Mapping[Position, Witness | None]:
+            with self.parts.topics.kept_records() as records:
+                return {position: records.last_below(position, end) for position, end in ends.items()}
+
+        return await asyncio.to_thread(look)
+
+    async def find_cuts(self, counted: Sequence[tuple[Position, int, Witness]]) -> Sequence[int | None]:
+        def look() -> Sequence[int | None]:
+            with self.parts.topics.kept_records() as records:
+                return [records.find_cut(position, at, witness) for position, at, witness in counted]
+
+        return await asyncio.to_thread(look)
 
 
 async def _loads(parts: Parts) -> dict[str, int]:

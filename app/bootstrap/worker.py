@@ -122,9 +122,9 @@ class WorkerParts:
             raise StoreUnavailable("kafka", f"{missing}: run `scorekeeper topics create`") from missing
         return [position for topic in found for position in topic.positions()]
 
-    async def cut_below(self, position: Position, counted: int, witness: Witness) -> int | None:
+    async def find_cut(self, position: Position, counted: int, witness: Witness) -> int | None:
         """See `find_cut`. Raises StoreUnavailable."""
-        return await asyncio.to_thread(self._records.cut_below, position, counted, witness)
+        return await asyncio.to_thread(self._records.find_cut, position, counted, witness)
 
     async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         """Where the log begins now. Raises StoreUnavailable."""

@@ -17,7 +17,7 @@ several stripes a tag may end with `~<k>`, see `stripe_prefix`:
   f:<backfill>:<key>      the same keys of a backfill, see app/domain/backfill.py; `state` says how far it is
   out:<position>, outs    stream: receipts of conversions that are not sent yet; set: the positions that ever had some
   fresh                   hash (stripe 0): position -> complete up to, end offset, when written
-  ep                      hash (stripe 0): position -> its witness, see app/domain/witness.py
+  ep                      hash: position -> its witness, see app/domain/witness.py
   loss                    hash (stripe 0): position and first offset -> what was lost, see app/domain/loss.py
 """
 

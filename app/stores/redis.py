@@ -39,7 +39,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local number = 0
 for at = 2, #ARGV, 3 do
   local told = redis.call('HGET', KEYS[2], ARGV[at])
-  if (told and tostring(cjson.decode(told)[1]) or '') == ARGV[at + 1] then
+  told = told and cjson.decode(told)
+  if (told and told[1] .. ' ' .. (told[4] or 0) or '') == ARGV[at + 1] then
     redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
     number = number + 1
   end
@@ -174,22 +175,23 @@ class RedisCounters:
         if not known:
             raise GenerationMissing(self.generation.number)
 
-    async def tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
-        """Tell of the position a witness of another epoch, or a newer one; False, and nothing is told, where the one
-        that was told last is not of the epoch of `known`. Raises GenerationMissing, as `report_freshness`."""
-        epoch = "" if known is None else str(known.epoch)
-        return await self._tell_witnesses(position.name, epoch, json.dumps(witness)) == 1
+    async def tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
+        """Tell a stripe of the position a witness of another epoch, or of another log; False, and nothing is told,
+        where the one that was told last is not of the epoch and the line of `known`. Raises GenerationMissing, as
+        `report_freshness`."""
+        return await self._tell_witnesses(stripe, position.name, _line_of(known), json.dumps(witness)) == 1
 
-    async def report_witnesses(self, witnesses: Mapping[Position, Witness]) -> None:
-        """Newer ones of the epochs that were told; others would say of what was counted what is not so: Redis may have
-        gone back meanwhile, and the counters with it. Raises GenerationMissing."""
-        told = [(at.name, str(witness.epoch), json.dumps(witness)) for at, witness in witnesses.items()]
-        if told:
-            await self._tell_witnesses(*chain.from_iterable(told))
+    async def report_witnesses(self, witnesses: Mapping[Position, Sequence[Witness]]) -> None:
+        """To each stripe newer ones of the epochs and lines that were told; others would say of what was counted what
+        is not so: Redis may have gone back meanwhile, and the counters with it. Raises GenerationMissing."""
+        for stripe in range(self.stripes):
+            told = [(at.name, _line_of(own[stripe]), json.dumps(own[stripe])) for at, own in witnesses.items()]
+            if told:
+                await self._tell_witnesses(stripe, *chain.from_iterable(told))
 
-    async def _tell_witnesses(self, *told: str) -> int:
-        """Of each a position's name, the epoch that was told last and the witness; how many were told."""
-        prefix = self.generation.prefix(0)
+    async def _tell_witnesses(self, stripe: int, *told: str) -> int:
+        """Of each a position's name, epoch and line of what was told last, and the witness; how many were told."""
+        prefix = self.generation.prefix(stripe)
         with as_store_errors():
             number: int = await self._client.eval(
                 _TELL_WITNESSES, 2, prefix + "gen", prefix + "ep", self.generation.identity, *told
@@ -198,11 +200,14 @@ class RedisCounters:
             raise GenerationMissing(self.generation.number)
         return number
 
-    async def witnesses(self) -> Mapping[str, Witness]:
-        """Position name -> what was told last."""
+    async def witnesses(self) -> Sequence[Mapping[str, Witness]]:
+        """Of each stripe: position name -> what was told last."""
+        told = []
         with as_store_errors():
-            raw = await self._client.hgetall(self.generation.prefix(0) + "ep")
-        return {name.decode(): Witness(*json.loads(text)) for name, text in raw.items()}
+            for stripe in range(self.stripes):
+                raw = await self._client.hgetall(self.generation.prefix(stripe) + "ep")
+                told.append({name.decode(): Witness(*json.loads(text)) for name, text in raw.items()})
+        return told
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         """Name the positions without which the counts are not complete; existing reports stay.
@@ -223,7 +228,8 @@ class RedisCounters:
                     pipe.hsetnx(key, position.name, json.dumps([at, 0, 0]))
                 if gone:
                     pipe.hdel(key, *gone)
-                    pipe.hdel(self.generation.prefix(0) + "ep", *gone)
+                    for stripe in range(self.stripes):
+                        pipe.hdel(self.generation.prefix(stripe) + "ep", *gone)
                 await pipe.execute()
 
     async def wait_only_for(self, topics: Collection[str]) -> Sequence[str]:
@@ -335,6 +341,10 @@ def _counts(owner: str, flat: Sequence[bytes]) -> dict[str, int]:
     """Of a hash as a script returns it: field, number, field, number."""
     stored = {field.decode(): int(number) for field, number in zip(flat[::2], flat[1::2], strict=True)}
     return without_carried(owner, stored)
+
+
+def _line_of(witness: Witness | None) -> str:
+    return "" if witness is None else f"{witness.epoch} {witness.line}"
 
 
 def _loss_name(loss: Mapping[str, object]) -> str:

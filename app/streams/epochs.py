@@ -24,6 +24,8 @@ class Epochs(NamedTuple):
 
     first: int
     last: Witness
+    doubts: int = 0
+    """How often the brokers were lost sight of before: they may have another log since, with epochs given again."""
 
 
 def epochs_of(batches: bytes) -> Epochs | None:
@@ -45,8 +47,9 @@ class EpochWatch:
 
     def __init__(self, client: Any) -> None:
         self._of: dict[tuple[str, int], Epochs | None] = {}
-        self._send = client.send
-        client.send = self._send_and_look
+        self._doubts = 0
+        self._send, self._update = client.send, client.force_metadata_update
+        client.send, client.force_metadata_update = self._send_and_look, self._doubt_and_update
 
     def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Epochs]:
         """Of the last answers that were not taken yet."""
@@ -61,5 +64,11 @@ class EpochWatch:
                 for partition, *_, batches in partitions:
                     if batches:
                         # Also where it tells none: those of an answer before it are not its.
-                        self._of[topic, partition] = epochs_of(batches)
+                        epochs = epochs_of(batches)
+                        self._of[topic, partition] = epochs and epochs._replace(doubts=self._doubts)
         return answer
+
+    def _doubt_and_update(self) -> Any:
+        """The driver asks for new metadata when a request was refused, or its connection broke."""
+        self._doubts += 1
+        return self._update()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from faust.types import TP
 
@@ -25,9 +26,9 @@ class TrackedPartitions:
 
     `incarnation_of` tells a topic's id from the broker; a recreated topic has another, and is counted from its start
     under a position of its own. `report_loss` remembers a loss, or (False) takes back that there was one. `received_at`
-    tells when the message at an offset was received, None where there is none. `cut_below` tells where a log was cut
-    below what was counted, None where it was not; `told_witnesses` what was told of positions, by their names;
-    `tell_witness` tells another, unless the one that is known is not the one that was told.
+    tells when the message at an offset was received, None where there is none. `find_cut` tells where a log was cut of
+    which so much was counted, see domain/witness.py; `told_witnesses` what was told to each stripe of positions, by
+    their names; `tell_witness` tells a stripe another, unless the one that is known is not the one that was told.
     """
 
     def __init__(
@@ -36,19 +37,22 @@ class TrackedPartitions:
         incarnation_of: Callable[[str], Awaitable[str]],
         report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
         received_at: Callable[[Position, int], Awaitable[int | None]],
-        cut_below: Callable[[Position, int, Witness], Awaitable[int | None]],
-        told_witnesses: Callable[[], Awaitable[Mapping[str, Witness]]],
-        tell_witness: Callable[[Position, Witness | None, Witness], Awaitable[bool]],
+        find_cut: Callable[[Position, int, Witness], Awaitable[int | None]],
+        told_witnesses: Callable[[], Awaitable[Sequence[Mapping[str, Witness]]]],
+        tell_witness: Callable[[Position, int, Witness | None, Witness], Awaitable[bool]],
     ) -> None:
         self._tracker = tracker
         self._incarnation_of = incarnation_of
         self._report_loss = report_loss
         self._received_at = received_at
-        self._cut_below = cut_below
+        self._find_cut = find_cut
         self._told_witnesses = told_witnesses
         self._tell_witness = tell_witness
         self._positions: dict[TP, Position] = {}
-        self._witnesses: dict[Position, Witness] = {}
+        self._witnesses: dict[Position, list[Witness | None]] = {}
+        """What each stripe was told."""
+        self._seen: dict[Position, int] = {}
+        """Up to which doubt about the brokers the log was seen to be that of the witnesses."""
         self._surprises: dict[Position, int] = {}
         # One after the other: a slow answer for earlier partitions must not replace those of a rebalance.
         self._starting = asyncio.Lock()
@@ -88,20 +92,19 @@ class TrackedPartitions:
         return await self._waiting.until_answered(lambda: self._incarnation_of(topic), _is_unknown)
 
     @property
-    def witnesses(self) -> Mapping[Position, Witness]:
-        """Of the partitions that are assigned now, as far as there is one."""
-        return {own: self._witnesses[own] for own in self._positions.values() if own in self._witnesses}
+    def witnesses(self) -> Mapping[Position, Sequence[Witness]]:
+        """Those of each stripe, of the partitions that are assigned now and of which all stripes have one."""
+        known = {own: self._witnesses.get(own, ()) for own in self._positions.values()}
+        found = {at: [each for each in own if each is not None] for at, own in known.items()}
+        return {at: own for at, own in found.items() if own and len(own) == len(known[at])}
 
     async def _hear_witnesses(self, positions: Iterable[Position]) -> None:
         """As they were told last: with the checkpoints, which are to be known before, they may have gone back."""
         surprises = {position: self._tracker.surprises[position] for position in positions}
         told = await self._looking.until_answered(self._told_witnesses, _is_unknown)
         for position in surprises:
-            witness = told.get(position.name)
-            if witness is None:
-                self._witnesses.pop(position, None)
-            else:
-                self._witnesses[position] = witness
+            self._witnesses[position] = [of_stripe.get(position.name) for of_stripe in told]
+            self._seen.pop(position, None)
         self._surprises |= surprises
 
     async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
@@ -110,35 +113,69 @@ class TrackedPartitions:
             return None
         if self._tracker.surprises[where] != self._surprises.get(where, 0):
             await self._hear_witnesses([where])
-        witness = self._witnesses.get(where)
-        if witness is None or witness.epoch < epochs.last.epoch:
+        known = self._witnesses.get(where, [None])
+        if self._seen.get(where) != epochs.doubts or any(_is_earlier(each, epochs.last) for each in known):
             return await self._meet_leader(tp, where, position, epochs)
-        self._witnesses[where] = max(witness, epochs.last)
+        # Of the same lines: a stripe is told of another one before it counts anything of it.
+        self._witnesses[where] = [each and max(each, epochs.last._replace(line=each.line)) for each in known]
         return None
 
     async def _meet_leader(self, tp: TP, where: Position, position: int, epochs: Epochs) -> int | None:
-        """Let batches of a later epoch pass, once that is told; or where to go on.
+        """Let batches of a later epoch, or of brokers that were lost sight of, pass, once it is seen that the log is
+        the one that was counted, and that is told; or where to go on.
 
-        All below the checkpoint is of no later epoch than what was told, if the checkpoint is known first. While a
-        batch of the log as it was is being counted, that is not known.
+        All below a stripe's checkpoint is of no later epoch than what it was told, if the checkpoint is known first.
+        While a batch of the log as it was is being counted, that is not known. Each stripe was told on its own: a shard
+        of a cluster goes back without the others.
         """
         checkpoint = await self._tracker.settle(where)
         if checkpoint != position:
             return position if checkpoint is None else checkpoint
+        reached = self._tracker.reached(where)
         await self._hear_witnesses([where])
-        witness = self._witnesses.get(where)
-        if witness is not None and witness.epoch < epochs.first:
-            begin = await self._looking.until_answered(lambda: self._cut_below(where, position, witness), _is_unknown)
-            if begin is not None:
-                return await self.lost(tp, position, 0, begin)
-        if witness is None or witness.epoch < epochs.last.epoch:
-            is_told = await self._looking.until_answered(
-                lambda: self._tell_witness(where, witness, epochs.last), _is_unknown
-            )
-            if not is_told:
-                return position
-            self._witnesses[where] = epochs.last
+        known = self._witnesses[where]
+        if len(known) != len(reached):
+            # Another generation is shown by now.
+            return position
+        cuts = await self._cuts(where, reached, known)
+        if any(cut is not None and cut < counted for cut, counted in zip(cuts, reached, strict=True)):
+            return await self._count_from(tp, where, reached, cuts)
+        for stripe, (witness, cut, counted) in enumerate(zip(known, cuts, reached, strict=True)):
+            # A stripe that is ahead counts nothing of this yet.
+            is_another = cut is not None and counted == position
+            if is_another or _is_earlier(witness, epochs.last):
+                now = epochs.last._replace(line=0 if witness is None else witness.line + is_another)
+                if not await self._tell(where, stripe, witness, now):
+                    return position
+                known[stripe] = now
+        self._seen[where] = epochs.doubts
         return None
+
+    async def _cuts(self, where: Position, reached: Sequence[int], known: Sequence[Witness | None]) -> list[int | None]:
+        """Of each stripe where the log was cut, see `find_cut`. Most have the same witness."""
+        found: dict[tuple[int, Witness], int | None] = {}
+        for counted, witness in zip(reached, known, strict=True):
+            if witness is not None and (counted, witness) not in found:
+                look = partial(self._find_cut, where, counted, witness)
+                found[counted, witness] = await self._looking.until_answered(look, _is_unknown)
+        return [
+            None if witness is None else found[counted, witness]
+            for counted, witness in zip(reached, known, strict=True)
+        ]
+
+    async def _tell(self, where: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
+        tell = partial(self._tell_witness, where, stripe, known, witness)
+        return await self._looking.until_answered(tell, _is_unknown)
+
+    async def _count_from(self, tp: TP, where: Position, reached: Sequence[int], cuts: Sequence[int | None]) -> int:
+        """Each stripe goes on at its cut, if it had counted beyond that. Returns where to read on."""
+        if restarts := await self.restarts([tp.topic]):
+            return restarts.get(tp, min(reached))
+        ends = [own if cut is None else min(own, cut) for own, cut in zip(reached, cuts, strict=True)]
+        first = min(ends)
+        beyond = max(own for own, end in zip(reached, ends, strict=True) if end < own)
+        loss = _of_what_was_counted(where, first, beyond)
+        return await self._pass(where, first, loss, partial(self._tracker.go_back, where, reached, ends))
 
     def applied(self, tp: TP) -> int | None:
         position = self._positions.get(tp)
@@ -170,31 +207,32 @@ class TrackedPartitions:
         if checkpoint != position:
             # What was read ahead, or was meant for a topic that is gone, says nothing of what the counters miss.
             return checkpoint
-        now, before, is_anybodys = int(time.time() * 1000), None, True
-        if position < earliest:
-            number, to = earliest - position, earliest
-            before = await self._received_at(where, earliest)
-            # Where nobody knows when they came, they came by now.
-            is_anybodys = await self._tracker.had_projects(now if before is None else before)
-            what = f"{number} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
-        else:
-            number, to = position - end, end
-            what = f"{number} counted messages of {tp.topic}/{tp.partition} are not in the log any more"
-        if not is_anybodys:
-            log.info(
-                "%s (offsets %d to %d); they came before the first project, nothing lacks them", what, position, to
-            )
-            return await self._pass(where, to, None)
-        log.error("%s (offsets %d to %d); goals that may lack them are marked incomplete", what, position, to)
-        loss = loss_of(where, min(position, to), max(position, to), at=now, received_before=before)
-        return await self._pass(where, to, loss)
+        if position > end:
+            reached = self._tracker.reached(where)
+            back = partial(self._tracker.go_back, where, reached, [end] * len(reached))
+            return await self._pass(where, end, _of_what_was_counted(where, end, position), back)
+        skip = partial(self._tracker.skip, where, earliest)
+        now, before = int(time.time() * 1000), await self._received_at(where, earliest)
+        what = f"{earliest - position} messages of {tp.topic}/{tp.partition} were deleted before they were counted"
+        # Where nobody knows when they came, they came by now.
+        if not await self._tracker.had_projects(now if before is None else before):
+            log.info("%s (%s); they came before the first project, nothing lacks them", what, _span(position, earliest))
+            return await self._pass(where, earliest, None, skip)
+        log.error("%s (%s); goals that may lack them are marked incomplete", what, _span(position, earliest))
+        loss = loss_of(where, position, earliest, at=now, received_before=before)
+        return await self._pass(where, earliest, loss, skip)
 
-    async def _pass(self, where: Position, to: int, loss: Mapping[str, object] | None) -> int:
+    async def _pass(
+        self, where: Position, to: int, loss: Mapping[str, object] | None, move: Callable[[], Awaitable[bool]]
+    ) -> int:
         """Go on at `to`, or where whoever passed it meanwhile has got to."""
         if loss is not None:
             # Told first: who dies in between tells it again, and nothing is lost in silence.
             await self._report_loss(loss, True)
-        if await self._tracker.skip(where, to):
+        if await move():
+            if loss is not None:
+                # Again: who told the same meanwhile, and came too late to pass it, takes that back, and with it ours.
+                await self._report_loss(loss, True)
             return to
         if loss is not None:
             await self._report_loss(loss, False)
@@ -202,5 +240,25 @@ class TrackedPartitions:
         return to if present is None else present
 
 
+def _of_what_was_counted(where: Position, start: int, to: int) -> Mapping[str, object]:
+    """The loss, which is logged."""
+    log.error(
+        "%d counted messages of %s/%d are not in the log any more (%s); goals that may lack them are marked incomplete",
+        to - start,
+        where.topic,
+        where.partition,
+        _span(start, to),
+    )
+    return loss_of(where, start, to, at=int(time.time() * 1000), received_before=None)
+
+
+def _span(start: int, to: int) -> str:
+    return f"offsets {start} to {to}"
+
+
 def _is_unknown(error: BaseException) -> bool:
     return isinstance(error, StoreUnavailable | NotFound)
+
+
+def _is_earlier(known: Witness | None, other: Witness) -> bool:
+    return known is None or known.epoch < other.epoch

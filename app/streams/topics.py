@@ -21,7 +21,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 
 from app.domain.beginning import Spans
 from app.domain.increments import Position
-from app.domain.witness import Found, Witness, find_cut
+from app.domain.witness import Found, Witness, find_cut, last_below
 from app.errors import NotFound, StoreUnavailable
 from app.streams.options import ISOLATION
 
@@ -134,20 +134,20 @@ class Topics:
 
     def kept_ends(self) -> KeptEnds:
         """For who asks for ends again and again; to be closed."""
+        options = {**self._looking_options(), "isolation_level": ISOLATION}
+        return KeptEnds(lambda: _connected(KafkaConsumer, options))
+
+    def kept_records(self) -> KeptRecords:
+        """For who looks at single messages; to be closed."""
+        return KeptRecords(lambda: _connected(KafkaConsumer, self._looking_options()))
+
+    def _looking_options(self) -> dict[str, Any]:
         options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
         # In a session, a broker is silent about partitions of which it told the same before.
         options["enable_incremental_fetch_sessions"] = False
         # A fetch is answered with one whole batch of the broker's. The embedded one leaves out partitions at which it
         # could not look before the wait was over.
-        options |= {"fetch_max_wait_ms": 10, "max_partition_fetch_bytes": 1, "max_poll_records": 1_000_000}
-        options["isolation_level"] = ISOLATION
-        return KeptEnds(lambda: _connected(KafkaConsumer, options))
-
-    def kept_records(self) -> KeptRecords:
-        """For who looks at single messages; to be closed."""
-        options = {**self._options, "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none"}
-        options |= {"max_partition_fetch_bytes": 1, "max_poll_records": 1}
-        return KeptRecords(lambda: _connected(KafkaConsumer, options))
+        return options | {"fetch_max_wait_ms": 10, "max_partition_fetch_bytes": 1, "max_poll_records": 1_000_000}
 
     def first_since(self, positions: Sequence[Position], moment: int) -> Mapping[Position, int]:
         """As the broker says, per position the offset of the first message that was received at or after this moment
@@ -250,14 +250,20 @@ class KeptEnds(_Kept):
 class KeptRecords(_Kept):
     """Looks at single messages over a connection that is kept."""
 
-    def cut_below(self, position: Position, counted: int, witness: Witness) -> int | None:
+    def find_cut(self, position: Position, counted: int, witness: Witness) -> int | None:
         """See `find_cut`. Raises StoreUnavailable."""
         tp = TopicPartition(position.topic, position.partition)
         with self._client() as consumer:
-            consumer.unsubscribe()
-            consumer.assign([tp])
-            begin, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
-            return find_cut(witness, counted, begin, lambda offset: _first_from(consumer, tp, offset, end))
+            begin, end = consumer.beginning_offsets([tp])[tp], _true_ends(consumer, consumer.end_offsets([tp]))[tp]
+            return find_cut(witness, counted, (begin, end), lambda offset: _first_from(consumer, tp, offset, end))
+
+    def last_below(self, position: Position, offset: int) -> Witness | None:
+        """What bears witness of the log up to there; None where no message is near. Raises StoreUnavailable."""
+        tp = TopicPartition(position.topic, position.partition)
+        with self._client() as consumer:
+            begin, end = consumer.beginning_offsets([tp])[tp], _true_ends(consumer, consumer.end_offsets([tp]))[tp]
+            found = last_below(offset, begin, lambda at: _first_from(consumer, tp, at, end))
+        return None if found is None else Witness(found.epoch, found.offset + 1, found.timestamp)
 
 
 def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> Found | None:

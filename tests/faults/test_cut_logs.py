@@ -9,9 +9,10 @@ import pytest
 
 from tests.end_to_end.processes import eventually
 from tests.faults.oracle import Message
-from tests.faults.site import MakeSite, Site
+from tests.faults.site import CLUSTER_STRIPES, MakeSite, Site
 from tests.faults.test_transactions import transactions, write
 from tests.servers.brokers import ApacheKafka, has_java
+from tests.servers.redises import RedisClusterServers
 
 pytestmark = [
     pytest.mark.faults,
@@ -136,4 +137,42 @@ def test_a_redis_that_comes_back_as_it_was_before_a_cut_counts_from_the_cut_agai
     site.wait_until_counted()
     assert site.losses() == {0: len(before) - left}
     assert site.told_losses() != told, "it is told again"
+    assert site.differences(before + site.log()[left:]) == []
+
+
+@pytest.mark.parametrize("stripe", [0, int(CLUSTER_STRIPES) - 1], ids=["the first", "the last"])
+def test_of_a_shard_that_comes_back_as_it_was_before_a_cut_its_own_stripes_count_from_the_cut_again(
+    make_own_site: MakeSite, kafka: ApacheKafka, stripe: int
+) -> None:
+    site = make_own_site(seed=55, partitions=1, cluster=True)
+    assert isinstance(site.redis_server, RedisClusterServers)
+    before, left = counted_and_cut(kafka, site)
+    site.start_workers(1)
+    site.wait_until_counted()
+    shard = site.redis_server.shard_of(site.prefix(stripe))
+    shard.kill()
+    shard.start()
+    site.publish(100)
+    site.wait_until_counted()
+    assert site.losses() == {0: len(before) - left}
+    assert site.differences(before + site.log()[left:]) == []
+
+
+def test_a_generation_that_was_counted_before_a_cut_is_counted_from_there_when_it_is_shown(
+    make_own_site: MakeSite, kafka: ApacheKafka
+) -> None:
+    site = make_own_site(seed=56, partitions=1)
+    site.start_workers(1)
+    for _ in range(20):
+        site.publish(20)
+    site.wait_until_counted()
+    before = site.log()
+    assert site.run("rebuild", "--no-switch").returncode == 0
+    left = cut_while_it_is_away(kafka, site)
+    site.publish(600)
+    site.wait_until_counted()
+    assert site.run("generations", "switch", "2").returncode == 0
+    site.publish(100)
+    site.wait_until_counted()
+    assert site.losses() == {0: len(before) - left}
     assert site.differences(before + site.log()[left:]) == []

@@ -240,22 +240,44 @@ async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generat
     store = await new_redis_store(client)
     await store.expect_positions([POSITION])
     old, new = Witness(3, 2**40, 5), Witness(4, 2**40, 6)
-    assert await store.tell_witness(POSITION, None, old)
+    assert await store.tell_witness(POSITION, 0, None, old)
     await store.report_witnesses({})
-    assert await store.witnesses() == {POSITION.name: old}
-    assert not await store.tell_witness(POSITION, None, new)
-    await store.report_witnesses({POSITION: new})
-    assert await store.witnesses() == {POSITION.name: old}, "nobody may count of it yet"
-    assert await store.tell_witness(POSITION, old._replace(offset=1), new)
+    assert await store.witnesses() == [{POSITION.name: old}]
+    assert not await store.tell_witness(POSITION, 0, None, new)
+    await store.report_witnesses({POSITION: [new]})
+    assert await store.witnesses() == [{POSITION.name: old}], "nobody may count of it yet"
+    assert await store.tell_witness(POSITION, 0, old._replace(offset=1), new)
     other, newer = Position(POSITION.topic, 1, POSITION.incarnation), new._replace(offset=2**41)
-    await store.report_witnesses({other: newer, POSITION: newer})
-    assert await store.witnesses() == {POSITION.name: newer}, "nobody may count of the other yet"
+    await store.report_witnesses({other: [newer], POSITION: [newer]})
+    assert await store.witnesses() == [{POSITION.name: newer}], "nobody may count of the other yet"
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
-    assert await store.witnesses() == {}
+    assert await store.witnesses() == [{}]
     await client.flushall()
     with pytest.raises(GenerationMissing):
-        await store.report_witnesses({POSITION: Witness(3, 1, 5)})
+        await store.report_witnesses({POSITION: [Witness(3, 1, 5)]})
     assert await client.keys("*") == []
+
+
+async def test_each_stripe_has_a_witness_of_its_own(client: Client) -> None:
+    store = await new_redis_store(client, 2)
+    first, second, newer = Witness(3, 5, 5), Witness(4, 9, 6), Witness(4, 12, 7)
+    assert await store.tell_witness(POSITION, 0, None, first)
+    assert await store.tell_witness(POSITION, 1, None, second)
+    await store.report_witnesses({POSITION: [newer, newer]})
+    assert await store.witnesses() == [{POSITION.name: first}, {POSITION.name: newer}]
+    await store.expect_positions([POSITION])
+    await store.expect_positions([Position(POSITION.topic, 0, "another")])
+    assert await store.witnesses() == [{}, {}]
+
+
+async def test_a_witness_of_a_log_that_another_took_the_place_of_is_refused(client: Client) -> None:
+    store = await new_redis_store(client)
+    before, after = Witness(4, 9, 6), Witness(4, 3, 8, line=1)
+    assert await store.tell_witness(POSITION, 0, None, before)
+    assert await store.tell_witness(POSITION, 0, before, after)
+    await store.report_witnesses({POSITION: [before._replace(offset=12)]})
+    assert not await store.tell_witness(POSITION, 0, before, before)
+    assert await store.witnesses() == [{POSITION.name: after}]
 
 
 async def test_a_topic_that_is_not_listed_any_more_is_not_waited_for(client: Client) -> None:

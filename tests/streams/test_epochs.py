@@ -74,6 +74,9 @@ async def test_other_answers_are_handed_on() -> None:
         async def send(self, node_id: int, request: Any, **options: Any) -> tuple[Any, ...]:
             return node_id, request, options
 
+        def force_metadata_update(self) -> str:
+            return "asked"
+
     client: Any = Client()
     watch = EpochWatch(client)
     request = MetadataRequest([])
@@ -105,15 +108,17 @@ async def test_a_broker_tells_epochs_of_what_it_is_asked_for(
         await consumer.stop()
     with Topics(kafka_bootstrap).kept_records() as records:
         position = Position(topic, 0)
-        assert records.cut_below(position, 5, epochs.last) is None
+        assert records.find_cut(position, 5, epochs.last) is None
         # As if each of its messages had come under a later leader.
-        assert records.cut_below(position, 5, Witness(-1, 5, 0)) == 0
-        assert records.cut_below(position, 5, Witness(-1, 5, epochs.last.timestamp)) is None
-        assert records.cut_below(position, 9, Witness(-1, 9, 0)) is None
+        assert records.find_cut(position, 5, Witness(-1, 5, 0)) == 0
+        assert records.find_cut(position, 5, Witness(-1, 5, epochs.last.timestamp)) is None
+        # As if the log had been as long, and the same below; or had been cut at its end.
+        assert records.find_cut(position, 5, Witness(0, 9, 0)) == 5
+        assert records.find_cut(position, 9, epochs.last) == 5
 
 
 @pytest.mark.parametrize(("to", "handed_on", "sought"), [(None, [(0, 3, 3)], []), (1, [], [1])])
-async def test_nothing_is_handed_on_of_a_log_that_was_cut_below_it(
+async def test_nothing_is_handed_on_of_a_log_that_was_find_cut_it(
     to: int | None, handed_on: list[tuple[int, int, int]], sought: list[int]
 ) -> None:
     reader = Reader()
@@ -157,11 +162,30 @@ async def test_an_answer_without_epochs_has_not_those_of_the_one_before() -> Non
         async def send(self, *_: Any) -> Any:
             return SimpleNamespace(topics=[("events", [(0, answers.pop(0))])])
 
+        def force_metadata_update(self) -> str:
+            return "asked"
+
     client: Any = Client()
     watch = EpochWatch(client)
     for _ in range(2):
         await client.send(1, FetchRequest(250, 1, 1_000, 0, []))
     assert watch.take([("events", 0)]) == {}
+
+
+async def test_what_is_read_after_the_brokers_were_lost_sight_of_says_so() -> None:
+    class Client:
+        async def send(self, *_: Any) -> Any:
+            return SimpleNamespace(topics=[("events", [(0, batch(7, 4))])])
+
+        def force_metadata_update(self) -> str:
+            return "asked"
+
+    client: Any = Client()
+    watch = EpochWatch(client)
+    for doubts in range(2):
+        await client.send(1, FetchRequest(250, 1, 1_000, 0, []))
+        assert watch.take([("events", 0)])["events", 0].doubts == doubts
+        assert client.force_metadata_update() == "asked"
 
 
 async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_again() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -11,6 +11,7 @@ from faust.types import TP
 
 from app.domain.catalog import BROKERS_DIFFER_MS
 from app.domain.increments import Increments, Position
+from app.domain.loss import loss_of
 from app.domain.witness import Witness
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters
@@ -30,10 +31,14 @@ class World:
         self.incarnation = "first"
         self.counters = MemoryCounters()
         self.told: list[tuple[Mapping[str, object], bool]] = []
+        self.losses: dict[object, Mapping[str, object]] = {}
+        """By where they begin: what is told last, and was not taken back."""
         self.received: dict[int, int] = {}
         """Offset -> when its message was received."""
         self.cuts: dict[int, int] = {}
         """Epoch -> where messages of later ones begin."""
+        self.brought_back_at: int | None = None
+        """Where the log ended that was brought back in place of the first."""
         self.witnesses: dict[str, Witness] = {}
         """Position name -> what was told before."""
         self.when_told: Callable[[], Awaitable[None]] | None = None
@@ -44,7 +49,7 @@ class World:
             self._incarnation_of,
             self._report,
             self._received_at,
-            self._cut_below,
+            self._find_cut,
             self._told_witnesses,
             self._tell_witness,
         )
@@ -58,11 +63,13 @@ class World:
     async def _received_at(self, position: Position, offset: int) -> int | None:
         return self.received.get(offset)
 
-    async def _cut_below(self, position: Position, counted: int, witness: Witness) -> int | None:
+    async def _find_cut(self, position: Position, counted: int, witness: Witness) -> int | None:
+        if self.brought_back_at is not None and not witness.line:
+            return self.brought_back_at
         begin = self.cuts.get(witness.epoch, counted)
         return begin if begin < counted else None
 
-    async def _tell_witness(self, position: Position, known: Witness | None, witness: Witness) -> bool:
+    async def _tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
         if self.when_told is not None:
             act, self.when_told = self.when_told, None
             await act()
@@ -72,11 +79,16 @@ class World:
         self.witnesses[position.name] = witness
         return True
 
-    async def _told_witnesses(self) -> Mapping[str, Witness]:
-        return self.witnesses
+    async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
+        return [self.witnesses]
 
     async def _report(self, loss: Mapping[str, object], is_lost: bool) -> None:
-        self.told.append((loss, is_lost))
+        if self.told[-1:] != [(loss, is_lost)]:
+            self.told.append((loss, is_lost))
+        if is_lost:
+            self.losses[loss["from"]] = loss
+        elif self.losses.get(loss["from"]) == loss:
+            del self.losses[loss["from"]]
         if self.when_told is not None:
             act, self.when_told = self.when_told, None
             await act()
@@ -188,17 +200,29 @@ async def test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_o
     assert len(world.told) == 1
 
 
+async def test_brokers_that_were_lost_sight_of_may_have_another_log_whose_epochs_are_no_later(world: World) -> None:
+    assert await world.partitions.heed(ZERO, 300, OF_OLD) is None
+    world.brought_back_at = 260
+    assert await world.partitions.heed(ZERO, 300, OF_OLD) is None, "they are the same still"
+    back = Epochs(3, Witness(3, 320, 0), doubts=1)
+    assert await world.partitions.heed(ZERO, 300, back) == 260
+    assert [loss["number"] for loss, _ in world.told] == [40]
+    assert await world.partitions.heed(ZERO, 260, back) is None
+    assert world.witnesses == {world.position.name: Witness(3, 320, 0, line=1)}
+
+
 async def test_another_leader_of_the_same_log_is_no_cut(world: World) -> None:
     for epoch in range(3, 6):
         assert await world.partitions.heed(ZERO, 300, Epochs(epoch, Witness(epoch, 300 + epoch, 0))) is None
-    assert (world.partitions.witnesses, world.told) == ({world.position: Witness(5, 305, 0)}, [])
+    assert (world.partitions.witnesses, world.told) == ({world.position: [Witness(5, 305, 0)]}, [])
 
 
 async def test_what_was_told_before_bears_witness_and_what_is_read_again_does_not(world: World) -> None:
-    world.witnesses, world.cuts = {world.position.name: OLD}, {3: 280}
+    world.witnesses = {world.position.name: OLD}
     await world.partitions.starts([ZERO, ONE])
     assert await world.partitions.heed(ZERO, 300, Epochs(2, Witness(2, 200, 0))) is None
-    assert world.partitions.witnesses == {world.position: OLD}
+    assert world.partitions.witnesses == {world.position: [OLD]}
+    world.cuts = {3: 280}
     assert await world.partitions.heed(ZERO, 300, OF_NEW) == 280
 
 
@@ -306,6 +330,18 @@ async def test_a_loss_that_another_worker_counted_meanwhile_is_taken_back(world:
     assert world.told[0][0] == world.told[1][0]
     assert await world.partitions.lost(ZERO, 320, 340, 900) == 340
     assert world.told[-1][0]["number"] == 20
+
+
+async def test_what_another_worker_takes_back_is_a_loss_still_of_who_passed_it(world: World) -> None:
+    anothers = loss_of(world.position, 300, 340, at=1, received_before=None)
+
+    async def tell_the_same() -> None:
+        await world._report(anothers, True)
+
+    world.when_told = tell_the_same
+    await world.partitions.lost(ZERO, 300, 340, 900)
+    await world._report(anothers, False)
+    assert [loss["number"] for loss in world.losses.values()] == [40]
 
 
 async def test_a_partition_that_was_revoked_loses_nothing(world: World) -> None:
