@@ -26,7 +26,7 @@ class Reading(ConsumerThread):
         self._seeks_done = {}
         self.consumer = cast(Any, SimpleNamespace(flow_active=True))
         self._most_fetched = 1 << 20
-        self.epochs = EpochWatch(SimpleNamespace(send=None))
+        self.epochs = EpochWatch(SimpleNamespace(send=None, force_metadata_update=None))
 
 
 @pytest.fixture
