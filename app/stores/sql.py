@@ -22,6 +22,7 @@ from app.stores.database import Database
 from app.stores.tables import audit, catalog, projects, versions
 from app.stores.version_rows import (
     as_planned,
+    begin_later,
     end_present,
     find_born,
     get_present,
@@ -30,6 +31,7 @@ from app.stores.version_rows import (
     read_projects,
     require_no_project,
     select_present,
+    successor_begins,
     to_project,
     to_row,
     to_version,
@@ -280,15 +282,12 @@ class SqlDefinitions:
                 return version
             with self._database.write() as connection:
                 revision, acts_from = self._begin(connection)
-                mine = (versions.c.id == version.id) & (versions.c.revision == version.revision)
-                ended = (versions.c.id == version.id) & (versions.c.effective_until == version.effective_from)
-                moved: dict[str, Any] = {"effective_from": acts_from}
-                created_at = version.created_at
-                if created_at == version.effective_from:
-                    created_at = moved["created_at"] = acts_from
-                connection.execute(update(versions).where(ended).values(effective_until=acts_from))
-                connection.execute(update(versions).where(mine).values(revision=revision, **moved))
-            version = replace(version, revision=revision, effective_from=acts_from, created_at=created_at)
+                successor = successor_begins(connection, version)
+                if successor is not None:
+                    # Another writer has ended it meanwhile: it never acts, and keeps its place among the revisions.
+                    begin_later(connection, version, min(acts_from, successor), version.revision)
+                    return replace(version, revision=revision)
+                version = begin_later(connection, version, acts_from, revision)
 
     def _confirm_project(self, project: Project) -> Project:
         """The same of a project: events that are received before it acts are refused, by every worker alike."""
