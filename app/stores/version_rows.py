@@ -101,6 +101,12 @@ def successor_begins(connection: Connection, version: DefinitionVersion) -> int 
     return found
 
 
+def read_again(connection: Connection, version: DefinitionVersion) -> DefinitionVersion:
+    """A stored version, or a grave, as it is now: it may have got a later revision."""
+    mine = (versions.c.id == version.id) & (versions.c.revision >= version.revision)
+    return to_version(connection.execute(select(versions).where(mine).order_by(versions.c.revision).limit(1)).one())
+
+
 def begin_later(connection: Connection, version: DefinitionVersion, acts_from: int, revision: int) -> DefinitionVersion:
     """Let a stored version, or a grave, begin then, and what it ended act until then; returns it as it is now."""
     begins = version.effective_from
