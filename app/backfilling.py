@@ -114,6 +114,11 @@ class Backfills:
             self._of[position].noted.add(name)
 
 
+def present(catalog: Catalog, backfills: Mapping[str, int]) -> Mapping[str, int]:
+    """Those that have not ended by this catalog: while a store was asked for them, another one may have come."""
+    return {name: at for name, at in backfills.items() if name in catalog.backfills}
+
+
 def is_worth_a_call(increments: Increments) -> bool:
     """Whether the checkpoint of a backfill has to be moved now."""
     moved = increments.next_offset - increments.expected

@@ -32,7 +32,7 @@ class DefinitionSource(Protocol):
     """What workers read. Blocking; may be repeated; raises StoreUnavailable."""
 
     def revision(self) -> tuple[int, int]:
-        """The catalog revision and the database's clock when it was read."""
+        """The catalog revision, and what DefinitionHistory calls `as_of`."""
         ...
 
     def history(self) -> DefinitionHistory: ...

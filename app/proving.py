@@ -130,7 +130,7 @@ async def verify(
 ) -> Verdict:
     """Recount and compare. May run beside live counting.
 
-    `read_catalog` gives the definitions as they are when it is called, and settled (see DefinitionHistory); `read_ends`
+    `read_catalog` gives the definitions as they are when it is called; `read_ends`
     the first offset and the end of each position of the topics as they are then. Raises StoreUnavailable.
     """
     held = await _look(snapshot, rules, read_catalog, read_ends)

@@ -1,6 +1,7 @@
 """Keeps a worker's catalog as new as the records that it counts. SQL is asked in a thread, never in the event loop.
 
-A version is committed at least TRUSTED_MS before it acts. So a catalog read at moment t is right for all records
+A version is committed at least TRUSTED_MS before it acts, or begins later, which its writer settles: until then the
+source says that it was read before that (see DefinitionHistory). So a catalog read at moment t is right for all records
 received before t + TRUSTED_MS, and records that are older than that (a backlog) never wait. While records come that are
 as new as that, the source is asked ahead of them (`is_pressing`), so that they do not wait either.
 """
@@ -13,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from app.domain.catalog import EMPTY, Catalog, build_catalog
-from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory
+from app.domain.history import TRUSTED_MS
 from app.errors import StoreUnavailable
 from app.ports import DefinitionSource
 
@@ -79,7 +80,7 @@ class CatalogRefresher:
         try:
             revision, as_of = await asyncio.to_thread(self._source.revision)
             if revision != self._current.revision:
-                history = await self._settled_history()
+                history = await asyncio.to_thread(self._source.history)
                 catalog = await asyncio.to_thread(build_catalog, history)
                 self._use(catalog)
                 as_of = catalog.as_of
@@ -92,14 +93,6 @@ class CatalogRefresher:
     def _is_known(self, received_at: int) -> bool:
         """Whether all that acts on records received then is in the current catalog."""
         return received_at < self._known_at + TRUSTED_MS
-
-    async def _settled_history(self) -> DefinitionHistory:
-        """A writer that was too late lets its version begin later, at once: look again before counting by it."""
-        history = await asyncio.to_thread(self._source.history)
-        if not history.is_settled():
-            await asyncio.sleep(EFFECTIVE_LEAD_MS / 1000)
-            history = await asyncio.to_thread(self._source.history)
-        return history
 
     def _use(self, catalog: Catalog) -> None:
         for left_out in catalog.left_out:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter, ge
 from typing import Final, TypeVar
 
-from app.backfilling import Backfills, fold_backfills, is_worth_a_call
+from app.backfilling import Backfills, fold_backfills, is_worth_a_call, present
 from app.domain.folding import Folder, Record
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Accounting, Applied, Increments, Position
@@ -262,7 +262,7 @@ class Tracker:
         ]
         # Over a gap those that are behind go by themselves, when they are filled.
         moved = self.backfills.known(position) if is_cut else self.backfills.joined(position)
-        for name, expected in moved.items():
+        for name, expected in present(self._catalog.current, moved).items():
             stripe = self._stripe_of(counting, name)
             jump = replace(jumps[stripe], expected=expected, next_offset=choose(expected, to[stripe]))
             jumps.append(replace(jump, backfill=name))
@@ -295,9 +295,8 @@ class Tracker:
         position = batch.position
         newest = max((record.timestamp for record in batch.records), default=0)
         await self._persist(lambda: self._catalog.reach(newest))
-        present = self._catalog.current.backfills
-        behind = self.backfills.behind().get(position, {})
-        due = {name: at for name, at in behind.items() if name in present and batch.start <= at < batch.next_offset}
+        behind = present(self._catalog.current, self.backfills.behind().get(position, {}))
+        due = {name: at for name, at in behind.items() if batch.start <= at < batch.next_offset}
         increments = fold_backfills(self._fold_with(counting), position, batch.records, batch.next_offset, due, newest)
         if not increments:
             return
@@ -309,9 +308,9 @@ class Tracker:
 
     async def note_backfill(self, name: str, state: Mapping[str, int]) -> Mapping[str, int]:
         """Remember how far a backfill is; returns all that is remembered. One that ended meanwhile has no state."""
-        if name not in self._catalog.current.backfills:
-            return {}
         counting = await self.counting()
+        if not present(self._catalog.current, {name: 0}):
+            return {}
         stripe = self._stripe_of(counting, name)
         return await self._persist(lambda: counting.store.note_backfill(name, stripe, state))
 
@@ -347,7 +346,7 @@ class Tracker:
         watermark = max(newest, self.watermark(batch.position))
         self._hook("fold")
         await self._meet_backfills(counting, batch.position, min(checkpoints))
-        joined = self.backfills.joined(batch.position)
+        joined = present(self._catalog.current, self.backfills.joined(batch.position))
         receipts_from = counting.receipts_from.get(batch.position, 0)
         increments, letters = self._fold_with(counting).fold(
             batch.position, batch.records, checkpoints, batch.next_offset, watermark, joined, receipts_from

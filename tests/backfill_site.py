@@ -178,16 +178,18 @@ class Site:
                     next_offset[position] = start + len(some) if outcome.seek_to is None else outcome.seek_to
                 await asyncio.sleep(0)
 
-    def state(self, kind: str) -> Mapping[str, int]:
-        return self.store.inner.owner(fields.in_backfill(f"{kind}-filled~7", fields.STATE))
+    def state(self, kind: str, revision: int = 7) -> Mapping[str, int]:
+        return self.store.inner.owner(fields.in_backfill(f"{kind}-filled~{revision}", fields.STATE))
 
-    def assert_filled_exactly(self) -> None:
+    def assert_filled_exactly(self, revision: int = 7) -> None:
         """Each goal with `backfill` holds what the goal of its kind holds that was there from the log's start."""
         for kind in KINDS:
-            assert self.state(kind).get(fields.FILLED), kind
+            assert self.state(kind, revision).get(fields.FILLED), kind
             for owner in (fields.goal_owner, fields.goal_history_owner):
                 whole = self.store.inner.owner(owner(f"{kind}-whole"))
-                filled = self.store.inner.owner(fields.in_backfill(f"{kind}-filled~7", owner(f"{kind}-filled")))
+                filled = self.store.inner.owner(
+                    fields.in_backfill(f"{kind}-filled~{revision}", owner(f"{kind}-filled"))
+                )
                 assert counts_of(filled) == counts_of(whole), kind
             assert whole
 

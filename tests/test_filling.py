@@ -13,6 +13,7 @@ import pytest
 
 from app import backfilling, filling
 from app.domain import fields
+from app.domain.backfill import backfill_name
 from app.domain.beginning import Beginning, Spans
 from app.domain.catalog import Catalog
 from app.domain.increments import Position
@@ -291,6 +292,53 @@ async def test_turning_backfill_off_shows_what_was_counted_without_it() -> None:
         for one in goals(backfill=False, acts_from=0)
     ]
     assert catalog(*DEFINITIONS, *ended, *off).backfills == {}
+
+
+async def test_a_goal_that_is_created_again_is_filled_again() -> None:
+    site = Site(log_of(5))
+    tracker, filler = site.worker()
+    await site.read(tracker, 0.3)
+    site.define()
+    await filler.fill()
+    whole, filled = goals(backfill=False, acts_from=0), goals(backfill=True, acts_from=SINCE)
+    deleted = [replace(one, effective_until=SINCE + 1_000_000) for one in filled]
+    site.catalog.current = catalog(*DEFINITIONS, *whole, *deleted)
+    await site.read(tracker, 0.8)
+    again = [replace(one, effective_from=SINCE + 3_000_000, revision=9) for one in filled]
+    site.catalog.current = catalog(*DEFINITIONS, *whole, *deleted, *again)
+    assert {backfill_name([*deleted, *again][number :: len(again)]) for number in range(len(again))} == {
+        f"{one.id}~9" for one in again
+    }
+    await site.read(tracker)
+    with pytest.raises(AssertionError):
+        site.assert_filled_exactly(9)
+    await filler.fill()
+    site.assert_filled_exactly(9)
+
+
+async def test_a_backfill_that_ends_while_others_are_met_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(log_of(5))
+    tracker, filler = site.worker()
+    await site.read(tracker, 0.3)
+    site.define()
+    all_of_them = site.catalog.current
+    whole, filled = goals(backfill=False, acts_from=0), goals(backfill=True, acts_from=SINCE)
+    site.catalog.current = catalog(*DEFINITIONS, *whole, *filled[1:])
+    await filler.fill()
+    site.catalog.current = all_of_them
+    open_backfills = site.counters.open_backfills
+
+    async def delete_meanwhile(
+        stripes: Mapping[str, int], positions: Sequence[Position]
+    ) -> Mapping[str, Sequence[int]]:
+        site.catalog.current = catalog(*DEFINITIONS, *whole, *filled[:1])
+        return await open_backfills(stripes, positions)
+
+    monkeypatch.setattr(site.counters, "open_backfills", delete_meanwhile)
+    await site.read(tracker)
+    (kept,) = site.catalog.current.backfills
+    await filler.fill()
+    assert site.counters.owner(fields.in_backfill(kept, fields.STATE)).get(fields.FILLED)
 
 
 @pytest.mark.parametrize("joined", [True, False])

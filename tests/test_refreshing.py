@@ -59,16 +59,6 @@ async def test_a_version_that_was_committed_in_time_is_used_at_once() -> None:
     assert (source.reads, beginning(refresher)) == (1, NOW + EFFECTIVE_LEAD_MS - 5)
 
 
-@pytest.mark.parametrize("late_ms", [-TRUSTED_MS + 1, 0, 50, 900])
-async def test_a_version_that_its_writer_may_still_move_is_looked_at_again(late_ms: int) -> None:
-    begun, moved = NOW - late_ms, NOW + EFFECTIVE_LEAD_MS
-    source = Source([history(starting_at(begun)), history(starting_at(moved), NOW + EFFECTIVE_LEAD_MS)])
-    refresher = CatalogRefresher(source)
-    await refresher.refresh()
-    assert (source.reads, beginning(refresher)) == (2, moved)
-    assert refresher.known_at == NOW + EFFECTIVE_LEAD_MS
-
-
 async def test_an_old_catalog_is_read_once() -> None:
     source = Source([history(starting_at(NOW - 60_000))])
     await CatalogRefresher(source).refresh()

@@ -6,8 +6,8 @@ the goal is counted on its own, with a memory and checkpoints of its own, and is
 
 So a backfill is a function of the log and of the definitions' history alone, whenever and however it was made:
 
-- It begins with the version that turns `backfill` on, or that changes `startsAt` while it is on. Further edits act from
-  their own moment, as they always do; turning it off ends it.
+- It begins with the version that turns `backfill` on, that changes `startsAt` while it is on, or that creates a deleted
+  goal again. Further edits act from their own moment, as they always do; turning it off or deleting the goal ends it.
 - Conversion goals that existed when it began act back to the start of the log; later ones from their creation.
 - An event counts once in it, whatever other countings did with that event.
 """
@@ -71,7 +71,13 @@ def _first_of_backfill(versions: Sequence[DefinitionVersion]) -> DefinitionVersi
     for version in versions:
         if not version.body.get("backfill"):
             first = None
-        elif first is None or before is None or version.body.get("startsAt") != before.body.get("startsAt"):
+        elif first is None or before is None or _begins_again(before, version):
             first = version
         before = version
     return first
+
+
+def _begins_again(before: DefinitionVersion, version: DefinitionVersion) -> bool:
+    # Between the two the goal was deleted: its backfill was counted no more, and may have been dropped.
+    is_gap = before.effective_until < version.effective_from
+    return is_gap or version.body.get("startsAt") != before.body.get("startsAt")

@@ -12,10 +12,10 @@ TRUSTED_MS: Final = 75
 """How long a catalog is trusted after the database's clock when it was read.
 
 A version that was committed at the latest TRUSTED_MS before it acts was seen by whoever counts records that it acts on,
-so that counting live and reading again decide the same. A later commit is noticed by its writer, which lets the version
-begin later (see `is_settled`)."""
-SETTLED_MS: Final = 1_000
-"""How long after a version's beginning its writer may still let it begin later."""
+so that counting live and reading again decide the same. After a later commit it begins later; until its writer has
+settled that, nobody counts beyond its beginning."""
+SETTLED_MS: Final = 500
+"""How long after a version's beginning others wait for its writer to settle when it begins, before they do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,7 @@ class DefinitionHistory:
 
     revision: int
     as_of: int
-    """The database's clock when it was read. A version that is committed later acts on no record received before
-    `as_of` + TRUSTED_MS."""
+    """The database's clock when it was read, or earlier. A version that is committed, or moved, later acts on no record
+    received before `as_of` + TRUSTED_MS."""
     projects: Sequence[Project]
     versions: Sequence[DefinitionVersion]
-
-    def is_settled(self) -> bool:
-        """Whether no version of it began, or begins, so near to `as_of` that its writer may have been too late."""
-        moments = {project.created_at for project in self.projects}
-        for version in self.versions:
-            moments |= {version.effective_from, version.effective_until}
-        return not any(self.as_of - SETTLED_MS < moment < self.as_of + TRUSTED_MS for moment in moments)

@@ -8,17 +8,18 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import ALERT, Step, Work
 from app.domain.definition_fields import differing
-from app.domain.history import EFFECTIVE_LEAD_MS, TRUSTED_MS, DefinitionHistory, DefinitionVersion, Project
+from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionHistory, DefinitionVersion, Project
 from app.errors import NotFound
 from app.ports import Change
 from app.stores.alert_rows import carry_out_alerts
 from app.stores.auditing import COMMAND_LINE, write_audit
 from app.stores.database import Database
+from app.stores.settling import abandoned, as_of, note_unsettled, settle
 from app.stores.tables import audit, catalog, projects, versions
 from app.stores.version_rows import (
     as_planned,
@@ -27,6 +28,7 @@ from app.stores.version_rows import (
     get_present,
     id_taken,
     raise_revision,
+    read_again,
     read_projects,
     require_no_project,
     select_present,
@@ -50,9 +52,13 @@ class SqlDefinitions:
     # -- reading
 
     def revision(self) -> tuple[int, int]:
-        with self._database.read() as connection:
-            now = self._database.now(connection)
-            return connection.execute(_REVISION).scalar_one(), now
+        while True:
+            with self._database.read() as connection:
+                now = self._database.now(connection)
+                left = abandoned(connection, now)
+                if not left:
+                    return connection.execute(_REVISION).scalar_one(), as_of(connection, now)
+            self._settle(left)
 
     def history(self) -> DefinitionHistory:
         with self._database.read() as connection:
@@ -61,7 +67,7 @@ class SqlDefinitions:
             revision = connection.execute(_REVISION).scalar_one()
             rows = connection.execute(select(versions).order_by(versions.c.revision, versions.c.id)).all()
             found = [to_version(row) for row in rows if not row.is_deleted]
-            return DefinitionHistory(revision, now, read_projects(connection), found)
+            return DefinitionHistory(revision, as_of(connection, now), read_projects(connection), found)
 
     def projects(self) -> Sequence[Project]:
         with self._database.read() as connection:
@@ -128,12 +134,13 @@ class SqlDefinitions:
     def create_project(self, key: str, name: str, time_zone: str) -> Project:
         """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
         with self._database.write() as connection:
-            _, acts_from = self._begin(connection)
+            revision, acts_from = self._begin(connection)
             require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
             connection.execute(insert(projects).values(**asdict(project)))
+            note_unsettled(connection, revision, acts_from, key)
             self._audit_project(connection, COMMAND_LINE, "create", project)
-        return self._confirm_project(project)
+        return project if self._settle([revision]) else self.project(key)
 
     def create(self, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str) -> DefinitionVersion:
         """Store a new definition. It acts from `effective_from`, a moment from now.
@@ -167,7 +174,10 @@ class SqlDefinitions:
         """
         with self._database.write() as connection:
             stored = self._carry_out(connection, project, steps, secrets, actor)
-        return max((self._confirm(version).revision for version in stored), default=0)
+        revisions = [version.revision for version in stored]
+        if self._settle(revisions):
+            return max(revisions, default=0)
+        return self.revision()[0]
 
     def rehearse(self, works: Sequence[Work], actor: str) -> None:
         """Do all of it in one transaction and undo it: raises what doing it would raise, and changes nothing."""
@@ -235,6 +245,7 @@ class SqlDefinitions:
             created_at = born.created_at
         version = DefinitionVersion(kind, ident, project, revision, acts_from, FOREVER, created_at, body)
         connection.execute(insert(versions).values(**to_row(version)))
+        note_unsettled(connection, revision, acts_from)
         self._audit(connection, actor, "create", version, None, body)
         return version
 
@@ -250,6 +261,7 @@ class SqlDefinitions:
         end_present(connection, ident, acts_from)
         version = replace(before, revision=revision, effective_from=acts_from, body=body)
         connection.execute(insert(versions).values(**to_row(version)))
+        note_unsettled(connection, revision, acts_from)
         self._audit(connection, actor, "edit", version, before.body, body)
         return before, version
 
@@ -263,6 +275,7 @@ class SqlDefinitions:
         end_present(connection, ident, acts_from)
         grave = replace(before, revision=revision, effective_from=acts_from, effective_until=acts_from)
         connection.execute(insert(versions).values(**to_row(grave, is_deleted=True)))
+        note_unsettled(connection, revision, acts_from)
         self._audit(connection, actor, "delete", before, before.body, None)
         return grave
 
@@ -272,36 +285,19 @@ class SqlDefinitions:
         return revision, self._database.now(connection) + EFFECTIVE_LEAD_MS
 
     def _confirm(self, version: DefinitionVersion) -> DefinitionVersion:
-        """Make sure that the commit was done TRUSTED_MS before the version acts; else let it begin later."""
-        while True:
-            with self._database.read() as connection:
-                now = self._database.now(connection)
-            if now <= version.effective_from - TRUSTED_MS:
-                return version
-            with self._database.write() as connection:
-                revision, acts_from = self._begin(connection)
-                mine = (versions.c.id == version.id) & (versions.c.revision == version.revision)
-                ended = (versions.c.id == version.id) & (versions.c.effective_until == version.effective_from)
-                moved: dict[str, Any] = {"effective_from": acts_from}
-                created_at = version.created_at
-                if created_at == version.effective_from:
-                    created_at = moved["created_at"] = acts_from
-                connection.execute(update(versions).where(ended).values(effective_until=acts_from))
-                connection.execute(update(versions).where(mine).values(revision=revision, **moved))
-            version = replace(version, revision=revision, effective_from=acts_from, created_at=created_at)
+        """As it is once it is settled when it begins."""
+        if self._settle([version.revision]):
+            return version
+        with self._database.read() as connection:
+            return read_again(connection, version)
 
-    def _confirm_project(self, project: Project) -> Project:
-        """The same of a project: events that are received before it acts are refused, by every worker alike."""
-        while True:
-            with self._database.read() as connection:
-                now = self._database.now(connection)
-            if now <= project.created_at - TRUSTED_MS:
-                return project
-            with self._database.write() as connection:
-                _, acts_from = self._begin(connection)
-                mine = projects.c.key == project.key
-                connection.execute(update(projects).where(mine).values(created_at=acts_from))
-            project = replace(project, created_at=acts_from)
+    def _settle(self, revisions: Sequence[int]) -> bool:
+        """Settle when what was committed with these revisions begins: whether as it was said to. Anybody may do it."""
+        if not revisions:
+            return True
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            return settle(connection, revisions, now, lambda: self._begin(connection))
 
     def _audit_project(self, connection: Connection, actor: str, action: str, project: Project) -> None:
         write_audit(

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """The migrations that make these tables, oldest first."""
 
 metadata: Final = MetaData(
@@ -51,6 +51,15 @@ versions: Final = Table(
     Index("ix_definition_versions_project", "project", "kind", "effective_until"),
 )
 """Every version that ever acted; the present one has no end. Nothing is removed: reading the log again needs it."""
+
+unsettled: Final = Table(
+    "unsettled",
+    metadata,
+    Column("revision", _Number, primary_key=True, autoincrement=False),
+    Column("acts_from", _Number, nullable=False),
+    Column("project", String(64), nullable=True),
+)
+"""The versions, by revision, and projects, of which it is not settled yet when they begin: see settling.py."""
 
 api_keys: Final = Table(
     "api_keys",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import Step
@@ -92,6 +92,41 @@ def end_present(connection: Connection, ident: str, acts_until: int) -> None:
     # A version that has not begun to act yet ends before it begins, and never acts.
     present = (versions.c.id == ident) & versions.c.effective_until.is_(None)
     connection.execute(update(versions).where(present).values(effective_until=acts_until))
+
+
+def successor_begins(connection: Connection, version: DefinitionVersion) -> int | None:
+    """When what came after this version, another one or a grave, begins to act; None where nothing did."""
+    later = (versions.c.id == version.id) & (versions.c.revision > version.revision)
+    found: int | None = connection.execute(select(func.min(versions.c.effective_from)).where(later)).scalar_one()
+    return found
+
+
+def read_again(connection: Connection, version: DefinitionVersion) -> DefinitionVersion:
+    """A stored version, or a grave, as it is now: it may have got a later revision."""
+    mine = (versions.c.id == version.id) & (versions.c.revision >= version.revision)
+    return to_version(connection.execute(select(versions).where(mine).order_by(versions.c.revision).limit(1)).one())
+
+
+def begin_later(connection: Connection, version: DefinitionVersion, acts_from: int, revision: int) -> DefinitionVersion:
+    """Let a stored version, or a grave, begin then, and what it ended act until then; returns it as it is now."""
+    begins = version.effective_from
+    is_grave = version.effective_until == begins
+    moved = replace(
+        version,
+        revision=revision,
+        effective_from=acts_from,
+        effective_until=acts_from if is_grave else version.effective_until,
+        created_at=acts_from if version.created_at == begins else version.created_at,
+    )
+    # What ended before it began must not begin to act.
+    ended = (versions.c.effective_until == begins) & (versions.c.effective_from < begins)
+    connection.execute(update(versions).where(versions.c.id == version.id, ended).values(effective_until=acts_from))
+    mine = (versions.c.id == version.id) & (versions.c.revision == version.revision)
+    times: dict[str, Any] = {"effective_from": acts_from, "created_at": moved.created_at, "revision": revision}
+    if is_grave:
+        times["effective_until"] = acts_from
+    connection.execute(update(versions).where(mine).values(**times))
+    return moved
 
 
 def to_version(row: Row[Any]) -> DefinitionVersion:

@@ -130,20 +130,16 @@ def counting_by_an_old_catalog() -> None:
     put(CatalogRefresher, "reach", nothing)
 
 
-def no_second_look_at_a_late_commit() -> None:
-    from app.refreshing import CatalogRefresher
+def what_is_not_settled_is_trusted() -> None:
+    from app.stores import sql
 
-    async def history(self: CatalogRefresher) -> Any:
-        return self._source.history()
-
-    put(CatalogRefresher, "_settled_history", history)
+    put(sql, "as_of", lambda _, now: now)
 
 
 def late_commits_begin_early() -> None:
     from app.stores.sql import SqlDefinitions
 
-    put(SqlDefinitions, "_confirm", lambda _, version: version)
-    put(SqlDefinitions, "_confirm_project", lambda _, project: project)
+    put(SqlDefinitions, "_settle", lambda *_: True)
 
 
 def no_polling() -> None:
@@ -191,7 +187,7 @@ READING: Final[Mapping[str, Callable[[], None]]] = {
     "watchdog": no_watchdog,
     "last-catalog": no_counting_without_the_database,
     "new-catalog": counting_by_an_old_catalog,
-    "settled-catalog": no_second_look_at_a_late_commit,
+    "settled-catalog": what_is_not_settled_is_trusted,
     "late-commit": late_commits_begin_early,
     "redis-clock": the_machines_clock,
     "log-limit": no_log_limit,

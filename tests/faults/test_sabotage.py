@@ -26,6 +26,7 @@ REDIS = "tests/stores/test_redis_counters.py::"
 TRACKING = "tests/test_tracking.py::"
 LAWS = "tests/test_counting_laws.py::"
 REFRESHING = "tests/test_refreshing.py::"
+SETTLING = "tests/stores/test_settling.py::"
 PARTITIONS = "tests/streams/test_partitions.py::"
 SETTINGS = "tests/streams/test_faust_app.py::test_what_counts_stand_on_is_set"
 GROUPS = 2
@@ -94,7 +95,7 @@ QUICK: Mapping[str, Sequence[str]] = {
     "redis-clock": [REDIS + "test_the_moment_is_that_of_redis_whatever_this_machines_clock_says"],
     "last-catalog": [REFRESHING + "test_counting_goes_on_when_the_database_is_away"],
     "new-catalog": [REFRESHING + "test_a_record_beyond_what_the_catalog_is_trusted_for_asks_the_database"],
-    "settled-catalog": [REFRESHING + "test_a_version_that_its_writer_may_still_move_is_looked_at_again[0]"],
+    "settled-catalog": [SETTLING + "test_nobody_counts_beyond_what_its_writer_may_still_move[sqlite]"],
     "late-commit": ["tests/stores/test_sql.py::test_what_was_committed_too_late_begins_later[sqlite-definition]"],
     "watchdog": [
         "tests/domain/test_watchdog.py::test_a_checkpoint_that_stands_still_is_read_again_and_then_the_worker_ends"

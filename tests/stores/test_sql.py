@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import GOAL
-from app.domain.history import EFFECTIVE_LEAD_MS, Project
+from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
 from app.stores import database as stores_database
 from app.stores import migrations
@@ -117,6 +117,58 @@ def test_what_was_committed_too_late_begins_later(database: Database, definition
     assert not slow.is_slow
     assert definitions.revision()[0] > 3, "whoever read the first beginning reads again"
     slow.close()
+
+
+class OvertakenDatabase(SlowDatabase):
+    """And something else is committed right after that, before the first writer looks at the clock."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+@pytest.mark.parametrize("then", ["edit", "delete", "create"])
+def test_what_was_committed_too_late_and_changed_meanwhile_never_acts(
+    database: Database, definitions: SqlDefinitions, then: str
+) -> None:
+    def change(by: SqlDefinitions, target: int) -> DefinitionVersion:
+        return by.change("shop", GOAL, "g1", lambda _: {"target": target}, "key")
+
+    def delete(by: SqlDefinitions) -> DefinitionVersion:
+        return by.delete("shop", GOAL, "g1", "key")
+
+    def overtake() -> None:
+        if then == "delete":
+            ends.append(delete(definitions))
+        elif then == "edit":
+            ends.append(change(definitions, 3))
+        else:
+            ends.append(definitions.create("shop", GOAL, "g1", {"target": 3}, "key"))
+
+    ends: list[DefinitionVersion] = []
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    overtaken = OvertakenDatabase(database.url)
+    overtaken.is_slow, overtaken.meanwhile = True, overtake
+    late = SqlDefinitions(overtaken)
+    if then == "create":
+        delete(late)
+    else:
+        change(late, 2)
+    overtaken.close()
+    history = definitions.history()
+    assert history.revision > ends[0].revision, "whoever read the late one reads again"
+    acting = [one for one in history.versions if one.effective_from < one.effective_until]
+    assert [one.body["target"] for one in acting] == ([1] if then == "delete" else [1, 3])
+    assert acting[0].effective_until == ends[0].effective_from
+    if then != "delete":
+        newest = definitions.all_versions("shop", GOAL, "g1")[-1]
+        assert (newest.body, newest.effective_until) == ({"target": 3}, FOREVER)
 
 
 def test_an_edit_ends_the_old_version_where_the_new_one_begins(definitions: SqlDefinitions) -> None:
