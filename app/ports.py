@@ -35,7 +35,9 @@ class DefinitionSource(Protocol):
         """The catalog revision, and what DefinitionHistory calls `as_of`."""
         ...
 
-    def history(self) -> DefinitionHistory: ...
+    def history(self, since: int | None = None) -> DefinitionHistory:
+        """All definitions; `since` a revision: those of the projects that changed after it."""
+        ...
 
 
 Change: TypeAlias = Callable[[DefinitionVersion], Mapping[str, object]]

@@ -80,8 +80,12 @@ class CatalogRefresher:
         try:
             revision, as_of = await asyncio.to_thread(self._source.revision)
             if revision != self._current.revision:
-                history = await asyncio.to_thread(self._source.history)
-                catalog = await asyncio.to_thread(build_catalog, history)
+                # A database that was away, or went back, may have come from a backup: what it holds now says nothing of
+                # what changed since this catalog was read.
+                follows = revision > self._current.revision and not self.is_out_of_touch
+                since = self._current.revision if follows and self._current is not EMPTY else None
+                history = await asyncio.to_thread(self._source.history, since)
+                catalog = await asyncio.to_thread(build_catalog, history, self._current)
                 self._use(catalog)
                 as_of = catalog.as_of
         except StoreUnavailable:

@@ -26,6 +26,7 @@ class Source:
         self.reads = 0
         self.asked = 0
         self.is_away = False
+        self.since: list[int | None] = []
 
     def revision(self) -> tuple[int, int]:
         self.asked += 1
@@ -33,7 +34,8 @@ class Source:
             raise StoreUnavailable("sql", "away")
         return self.histories[0].revision, self.histories[0].as_of
 
-    def history(self) -> DefinitionHistory:
+    def history(self, since: int | None = None) -> DefinitionHistory:
+        self.since.append(since)
         self.reads += 1
         return self.histories.pop(0) if len(self.histories) > 1 else self.histories[0]
 
@@ -57,6 +59,20 @@ async def test_a_version_that_was_committed_in_time_is_used_at_once() -> None:
     refresher = CatalogRefresher(source)
     await refresher.refresh()
     assert (source.reads, beginning(refresher)) == (1, NOW + EFFECTIVE_LEAD_MS - 5)
+
+
+async def test_what_changed_is_read_alone_unless_the_database_was_away_or_went_back() -> None:
+    source = Source([history(starting_at(0), revision=revision) for revision in (5, 6, 8, 7)])
+    refresher = CatalogRefresher(source)
+    await refresher.refresh()
+    await refresher.refresh()
+    source.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await refresher.refresh()
+    source.is_away = False
+    await refresher.refresh()
+    await refresher.refresh()
+    assert source.since == [None, 5, None, None]
 
 
 async def test_an_old_catalog_is_read_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +46,7 @@ class DefinitionVersion:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionHistory:
-    """All that ever acted, at one catalog revision, read in one transaction."""
+    """All that ever acted, at one catalog revision, read in one transaction; or all of it that changed (`changed`)."""
 
     revision: int
     as_of: int
@@ -54,3 +54,6 @@ class DefinitionHistory:
     received before `as_of` + TRUSTED_MS."""
     projects: Sequence[Project]
     versions: Sequence[DefinitionVersion]
+    changed: Collection[str] | None = None
+    """The keys of the projects whose versions these are: all of theirs; of the others nothing changed since a revision
+    that was named. None: these are all there are."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
+from weakref import ref
 
 from app.domain.conversion_goal import ConversionGoal, Counting
 from app.domain.event import Event
@@ -116,30 +118,43 @@ def _equalities(candidate: _Candidate) -> dict[str, object]:
     return dict(condition.equality_keys()) if condition is not None else {}
 
 
+class _Pages(dict[str, "tuple[_Group, ...] | None"]):
+    """What a page (an url up to its `?`) has, for one type index; gone with it."""
+
+    __slots__ = ("__weakref__",)
+
+
 class PathMemory:
     """Which candidates the paths of events have, remembered: most events come from few pages.
 
-    One for all type indexes of a catalog, so that what is remembered has one bound, whatever the number of projects.
+    One for all type indexes of a catalog, and of those that follow it and keep some of them, so that what is remembered
+    has one bound, whatever the number of projects. A thread may open pages while another one counts events.
     """
 
-    __slots__ = ("_dictionaries", "_left", "_most")
+    __slots__ = ("_left", "_lock", "_most", "_opened")
 
     def __init__(self, most: int = _MOST_PATHS) -> None:
         self._most = self._left = most
-        self._dictionaries: list[dict[str, tuple[_Group, ...] | None]] = []
+        self._lock = Lock()
+        self._opened: list[ref[_Pages]] = []
 
-    def open(self) -> dict[str, tuple[_Group, ...] | None]:
+    def open(self) -> _Pages:
         """A dictionary that is emptied when all together have become too large."""
-        self._dictionaries.append({})
-        return self._dictionaries[-1]
+        pages = _Pages()
+        with self._lock:
+            self._opened.append(ref(pages))
+        return pages
 
     def count_one(self) -> None:
         """Call it before each entry."""
         self._left -= 1
         if self._left < 0:
             self._left = self._most
-            for dictionary in self._dictionaries:
-                dictionary.clear()
+            with self._lock:
+                present = [pages for opened in self._opened if (pages := opened()) is not None]
+                self._opened = [ref(pages) for pages in present]
+            for pages in present:
+                pages.clear()
 
 
 class TypeIndex:

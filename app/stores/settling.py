@@ -37,9 +37,9 @@ def abandoned(connection: Connection, now: int) -> Sequence[int]:
     return connection.execute(late).scalars().all()
 
 
-def settle(connection: Connection, revisions: Sequence[int], now: int, begin: Callable[[], Begins]) -> bool:
+def settle(connection: Connection, revisions: Sequence[int], now: int, begin: Callable[[str], Begins]) -> bool:
     """Let what was stored with these revisions begin when it was said to, or, where its commit may have been too late
-    for that, when `begin` says. Whether nothing was moved; what somebody else has settled may have been."""
+    for that, when `begin` says of its project. Whether nothing was moved; what somebody else settled may have been."""
     is_kept = True
     for revision in revisions:
         mine = unsettled.c.revision == revision
@@ -49,15 +49,17 @@ def settle(connection: Connection, revisions: Sequence[int], now: int, begin: Ca
         if row is None or is_late:
             is_kept = False
         if row is not None and is_late:
-            _move(connection, revision, row.project, *begin())
+            _move(connection, revision, row.project, begin)
     return is_kept
 
 
-def _move(connection: Connection, revision: int, project: str | None, new_revision: int, acts_from: int) -> None:
+def _move(connection: Connection, revision: int, project: str | None, begin: Callable[[str], Begins]) -> None:
     if project is not None:
+        _, acts_from = begin(project)
         connection.execute(update(projects).where(projects.c.key == project).values(created_at=acts_from))
         return
     version = to_version(connection.execute(select(versions).where(versions.c.revision == revision)).one())
+    new_revision, acts_from = begin(version.project)
     successor = successor_begins(connection, version)
     if successor is None:
         begin_later(connection, version, acts_from, new_revision)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -27,6 +28,7 @@ from app.stores.version_rows import (
     find_born,
     get_present,
     id_taken,
+    mark_changed,
     raise_revision,
     read_again,
     read_projects,
@@ -60,14 +62,18 @@ class SqlDefinitions:
                     return connection.execute(_REVISION).scalar_one(), as_of(connection, now)
             self._settle(left)
 
-    def history(self) -> DefinitionHistory:
+    def history(self, since: int | None = None) -> DefinitionHistory:
         with self._database.read() as connection:
             # The clock first: what is committed after this moment is not promised to be seen.
             now = self._database.now(connection)
             revision = connection.execute(_REVISION).scalar_one()
-            rows = connection.execute(select(versions).order_by(versions.c.revision, versions.c.id)).all()
-            found = [to_version(row) for row in rows if not row.is_deleted]
-            return DefinitionHistory(revision, as_of(connection, now), read_projects(connection), found)
+            query, changed = select(versions).order_by(versions.c.revision, versions.c.id), None
+            if since is not None:
+                keys = select(projects.c.key).where(projects.c.revision > since)
+                query = query.where(versions.c.project.in_(keys))
+                changed = frozenset(connection.execute(keys).scalars())
+            found = [to_version(row) for row in connection.execute(query) if not row.is_deleted]
+            return DefinitionHistory(revision, as_of(connection, now), read_projects(connection), found, changed)
 
     def projects(self) -> Sequence[Project]:
         with self._database.read() as connection:
@@ -134,10 +140,10 @@ class SqlDefinitions:
     def create_project(self, key: str, name: str, time_zone: str) -> Project:
         """It acts from `created_at`, a moment from now. Raises Conflict when the key is taken."""
         with self._database.write() as connection:
-            revision, acts_from = self._begin(connection)
+            revision, acts_from = self._begin(connection, key)
             require_no_project(connection, key)
             project = Project(key, name, time_zone, acts_from)
-            connection.execute(insert(projects).values(**asdict(project)))
+            connection.execute(insert(projects).values(**asdict(project), revision=revision))
             note_unsettled(connection, revision, acts_from, key)
             self._audit_project(connection, COMMAND_LINE, "create", project)
         return project if self._settle([revision]) else self.project(key)
@@ -225,7 +231,7 @@ class SqlDefinitions:
         for ident in sorted({version.id for version in earlier}):
             if find_born(connection, ident) is not None:
                 raise id_taken(ident)
-        connection.execute(insert(projects).values(**asdict(project)))
+        connection.execute(insert(projects).values(**asdict(project), revision=revision))
         self._audit_project(connection, actor, "restore", project)
         for version in sorted(earlier, key=lambda version: version.effective_from):
             revision = raise_revision(connection)
@@ -236,7 +242,7 @@ class SqlDefinitions:
     def _create(
         self, connection: Connection, project: str, kind: str, ident: str, body: Mapping[str, object], actor: str
     ) -> DefinitionVersion:
-        revision, acts_from = self._begin(connection)
+        revision, acts_from = self._begin(connection, project)
         created_at = acts_from
         born = find_born(connection, ident)
         if born is not None:
@@ -253,7 +259,7 @@ class SqlDefinitions:
         self, connection: Connection, project: str, kind: str, ident: str, change: Change, actor: str
     ) -> tuple[DefinitionVersion, DefinitionVersion | None]:
         """The version before, and the new one; None when nothing differs."""
-        revision, acts_from = self._begin(connection)
+        revision, acts_from = self._begin(connection, project)
         before = get_present(connection, project, kind, ident)
         body = change(before)
         if not differing(before.body, body):
@@ -268,7 +274,7 @@ class SqlDefinitions:
     def _delete(
         self, connection: Connection, project: str, kind: str, ident: str, actor: str, check: Change | None
     ) -> DefinitionVersion:
-        revision, acts_from = self._begin(connection)
+        revision, acts_from = self._begin(connection, project)
         before = get_present(connection, project, kind, ident)
         if check is not None:
             check(before)
@@ -279,9 +285,10 @@ class SqlDefinitions:
         self._audit(connection, actor, "delete", before, before.body, None)
         return grave
 
-    def _begin(self, connection: Connection) -> tuple[int, int]:
-        """The new revision, and when what it brings begins to act. Writers wait for each other here."""
+    def _begin(self, connection: Connection, project: str) -> tuple[int, int]:
+        """The new revision, and when what it brings to the project begins to act. Writers wait for each other here."""
         revision = raise_revision(connection)
+        mark_changed(connection, project, revision)
         return revision, self._database.now(connection) + EFFECTIVE_LEAD_MS
 
     def _confirm(self, version: DefinitionVersion) -> DefinitionVersion:
@@ -297,7 +304,7 @@ class SqlDefinitions:
             return True
         with self._database.write() as connection:
             now = self._database.now(connection)
-            return settle(connection, revisions, now, lambda: self._begin(connection))
+            return settle(connection, revisions, now, partial(self._begin, connection))
 
     def _audit_project(self, connection: Connection, actor: str, action: str, project: Project) -> None:
         write_audit(

@@ -26,7 +26,9 @@ projects: Final = Table(
     Column("name", String(200), nullable=False),
     Column("time_zone", String(64), nullable=False),
     Column("created_at", _Number, nullable=False),
+    Column("revision", _Number, nullable=False, server_default="0"),
 )
+"""`revision`: the catalog's that changed it, or a definition of it, last: who knows an earlier one reads no more."""
 
 catalog: Final = Table(
     "catalog",

@@ -31,6 +31,11 @@ def raise_revision(connection: Connection) -> int:
     return int(connection.execute(raised).scalar_one())
 
 
+def mark_changed(connection: Connection, project: str, revision: int) -> None:
+    """Say that this revision changed the project."""
+    connection.execute(update(projects).where(projects.c.key == project).values(revision=revision))
+
+
 def require_no_project(connection: Connection, key: str) -> None:
     """Raises Conflict when the key is taken."""
     if connection.execute(select(projects.c.key).where(projects.c.key == key)).one_or_none() is not None:

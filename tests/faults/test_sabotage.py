@@ -96,7 +96,7 @@ QUICK: Mapping[str, Sequence[str]] = {
     "last-catalog": [REFRESHING + "test_counting_goes_on_when_the_database_is_away"],
     "new-catalog": [REFRESHING + "test_a_record_beyond_what_the_catalog_is_trusted_for_asks_the_database"],
     "settled-catalog": [SETTLING + "test_nobody_counts_beyond_what_its_writer_may_still_move[sqlite]"],
-    "late-commit": ["tests/stores/test_sql.py::test_what_was_committed_too_late_begins_later[sqlite-definition]"],
+    "late-commit": ["tests/stores/test_settling.py::test_what_was_committed_too_late_begins_later[sqlite-definition]"],
     "watchdog": [
         "tests/domain/test_watchdog.py::test_a_checkpoint_that_stands_still_is_read_again_and_then_the_worker_ends"
     ],

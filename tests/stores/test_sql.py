@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError
 
 from app.domain.conversion_goal import FOREVER
 from app.domain.declaring import GOAL
-from app.domain.history import EFFECTIVE_LEAD_MS, DefinitionVersion, Project
+from app.domain.history import EFFECTIVE_LEAD_MS, Project
 from app.errors import Conflict, InvalidApiKey, InvalidDefinition, NotFound, StoreUnavailable
 from app.stores import database as stores_database
 from app.stores import migrations
@@ -31,6 +30,7 @@ from app.stores.sql_alerts import SqlAlerts
 from app.stores.sql_answers import SqlAnswers
 from app.stores.sql_keys import SqlKeys
 from app.stores.tables import REVISIONS, metadata
+from tests.builders import goal
 from tests.end_to_end.processes import eventually
 from tests.servers.postgres import PostgresServer
 
@@ -88,89 +88,6 @@ def test_a_definition_acts_a_moment_after_it_was_committed(database: Database, d
     eventually(is_known_before_it_acts, what="a reader who knows the version before it acts")
 
 
-class SlowDatabase(Database):
-    """Takes longer for its next commit than what is committed may wait with its beginning."""
-
-    is_slow = False
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
-            yield connection
-            if self.is_slow:
-                self.is_slow = False
-                time.sleep(EFFECTIVE_LEAD_MS / 1000)
-
-
-@pytest.mark.parametrize("what", ["project", "definition"])
-def test_what_was_committed_too_late_begins_later(database: Database, definitions: SqlDefinitions, what: str) -> None:
-    slow = SlowDatabase(database.url)
-    slow.is_slow = True
-    late = SqlDefinitions(slow)
-    if what == "project":
-        begins = late.create_project("new", "New", "UTC").created_at
-        assert begins == definitions.project("new").created_at
-    else:
-        begins = late.create("shop", GOAL, "g1", {"metric": "m"}, "key").effective_from
-        (stored,) = definitions.history().versions
-        assert begins == stored.effective_from == stored.created_at
-    assert not slow.is_slow
-    assert definitions.revision()[0] > 3, "whoever read the first beginning reads again"
-    slow.close()
-
-
-class OvertakenDatabase(SlowDatabase):
-    """And something else is committed right after that, before the first writer looks at the clock."""
-
-    meanwhile: Callable[[], object] | None = None
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
-            yield connection
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            meanwhile()
-
-
-@pytest.mark.parametrize("then", ["edit", "delete", "create"])
-def test_what_was_committed_too_late_and_changed_meanwhile_never_acts(
-    database: Database, definitions: SqlDefinitions, then: str
-) -> None:
-    def change(by: SqlDefinitions, target: int) -> DefinitionVersion:
-        return by.change("shop", GOAL, "g1", lambda _: {"target": target}, "key")
-
-    def delete(by: SqlDefinitions) -> DefinitionVersion:
-        return by.delete("shop", GOAL, "g1", "key")
-
-    def overtake() -> None:
-        if then == "delete":
-            ends.append(delete(definitions))
-        elif then == "edit":
-            ends.append(change(definitions, 3))
-        else:
-            ends.append(definitions.create("shop", GOAL, "g1", {"target": 3}, "key"))
-
-    ends: list[DefinitionVersion] = []
-    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
-    overtaken = OvertakenDatabase(database.url)
-    overtaken.is_slow, overtaken.meanwhile = True, overtake
-    late = SqlDefinitions(overtaken)
-    if then == "create":
-        delete(late)
-    else:
-        change(late, 2)
-    overtaken.close()
-    history = definitions.history()
-    assert history.revision > ends[0].revision, "whoever read the late one reads again"
-    acting = [one for one in history.versions if one.effective_from < one.effective_until]
-    assert [one.body["target"] for one in acting] == ([1] if then == "delete" else [1, 3])
-    assert acting[0].effective_until == ends[0].effective_from
-    if then != "delete":
-        newest = definitions.all_versions("shop", GOAL, "g1")[-1]
-        assert (newest.body, newest.effective_until) == ({"target": 3}, FOREVER)
-
-
 def test_an_edit_ends_the_old_version_where_the_new_one_begins(definitions: SqlDefinitions) -> None:
     first = definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
     second = definitions.change("shop", GOAL, "g1", lambda version: {**version.body, "target": 2}, "key")
@@ -179,6 +96,30 @@ def test_an_edit_ends_the_old_version_where_the_new_one_begins(definitions: SqlD
     assert (old.revision, old.effective_until) == (first.revision, second.effective_from)
     assert (new.body, new.effective_until, new.created_at) == ({"target": 2}, FOREVER, first.created_at)
     assert history.revision == second.revision > first.revision
+
+
+def test_what_changed_since_a_revision_is_read_alone(definitions: SqlDefinitions) -> None:
+    definitions.create("shop", GOAL, "g1", {"target": 1}, "key")
+    known = definitions.create("other", GOAL, "g2", {"target": 2}, "key").revision
+    assert definitions.history(known).changed == frozenset()
+    changes: list[tuple[str, Callable[[], object]]] = [
+        ("shop", lambda: definitions.change("shop", GOAL, "g1", lambda _: {"target": 3}, "key")),
+        ("other", lambda: definitions.delete("other", GOAL, "g2", "key")),
+        ("other", lambda: definitions.create("other", GOAL, "g2", {"target": 4}, "key")),
+        ("new", lambda: definitions.create_project("new", "New", "UTC")),
+        (
+            "back",
+            lambda: definitions.restore(
+                Project("back", "Back", "UTC", 0), [replace(goal("g3"), project="back")], "key"
+            ),
+        ),
+    ]
+    for project, change in changes:
+        change()
+        some, whole = definitions.history(known), definitions.history()
+        assert (some.changed, some.projects, whole.changed) == ({project}, whole.projects, None)
+        assert some.versions == [one for one in whole.versions if one.project == project]
+        known = some.revision
 
 
 def test_a_change_that_is_refused_changes_nothing(definitions: SqlDefinitions) -> None:

@@ -1,4 +1,4 @@
-"""What is not settled yet."""
+"""What is not settled yet, and when each project changed last."""
 
 from __future__ import annotations
 
@@ -18,3 +18,4 @@ def upgrade() -> None:
         sa.Column("acts_from", _Number, nullable=False),
         sa.Column("project", sa.String(64), nullable=True),
     )
+    op.add_column("projects", sa.Column("revision", _Number, nullable=False, server_default="0"))
