@@ -51,7 +51,7 @@ class Filler:
             await self.tracker.meet_backfills()
             behind = self.tracker.backfills.behind()
             first = await self.first_offsets(list(behind)) if behind else {}
-            beginning = (await self.tracker.counting()).store.beginning
+            beginning = (await self.tracker.opened()).store.beginning
             for position in behind:
                 await self._fill_position(position, max(first.get(position, 0), beginning.of(position)))
             await self._note_joined()

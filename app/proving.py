@@ -33,7 +33,7 @@ from app.recounting import (
     recount,
 )
 from app.rereading import LogAsLeft, LogSource, Marks, received_at
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 
 MAX_IDS = 20
 
@@ -142,8 +142,8 @@ async def verify(
         if owner.startswith("y:") and known.get(fields.REFUSED):
             memory.keep_to(known, owner[2:])
 
-    async def open_counting() -> Counting:
-        return Counting(StoreUpTo(memory, marks), rules)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(StoreUpTo(memory, marks), rules)
 
     async def tell(progress: RecountProgress) -> None:
         on_progress(progress)
@@ -154,7 +154,7 @@ async def verify(
         deleted_below[position.name] = max(deleted_below.get(position.name, start), to)
 
     whole = FixedCatalog(replace(held.catalog, backfills={}))
-    tracker = Tracker(open_counting, whole, NoDeadLetters())
+    tracker = Tracker(open_generation, whole, NoDeadLetters())
     messages = await recount(tracker, log, spans, tell, note_hole, marks)
     left = LogAsLeft(log, note_hole)
     backfilled, unfinished = await _recount_backfills(held, memory, rules, left)

@@ -18,7 +18,7 @@ from app.ports import CatalogKeeper, CounterStore, DeadLetters
 from app.proving import Snapshot, checkpoints_of, counters_of
 from app.recounting import Comparison, RecountProgress, compare, recount
 from app.rereading import LogSource, received_at
-from app.tracking import Counting, Tracker
+from app.tracking import OpenedGeneration, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Rebuild:
 
     number: int
     store: NewCounters
-    counting: Counting
+    opened: OpenedGeneration
     catalog: CatalogKeeper
     dead_letters: DeadLetters
     log: LogSource
@@ -191,9 +191,9 @@ class Rebuild:
         return tell
 
     def _make_tracker(self) -> Tracker:
-        left = [self.counting]
+        left = [self.opened]
 
-        async def open_counting() -> Counting:
+        async def open_generation() -> OpenedGeneration:
             # A tracker asks again when the generation is missing, and would ask for ever: nobody makes it anew.
             if not left:
                 raise Conflict(
@@ -202,7 +202,7 @@ class Rebuild:
                 )
             return left.pop()
 
-        return Tracker(open_counting, self.catalog, self.dead_letters)
+        return Tracker(open_generation, self.catalog, self.dead_letters)
 
     async def _report_hole(self, position: Position, start: int, end: int) -> None:
         """As live counting does: goals that had started before are marked incomplete."""

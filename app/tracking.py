@@ -72,7 +72,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class OpenedGeneration:
     """An opened generation: its store and the rules it was created with."""
 
     store: CounterStore
@@ -86,13 +86,13 @@ class Counting:
 class Tracker:
     """Tracks batches, of each position one at a time. Not thread-safe; one object a reader of the log.
 
-    `open_counting` finds (or, after Redis was emptied, creates) the generation; it is called again whenever the store
+    `open_generation` finds (or, after Redis was emptied, creates) the generation; it is called again whenever the store
     says that its generation is missing.
     """
 
     def __init__(
         self,
-        open_counting: Callable[[], Awaitable[Counting]],
+        open_generation: Callable[[], Awaitable[OpenedGeneration]],
         catalog: CatalogKeeper,
         dead_letters: DeadLetters,
         *,
@@ -100,13 +100,13 @@ class Tracker:
         hook: Hook = no_hook,
         retry_wait_seconds: float = 0.5,
     ) -> None:
-        self._open = open_counting
+        self._open = open_generation
         self._catalog = catalog
         self._dead_letters = dead_letters
         self._receipts = receipts
         self._hook = hook
         self._waiting = Waiting(retry_wait_seconds)
-        self._counting: Counting | None = None
+        self._opened: OpenedGeneration | None = None
         self._folder: Folder | None = None
         self._checkpoints: dict[Position, list[int]] = {}
         self._watermarks: dict[Position, int] = {}
@@ -116,13 +116,13 @@ class Tracker:
         # Whoever asks last decides: a slow answer for earlier positions must not replace those of a rebalance.
         self._assigning = asyncio.Lock()
 
-    async def counting(self) -> Counting:
+    async def opened(self) -> OpenedGeneration:
         """The opened generation; waits until the store answers."""
-        if self._counting is None:
+        if self._opened is None:
             # Emptied once more while it was opened is no answer here: it is opened again.
-            self._counting = await self._persist(self._open, _is_unavailable)
+            self._opened = await self._persist(self._open, _is_unavailable)
             self._folder = None
-        return self._counting
+        return self._opened
 
     async def assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         """Track these positions from now on; returns where each has to be read from. Waits until the store answers."""
@@ -137,7 +137,7 @@ class Tracker:
     async def _assign(self, positions: Sequence[Position]) -> Mapping[Position, int]:
         found = await self._find_checkpoints(positions)
         while found is None:
-            self._counting = None
+            self._opened = None
             found = await self._find_checkpoints(positions)
         before, self._checkpoints = self._checkpoints, dict(zip(positions, map(list, found), strict=True))
         self.surprises.update(at for at, own in self._checkpoints.items() if own != before.get(at, own))
@@ -153,7 +153,7 @@ class Tracker:
 
     async def _find_checkpoints(self, positions: Sequence[Position]) -> Sequence[Sequence[int]] | None:
         """None when the generation was emptied meanwhile."""
-        store = (await self.counting()).store
+        store = (await self.opened()).store
         try:
             return await self._persist(lambda: store.checkpoints(positions))
         except GenerationMissing:
@@ -164,10 +164,10 @@ class Tracker:
 
         A batch would notice; a log to which nothing is added has none. Raises StoreUnavailable, GenerationMissing.
         """
-        if self._counting is None:
+        if self._opened is None:
             return False
         confirmed = {position: tuple(own) for position, own in self._checkpoints.items()}
-        stored = await self._counting.store.checkpoints(list(confirmed))
+        stored = await self._opened.store.checkpoints(list(confirmed))
         return any(
             now < then
             for of_position, before in zip(stored, confirmed.values(), strict=True)
@@ -181,7 +181,7 @@ class Tracker:
 
     def forget(self) -> None:
         """The generation was found missing: find or create one before the next batch."""
-        self._counting = None
+        self._opened = None
 
     def checkpoint(self, position: Position) -> int | None:
         """The next offset whose effects are not in the counters; None when the position is not assigned."""
@@ -195,13 +195,13 @@ class Tracker:
     async def settle(self, position: Position) -> int | None:
         """The checkpoint as it is stored, when no batch of the position is being counted; None when it is not tracked.
         Raises StoreUnavailable when one is being counted for SETTLE_SECONDS already, and GenerationMissing."""
-        counting, lock = await self.counting(), self.backfills.lock(position)
+        opened, lock = await self.opened(), self.backfills.lock(position)
         try:
             await asyncio.wait_for(lock.acquire(), SETTLE_SECONDS)
         except TimeoutError:
             raise StoreUnavailable("counting", f"of {position.name} has not ended yet") from None
         try:
-            (stored,) = await self._persist(lambda: counting.store.checkpoints([position]))
+            (stored,) = await self._persist(lambda: opened.store.checkpoints([position]))
         finally:
             lock.release()
         own = self._checkpoints.get(position)
@@ -236,7 +236,7 @@ class Tracker:
                     outcome = await self._count(batch, checkpoints, after)
             except GenerationMissing as missing:
                 log.warning("the counters are gone (%s): counting again from the start of the log", missing)
-                self._counting = None
+                self._opened = None
                 start = (await self.assign_again()).get(position)
                 return Outcome(checkpoint=batch.start if start is None else start, seek_to=start, recount=True)
             if outcome is not None:
@@ -254,8 +254,8 @@ class Tracker:
         return checkpoints == list(reached) and await self._jump(position, checkpoints, to, is_cut=True)
 
     async def _jump(self, position: Position, checkpoints: list[int], to: Sequence[int], is_cut: bool = False) -> bool:
-        counting, choose = await self.counting(), min if is_cut else max
-        await self._meet_backfills(counting, position, min(checkpoints))
+        opened, choose = await self.opened(), min if is_cut else max
+        await self._meet_backfills(opened, position, min(checkpoints))
         jumps = [
             Increments(position, stripe, expected, choose(expected, own), self.watermark(position))
             for stripe, (expected, own) in enumerate(zip(checkpoints, to, strict=True))
@@ -263,10 +263,10 @@ class Tracker:
         # Over a gap those that are behind go by themselves, when they are filled.
         moved = self.backfills.known(position) if is_cut else self.backfills.joined(position)
         for name, expected in present(self._catalog.current, moved).items():
-            stripe = self._stripe_of(counting, name)
+            stripe = self._stripe_of(opened, name)
             jump = replace(jumps[stripe], expected=expected, next_offset=choose(expected, to[stripe]))
             jumps.append(replace(jump, backfill=name))
-        await self._apply(counting.store, checkpoints, jumps)
+        await self._apply(opened.store, checkpoints, jumps)
         return checkpoints == [jump.next_offset for jump in jumps if not jump.backfill]
 
     async def had_projects(self, at: int) -> bool:
@@ -274,45 +274,43 @@ class Tracker:
         await self._persist(lambda: self._catalog.reach(at))
         return self._catalog.current.had_projects(at)
 
-    def _stripe_of(self, counting: Counting, backfill: str) -> int:
-        return counting.rules.stripe_of(self._catalog.current.backfills[backfill].project)
+    def _stripe_of(self, opened: OpenedGeneration, backfill: str) -> int:
+        return opened.rules.stripe_of(self._catalog.current.backfills[backfill].project)
 
     async def meet_backfills(self) -> None:
         """Know the present backfills at every position that is tracked, also where nothing arrives."""
-        counting = await self.counting()
+        opened = await self.opened()
         for position in list(self._checkpoints):
             async with self.backfills.lock(position):
                 checkpoints = self._checkpoints.get(position)
                 if checkpoints is not None:
-                    await self._meet_backfills(counting, position, min(checkpoints))
+                    await self._meet_backfills(opened, position, min(checkpoints))
 
     async def fill(self, batch: Batch) -> None:
         """Count the batch into the backfills that are behind and whose checkpoint it holds, and nothing else.
 
         May be repeated, by any number of processes: each backfill's checkpoint says what was counted.
         """
-        counting = await self.counting()
+        opened = await self.opened()
         position = batch.position
         newest = max((record.timestamp for record in batch.records), default=0)
         await self._persist(lambda: self._catalog.reach(newest))
         behind = present(self._catalog.current, self.backfills.behind().get(position, {}))
         due = {name: at for name, at in behind.items() if batch.start <= at < batch.next_offset}
-        increments = fold_backfills(self._fold_with(counting), position, batch.records, batch.next_offset, due, newest)
+        increments = fold_backfills(self._fold_with(opened), position, batch.records, batch.next_offset, due, newest)
         if not increments:
             return
         self._hook("fill")
-        for part, applied in zip(
-            increments, await self._persist(lambda: counting.store.apply(increments)), strict=True
-        ):
+        for part, applied in zip(increments, await self._persist(lambda: opened.store.apply(increments)), strict=True):
             self.backfills.advance(position, part.backfill, applied.checkpoint)
 
     async def note_backfill(self, name: str, state: Mapping[str, int]) -> Mapping[str, int]:
         """Remember how far a backfill is; returns all that is remembered. One that ended meanwhile has no state."""
-        counting = await self.counting()
+        opened = await self.opened()
         if not present(self._catalog.current, {name: 0}):
             return {}
-        stripe = self._stripe_of(counting, name)
-        return await self._persist(lambda: counting.store.note_backfill(name, stripe, state))
+        stripe = self._stripe_of(opened, name)
+        return await self._persist(lambda: opened.store.note_backfill(name, stripe, state))
 
     async def _apply(
         self, store: CounterStore, checkpoints: list[int], increments: Sequence[Increments]
@@ -332,23 +330,23 @@ class Tracker:
             self.surprises[position] += 1
         return answers[: len(checkpoints)]
 
-    async def _meet_backfills(self, counting: Counting, position: Position, read_from: int) -> None:
+    async def _meet_backfills(self, opened: OpenedGeneration, position: Position, read_from: int) -> None:
         meet, catalog = self.backfills.meet, self._catalog.current
-        await self._persist(lambda: meet(position, catalog, counting.store, counting.rules, read_from))
+        await self._persist(lambda: meet(position, catalog, opened.store, opened.rules, read_from))
 
     async def _count(
         self, batch: Batch, checkpoints: list[int], after: asyncio.Future[Outcome] | None
     ) -> Outcome | None:
         """One attempt: None when the checkpoints turned out to be others, and the batch has to be folded again."""
-        counting = await self.counting()
+        opened = await self.opened()
         newest = max(map(_timestamp, batch.records), default=0)
         await self._persist(lambda: self._catalog.reach(newest))
         watermark = max(newest, self.watermark(batch.position))
         self._hook("fold")
-        await self._meet_backfills(counting, batch.position, min(checkpoints))
+        await self._meet_backfills(opened, batch.position, min(checkpoints))
         joined = present(self._catalog.current, self.backfills.joined(batch.position))
-        receipts_from = counting.receipts_from.get(batch.position, 0)
-        increments, letters = self._fold_with(counting).fold(
+        receipts_from = opened.receipts_from.get(batch.position, 0)
+        increments, letters = self._fold_with(opened).fold(
             batch.position, batch.records, checkpoints, batch.next_offset, watermark, joined, receipts_from
         )
         increments = [part for part in increments if not part.backfill or is_worth_a_call(part)]
@@ -358,24 +356,24 @@ class Tracker:
         if after is not None:
             await asyncio.wait([after])
         self._hook("apply")
-        applied = await self._apply(counting.store, checkpoints, increments)
+        applied = await self._apply(opened.store, checkpoints, increments)
         self._hook("applied")
-        await self._send_receipts(counting, batch.position)
+        await self._send_receipts(opened, batch.position)
         if not all(answer.applied for answer in applied):
             return None
         self._watermarks[batch.position] = watermark
         return _outcome(min(checkpoints), increments[: len(applied)], [(a.counted, a.duplicate) for a in applied])
 
-    async def _send_receipts(self, counting: Counting, position: Position) -> None:
+    async def _send_receipts(self, opened: OpenedGeneration, position: Position) -> None:
         """Also those of a call whose answer was lost: it was done, and is refused now."""
-        sender, outbox = self._receipts, counting.outbox
+        sender, outbox = self._receipts, opened.outbox
         if sender is not None and outbox is not None:
             await self._persist(lambda: sender.send(outbox, position))
 
-    def _fold_with(self, counting: Counting) -> Folder:
+    def _fold_with(self, opened: OpenedGeneration) -> Folder:
         catalog = self._catalog.current
         if self._folder is None or self._folder.catalog is not catalog:
-            self._folder = Folder(catalog, counting.rules, with_receipts=counting.outbox is not None)
+            self._folder = Folder(catalog, opened.rules, with_receipts=opened.outbox is not None)
         return self._folder
 
     async def _persist(

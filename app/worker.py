@@ -24,7 +24,7 @@ from app.stores.redis import RedisCounters
 from app.streams.consumer import BatchConsumer
 from app.streams.faust_app import ScorekeeperApp, make_app
 from app.streams.partitions import TrackedPartitions
-from app.tracking import Counting, Tracker
+from app.tracking import OpenedGeneration, Tracker
 from app.worker_cleaning import Cleaning
 from app.worker_recovery import Recovery
 from app.worker_reports import Reports
@@ -42,13 +42,13 @@ class Worker:
     """One worker: its parts, wired, and its loops. Lives in the event loop of its Faust app."""
 
     store: RedisCounters
-    """Of the opened generation: there once `tracker.counting` has answered."""
+    """Of the opened generation: there once `tracker.opened` has answered."""
 
     def __init__(self, parts: bootstrap.WorkerParts) -> None:
         self.parts = parts
         self.topics = parts.kafka.topics
         self.tracker = Tracker(
-            self._open_counting, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
+            self._open_generation, parts.catalog, parts.dead_letters, receipts=parts.receipts, hook=parts.hook
         )
         self.partitions = TrackedPartitions(
             self.tracker,
@@ -82,25 +82,25 @@ class Worker:
 
     # -- the store, for those who count into it
 
-    async def _open_counting(self) -> Counting:
+    async def _open_generation(self) -> OpenedGeneration:
         store = await self.parts.open_store(await self.parts.signals.now())
         self.store = store
         partitions = await self.parts.partitions_of(self.topics)
         # Told first, or other workers would take what is expected here for a topic that nobody reads.
         await self.reports.report_alive()
         await store.expect_positions(partitions)
-        return Counting(store, store.generation.rules, self.parts.outbox(store))
+        return OpenedGeneration(store, store.generation.rules, self.parts.outbox(store))
 
     async def _report_loss(self, loss: Mapping[str, object], is_lost: bool) -> None:
-        await self.tracker.counting()
+        await self.tracker.opened()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
     async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
-        await self.tracker.counting()
+        await self.tracker.opened()
         return await self.store.witnesses()
 
     async def _tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
-        await self.tracker.counting()
+        await self.tracker.opened()
         return await self.store.tell_witness(position, stripe, known, witness)
 
     # -- the loops
@@ -110,7 +110,7 @@ class Worker:
         while not self.app.should_stop:
             try:
                 # Also where no partition was assigned yet, and with it no store asked for.
-                await self.tracker.counting()
+                await self.tracker.opened()
                 await self.expected.expect_positions()
                 await self.recovery.look_for_lost_writes()
                 await self.reports.report(self.store)

@@ -15,7 +15,7 @@ from app.errors import DeletedMeanwhile
 from app.filling import Filler
 from app.hooks import Hook, no_hook
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import NOW, RULES, LogRecord, catalog, conversion_goal, event, version
 from tests.faults.in_memory import FlakyCounters, Letters, Log
 
@@ -153,10 +153,10 @@ class Site:
         self.catalog.current = catalog(*DEFINITIONS, *whole, *goals(backfill=True, acts_from=SINCE))
 
     def worker(self, hook: Hook = no_hook) -> tuple[Tracker, Filler]:
-        async def open_counting() -> Counting:
-            return Counting(self.store, RULES)
+        async def open_generation() -> OpenedGeneration:
+            return OpenedGeneration(self.store, RULES)
 
-        tracker = Tracker(open_counting, self.catalog, Letters(), hook=hook, retry_wait_seconds=0.001)
+        tracker = Tracker(open_generation, self.catalog, Letters(), hook=hook, retry_wait_seconds=0.001)
         return tracker, Filler(tracker, self.source, self.first_offsets, self.positions, pause=False)
 
     async def first_offsets(self, positions: Sequence[Position]) -> Mapping[Position, int]:

@@ -11,7 +11,7 @@ from app.domain.increments import Position
 from app.filling import Filler
 from app.recounting import Counters
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.backfill_site import GrowingCatalog, MemoryLog
 from tests.builders import RULES
 from tests.faults.in_memory import Letters, Log
@@ -43,8 +43,8 @@ class LiveSite:
         self._tracker = Tracker(self._open, self.definitions, Letters())
         self._filler = Filler(self._tracker, self.source, self._first_offsets, self._positions, pause=False)
 
-    async def _open(self) -> Counting:
-        return Counting(self.store, self.rules)
+    async def _open(self) -> OpenedGeneration:
+        return OpenedGeneration(self.store, self.rules)
 
     async def go_on(self, number: int | None = None) -> None:
         """More is published, and counted."""

@@ -10,7 +10,7 @@ from app.domain.witness import Witness
 from app.rebuilding import LettersAhead, Rebuild
 from app.recounting import Counters, RecountProgress
 from app.stores.memory import MemoryCounters
-from app.tracking import Counting
+from app.tracking import OpenedGeneration
 from tests.builders import NOW, RULES
 from tests.faults.in_memory import Letters, log_of, traffic_catalog
 from tests.live_site import LiveSite
@@ -82,7 +82,7 @@ def rebuild_of(site: LiveSite, store: NewGeneration, letters: Letters | None = N
     async def counted_live(position: Position) -> int:
         return site.ends[position]
 
-    counting, ahead = Counting(store, RULES), LettersAhead(letters or Letters(), counted_live)
+    counting, ahead = OpenedGeneration(store, RULES), LettersAhead(letters or Letters(), counted_live)
     spans, look = site.read_spans, LooksAtLog()
     return Rebuild(7, store, counting, site.definitions, ahead, site, look, spans, note_counting, lambda: NOW)
 

@@ -13,7 +13,7 @@ from app.domain.fields import exact_value
 from app.proving import FixedCatalog, verify
 from app.recounting import Counters
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import NOW, POSITION, RULES, LogRecord, batches, catalog, conversion_goal, event, goal
 from tests.faults.in_memory import Letters
 
@@ -49,8 +49,8 @@ async def counted(*values: bytes, by: Catalog = DEFINITIONS) -> MemoryCounters:
     log = [LogRecord(offset, value) for offset, value in enumerate(values)]
     store = MemoryCounters()
 
-    async def opened() -> Counting:
-        return Counting(store, RULES)
+    async def opened() -> OpenedGeneration:
+        return OpenedGeneration(store, RULES)
 
     tracker = Tracker(opened, FixedCatalog(by), Letters())
     await tracker.assign([POSITION])

@@ -20,7 +20,7 @@ from app.domain.increments import Position
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
 from app.stores.redis_client import connect
-from app.tracking import Counting, Tracker
+from app.tracking import OpenedGeneration, Tracker
 from tests.builders import (
     NOW,
     POSITION,
@@ -44,8 +44,8 @@ HOUR, WINDOW = 3_600_000, 7 * 24
 async def count(log: Sequence[LogRecord], by: Catalog, store: Store, *, size: int) -> None:
     """Count the log in batches of `size`."""
 
-    async def opened() -> Counting:
-        return Counting(store, RULES)
+    async def opened() -> OpenedGeneration:
+        return OpenedGeneration(store, RULES)
 
     tracker = Tracker(opened, FixedCatalog(by), Letters())
     await tracker.assign([POSITION])
@@ -192,8 +192,8 @@ async def counts_of(partitions: Sequence[Sequence[LogRecord]]) -> Mapping[str, M
     """Of what counts once a session, visitor or subject, how often: which of its events does is left to the order."""
     store, by = MemoryCounters(), catalog(*EACH, *ONCE)
 
-    async def opened() -> Counting:
-        return Counting(store, RULES)
+    async def opened() -> OpenedGeneration:
+        return OpenedGeneration(store, RULES)
 
     positions = [Position("events", number, "id") for number in range(len(partitions))]
     tracker = Tracker(opened, FixedCatalog(by), Letters())

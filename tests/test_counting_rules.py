@@ -14,7 +14,7 @@ from app.domain.history import DefinitionHistory, DefinitionVersion, Project
 from app.domain.parsing import ParsingRules
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
-from app.tracking import Counting, Tracker
+from app.tracking import OpenedGeneration, Tracker
 from tests.builders import NOW, POSITION, LogRecord, batches, conversion_goal, event, goal
 from tests.faults.in_memory import Letters
 
@@ -35,8 +35,8 @@ async def counted(by: Catalog, *records: tuple[int, bytes], size: int = 1_000) -
     """`records`: the broker's time and the value of each, counted in batches of this size."""
     store = MemoryCounters()
 
-    async def opened() -> Counting:
-        return Counting(store, RULES)
+    async def opened() -> OpenedGeneration:
+        return OpenedGeneration(store, RULES)
 
     tracker = Tracker(opened, FixedCatalog(by), Letters())
     await tracker.assign([POSITION])

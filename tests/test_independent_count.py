@@ -26,7 +26,7 @@ from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters
 from app.stores.redis import RedisCounters
 from app.stores.redis_client import connect
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import LogRecord, conversion_goal, goal
 from tests.stores.counting import new_redis_store
 
@@ -199,10 +199,10 @@ async def product_figures(redis_url: str, path: Path, defined: Sequence[Defined]
 
 
 async def _track(store: RedisCounters, catalog: FixedCatalog, path: Path, now: int) -> None:
-    async def open_counting() -> Counting:
-        return Counting(store, store.generation.rules)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(store, store.generation.rules)
 
-    tracker = Tracker(open_counting, catalog, NoDeadLetters())
+    tracker = Tracker(open_generation, catalog, NoDeadLetters())
     positions = [Position("events", partition, "id") for partition in range(PARTITIONS)]
     waiting: dict[Position, list[LogRecord]] = {position: [] for position in positions}
     next_offset = dict(await tracker.assign(positions))

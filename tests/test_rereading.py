@@ -16,7 +16,7 @@ from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters, RecountProgress, recount
 from app.rereading import in_chunks, in_groups, read_in_turn, split
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import RULES, batch, records
 from tests.faults.in_memory import log_of, traffic_catalog
 
@@ -141,8 +141,8 @@ async def count_again(
 ) -> int:
     """The whole log, or up to these ends."""
 
-    async def open_counting() -> Counting:
-        return Counting(store, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(store, RULES)
 
     async def ignore_hole(position: Position, start: int, to: int) -> None:
         raise AssertionError((position, start, to))
@@ -153,7 +153,7 @@ async def count_again(
 
     wanted = {position: len(own) for position, own in log.log.items()} if ends is None else ends
     spans = {position: (0, end) for position, end in wanted.items()}
-    return await recount(Tracker(open_counting, catalog, NoDeadLetters()), log, spans, note, ignore_hole)
+    return await recount(Tracker(open_generation, catalog, NoDeadLetters()), log, spans, note, ignore_hole)
 
 
 async def test_batches_are_applied_in_their_turns_each_after_the_one_before_has_been() -> None:

@@ -15,7 +15,7 @@ from app.domain.increments import Increments, Position
 from app.errors import StoreUnavailable
 from app.proving import FixedCatalog
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import NOW, POSITION, RULES, LogRecord, batch, batches, catalog, event, records
 from tests.faults.in_memory import FlakyCounters, Letters, World, log_of
 
@@ -168,10 +168,10 @@ async def _tracking(letters: Letters | None = None) -> tuple[MemoryCounters, Tra
     world = World({POSITION: []})
     counters = world.counters
 
-    async def open_counting() -> Counting:
-        return Counting(counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(counters, RULES)
 
-    tracker = Tracker(open_counting, FixedCatalog(catalog()), letters or Letters(), retry_wait_seconds=0.001)
+    tracker = Tracker(open_generation, FixedCatalog(catalog()), letters or Letters(), retry_wait_seconds=0.001)
     await tracker.assign([POSITION])
     return counters, tracker
 
@@ -285,11 +285,11 @@ async def test_a_store_that_never_answered_is_asked_until_it_does() -> None:
 async def test_a_stripe_that_is_beyond_a_gap_is_not_counted_again() -> None:
     counters = MemoryCounters(stripes=2)
 
-    async def open_counting() -> Counting:
-        return Counting(counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(counters, RULES)
 
     await counters.apply([Increments(POSITION, stripe, 0, offset, 1) for stripe, offset in ((0, 30), (1, 70))])
-    tracker = Tracker(open_counting, FixedCatalog(catalog()), Letters())
+    tracker = Tracker(open_generation, FixedCatalog(catalog()), Letters())
     await tracker.assign([POSITION])
     assert await tracker.skip(POSITION, 60)
     assert await counters.checkpoints([POSITION]) == [[60, 70]]
@@ -298,11 +298,11 @@ async def test_a_stripe_that_is_beyond_a_gap_is_not_counted_again() -> None:
 async def test_of_a_cut_log_each_stripe_goes_back_to_where_it_has_to() -> None:
     counters = MemoryCounters(stripes=3)
 
-    async def open_counting() -> Counting:
-        return Counting(counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(counters, RULES)
 
     await counters.apply([Increments(POSITION, stripe, 0, offset, 1) for stripe, offset in enumerate((60, 70, 90))])
-    tracker = Tracker(open_counting, FixedCatalog(catalog()), Letters())
+    tracker = Tracker(open_generation, FixedCatalog(catalog()), Letters())
     await tracker.assign([POSITION])
     assert not await tracker.go_back(POSITION, [60, 70, 80], [50, 50, 50])
     assert await tracker.go_back(POSITION, [60, 70, 90], [60, 50, 90])
@@ -397,10 +397,10 @@ class _LateCatalog(FixedCatalog):
 async def test_without_any_definitions_nothing_is_rejected_but_waited() -> None:
     counters, letters = MemoryCounters(), Letters()
 
-    async def open_counting() -> Counting:
-        return Counting(counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(counters, RULES)
 
-    tracker = Tracker(open_counting, _LateCatalog(catalog(), 3), letters, retry_wait_seconds=0.001)
+    tracker = Tracker(open_generation, _LateCatalog(catalog(), 3), letters, retry_wait_seconds=0.001)
     await tracker.assign([POSITION])
     outcome = await tracker.track(batch(records([event() for _ in range(3)])))
     assert (outcome.counted, letters.sent) == (3, [])

@@ -22,7 +22,7 @@ from app.refreshing import CatalogRefresher
 from app.stores.generations import Generation
 from app.stores.redis import RedisCounters
 from app.stores.redis_outbox import RedisOutbox
-from app.tracking import Counting
+from app.tracking import OpenedGeneration
 from config.settings import DAY_MS
 
 
@@ -46,10 +46,10 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     stripes, present = await store.snapshot(["cp"]), await parts.spans()
     for stripe in stripes:
         require_topics(number, stripe["cp"], present)
-    counting = Counting(store, generation.rules)
+    opened = OpenedGeneration(store, generation.rules)
     if parts.settings.receipt_topic is not None:
         outbox = RedisOutbox(parts.redis, generation)
-        counting = Counting(store, generation.rules, outbox, await _counted_live(parts, list(present)))
+        opened = OpenedGeneration(store, generation.rules, outbox, await _counted_live(parts, list(present)))
     catalog = CatalogRefresher(parts.definitions)
     await catalog.refresh()
     freeze_what_is_loaded()
@@ -57,7 +57,7 @@ async def make_rebuild(parts: Parts, since: int | None = None) -> tuple[int, Reb
     note_counting = partial(generations.note_counting, number)
     witnesses = _LogWitnesses(parts)
     return number, Rebuild(
-        number, store, counting, catalog, letters, parts.log, witnesses, parts.spans, note_counting, _now
+        number, store, opened, catalog, letters, parts.log, witnesses, parts.spans, note_counting, _now
     )
 
 

@@ -8,13 +8,13 @@ from typing import Self, TypeAlias
 
 import msgspec
 
+from app.domain.effects import NO_EFFECT, Effect
 from app.domain.event import Event
 from app.domain.increments import Change
-from app.domain.planning import NO_PLAN, Plan
 from app.domain.receipts import Place, with_receipts
 from app.domain.type_index import Feed, TypeIndex
 
-Planner: TypeAlias = Callable[[Sequence[Feed], Event], Plan]
+EffectOf: TypeAlias = Callable[[Sequence[Feed], Event], Effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class Correction:
     """
 
     corrects: str
-    taken_back: Plan
-    restated: tuple[Plan, Event] | None
+    taken_back: Effect
+    restated: tuple[Effect, Event] | None
 
     @classmethod
-    def of(cls, event: Event, corrects: str, types: TypeIndex, plan: Planner) -> Self:
-        before = plan(types.matching(event), event)
+    def of(cls, event: Event, corrects: str, types: TypeIndex, effect_of: EffectOf) -> Self:
+        before = effect_of(types.matching(event), event)
         if event.restated is None:
             return cls(corrects, before, None)
         restated = msgspec.structs.replace(event, data=event.restated, decoded=None)
-        return cls(corrects, before, (plan(types.matching(restated), restated), restated))
+        return cls(corrects, before, (effect_of(types.matching(restated), restated), restated))
 
     @property
     def has_parts(self) -> bool:
@@ -48,8 +48,8 @@ class Correction:
         return {
             name: Correction(
                 self.corrects,
-                before.get(name, NO_PLAN),
-                (after.get(name, NO_PLAN), self.restated[1]) if self.restated is not None else None,
+                before.get(name, NO_EFFECT),
+                (after.get(name, NO_EFFECT), self.restated[1]) if self.restated is not None else None,
             )
             for name in (*before, *after)
         }
@@ -58,5 +58,5 @@ class Correction:
         taken_back = with_receipts(event, self.taken_back.reversal(event), place)
         if self.restated is None:
             return (taken_back,)
-        plan, restated = self.restated
-        return taken_back, with_receipts(restated, plan.change(restated), place)
+        effect, restated = self.restated
+        return taken_back, with_receipts(restated, effect.change(restated), place)

@@ -14,6 +14,7 @@ import msgspec
 
 from app.domain.catalog import Catalog
 from app.domain.correcting import Correction
+from app.domain.effects import Effect, effect_of
 from app.domain.event import Event
 from app.domain.fields import HOUR_MS
 from app.domain.folding_rules import FoldingRules
@@ -21,7 +22,6 @@ from app.domain.gathering import Gathering
 from app.domain.increments import Accounting, Exposure, Increments, Position
 from app.domain.native import UNDATED, undated
 from app.domain.parsing import parse_message
-from app.domain.planning import Plan, make_plan
 from app.domain.receipts import Place
 from app.domain.type_index import Feed, TypeIndex
 from app.errors import InvalidEvent, Reason
@@ -85,17 +85,17 @@ class _Tally(msgspec.Struct, gc=False):
 
 
 class _Way:
-    """What becomes of the events that matched the same feeds, as long as no boundary of their plan, and of the epoch
+    """What becomes of the events that matched the same feeds, as long as no boundary of their effect, and of the epoch
     of their ids, is crossed."""
 
-    __slots__ = ("epoch", "is_simple", "occurred_since", "occurred_until", "plan", "received_since", "received_until")
+    __slots__ = ("effect", "epoch", "is_simple", "occurred_since", "occurred_until", "received_since", "received_until")
 
-    def __init__(self, plan: Plan, epoch: int, window_ms: int) -> None:
-        self.plan, self.epoch = plan, epoch
-        self.occurred_since, self.occurred_until = plan.occurred
-        self.received_since = max(plan.received[0], epoch * window_ms)
-        self.received_until = min(plan.received[1], (epoch + 1) * window_ms)
-        self.is_simple = plan.is_simple and bool(plan.parts)
+    def __init__(self, effect: Effect, epoch: int, window_ms: int) -> None:
+        self.effect, self.epoch = effect, epoch
+        self.occurred_since, self.occurred_until = effect.occurred
+        self.received_since = max(effect.received[0], epoch * window_ms)
+        self.received_until = min(effect.received[1], (epoch + 1) * window_ms)
+        self.is_simple = effect.is_simple and bool(effect.parts)
         """Whether nothing but their ids matters, of those that no experiment and no correction concerns."""
 
     def fits(self, event: Event) -> bool:
@@ -165,9 +165,9 @@ class Folder:
             tally = self.tallies[project] = _Tally(view.by_type, view.project.created_at, stripe)
         return tally
 
-    def plan(self, feeds: Sequence[Feed], event: Event) -> Plan:
-        """The plan for an event that matched these feeds."""
-        return self.way(feeds, event).plan
+    def effect(self, feeds: Sequence[Feed], event: Event) -> Effect:
+        """The effect for an event that matched these feeds."""
+        return self.way(feeds, event).effect
 
     def way(self, feeds: Sequence[Feed], event: Event) -> _Way:
         """The way of an event that matched these feeds; remembered for events at about the same time."""
@@ -186,8 +186,8 @@ class Folder:
             if len(self._ways) > MOST_WAYS:
                 self._ways.clear()
                 self._newest_ways.clear()
-            plan = make_plan(feeds, event.occurred_at, event.received_at)
-            way = self._ways[full] = _Way(plan, epoch, self._rules.window_ms)
+            effect = effect_of(feeds, event.occurred_at, event.received_at)
+            way = self._ways[full] = _Way(effect, epoch, self._rules.window_ms)
         return way
 
     @property
@@ -261,7 +261,7 @@ class _Batch:
             tally.unmatched += is_new
             return
         if event.corrects is not None:
-            self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.plan), record, index)
+            self._correct(tally, event, Correction.of(event, event.corrects, types, self._folder.effect), record, index)
             return
         feeds = types.matching(event)
         if feeds:
@@ -271,21 +271,21 @@ class _Batch:
 
     def _add_match(self, record: Record, event: Event, index: int | None, tally: _Tally, feeds: Sequence[Feed]) -> None:
         way, gathering = self._folder.way(feeds, event), self._gatherings[tally.stripe]
-        plan = way.plan
+        effect = way.effect
         if way.is_simple and self._takes_alike and event.experiments is None:
-            alike = gathering.kinds.get(way) or gathering.begin(way, plan, event.project, way.epoch)
+            alike = gathering.kinds.get(way) or gathering.begin(way, effect, event.project, way.epoch)
             if gathering.join(alike, event):
                 return
-        for name, own in plan.backfills:
+        for name, own in effect.backfills:
             filled = self._backfills.get(name)
             if filled is not None and own.parts and record.offset >= filled.increments.expected:
                 accounting = _accounting(filled, event)
                 accounting.duplicate += not filled.add(way, own, event)
         if record.offset < tally.lowest:
             return
-        if not plan.parts:
+        if not effect.parts:
             tally.unmatched += 1
-        elif not gathering.add(way, plan, event, self._place(record, event, index)):
+        elif not gathering.add(way, effect, event, self._place(record, event, index)):
             tally.duplicate += 1
 
     def _place(self, record: Record, event: Event, index: int | None) -> Place | None:

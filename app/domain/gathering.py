@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from app.domain.correcting import Correction
+from app.domain.effects import Effect
 from app.domain.event import Event
 from app.domain.folding_rules import FoldingRules
 from app.domain.increments import Change, Increments, Simple, Single
-from app.domain.planning import Plan
 from app.domain.receipts import Place, with_receipts
 
 _ASKED_FOR: Final = -1
@@ -28,15 +28,15 @@ class Gathering:
         self._epochs: dict[str, int] = {}
         """Identity (an id, with its project before it) -> the epoch in which it came last."""
         self.kinds: dict[object, Simple] = {}
-        """By whatever stands for a plan and an epoch, as long as it is kept."""
+        """By whatever stands for an effect and an epoch, as long as it is kept."""
         self._identities: list[str] = []
         """Of the events that are many of a kind, in order; hashed when the batch is closed, all at once."""
         self._joined: list[Simple] = []
         """What each of them is one of."""
 
-    def begin(self, kind: object, plan: Plan, project: str, epoch: int) -> Simple:
-        """The first event of this kind came. The plan is simple."""
-        simple = self.kinds[kind] = Simple(project, epoch, plan.counters, last=plan.last)
+    def begin(self, kind: object, effect: Effect, project: str, epoch: int) -> Simple:
+        """The first event of this kind came. The effect is simple."""
+        simple = self.kinds[kind] = Simple(project, epoch, effect.counters, last=effect.last)
         return simple
 
     def join(self, simple: Simple, event: Event) -> bool:
@@ -54,16 +54,16 @@ class Gathering:
         simple.moments.append(event.occurred_at)
         return True
 
-    def add(self, kind: object, plan: Plan, event: Event, place: Place | None = None) -> bool:
+    def add(self, kind: object, effect: Effect, event: Event, place: Place | None = None) -> bool:
         """Count the event. False where it cannot count: its id came in the same epoch before, and then, or even before
         the batch, it was counted. Of any other event the store decides that."""
         epoch = event.received_at // self._rules.window_ms
         is_tested = event.experiments is not None and not self.increments.backfill
         is_one_of_many = (
-            plan.is_simple
+            effect.is_simple
             and place is None
             and not is_tested
-            and self.join(self.kinds.get(kind) or self.begin(kind, plan, event.project, epoch), event)
+            and self.join(self.kinds.get(kind) or self.begin(kind, effect, event.project, epoch), event)
         )
         if not is_one_of_many:
             hashed = None
@@ -73,7 +73,7 @@ class Gathering:
                     return False
                 self._epochs[identity] = epoch
                 hashed = self._rules.hash(identity)
-            change = with_receipts(event, plan.change(event), place)
+            change = with_receipts(event, effect.change(event), place)
             self.increments.singles.append(self._single(event, hashed, (change,), occurred_at=event.occurred_at))
         return True
 

@@ -126,7 +126,7 @@ class Simple(msgspec.Struct, gc=False):
     project: str
     epoch: int
     counters: tuple[Counter, ...]
-    """The same object wherever the same plan is meant, as `last` is."""
+    """The same object wherever the same effect is meant, as `last` is."""
     hashes: list[int] = msgspec.field(default_factory=list)
     """Of events with an id, all different: each counts when its hash is new in the deduplication memory."""
     without_id: int = 0

@@ -39,7 +39,7 @@ from app.domain.fields import experiment_id
 from app.domain.increments import Accounting, Change, Counter, Exposure, Increments, Part, Simple, Whose
 
 MOST_MOVES: Final = 20_000
-"""As many as the folder keeps ways (MOST_WAYS): each has a plan with counters of its own."""
+"""As many as the folder keeps ways (MOST_WAYS): each has an effect with counters of its own."""
 
 
 class _Indexes:
@@ -54,7 +54,7 @@ class _Indexes:
 
 
 class _Parts:
-    """Packs each distinct part once. Parts are shared by plans, so they are known by their identity."""
+    """Packs each distinct part once. Parts are shared by effects, so they are known by their identity."""
 
     def __init__(self, indexes: _Indexes) -> None:
         self._indexes = indexes
@@ -103,7 +103,7 @@ class _Experiments:
 
 
 class Packer:
-    """Packs increments, and remembers what it made of the counters of a plan. Not for several threads."""
+    """Packs increments, and remembers what it made of the counters of an effect. Not for several threads."""
 
     def __init__(self) -> None:
         self._packer = msgpack.Packer(use_bin_type=False)  # Lua's unpacking knows no other text than this

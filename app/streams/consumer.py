@@ -22,7 +22,7 @@ from mode import Service
 from app.errors import StoreUnavailable
 from app.streams.batches import RecordBatch
 from app.streams.consumer_thread import ConsumerThread, Read
-from app.streams.epochs import Epochs
+from app.streams.leader_epochs import LeaderEpochs
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Partitions(Protocol):
         """The log holds nothing at `position`: it begins at `earliest` and ends at `end`. Returns where to go on."""
         ...
 
-    async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+    async def heed(self, tp: TP, position: int, epochs: LeaderEpochs) -> int | None:
         """Called with what an answer of the brokers at `position` begins and ends with, which bears witness from then
         on. Where to go on instead, if the log was cut: it is not the one that was read up to there."""
         ...
@@ -247,7 +247,7 @@ class BatchConsumer(driver.Consumer):
         to, of another topic maybe."""
         return read.seeks.get(tp) == self._seeks.get(tp)
 
-    async def _heed(self, tp: TP, epochs: Epochs | None) -> bool:
+    async def _heed(self, tp: TP, epochs: LeaderEpochs | None) -> bool:
         """False where the log was cut below what was read, or nobody can tell: it is read again then, from where it
         has to."""
         position = self._position.get(tp)

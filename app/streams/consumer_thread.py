@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from app.streams.doubts import FETCH_WAIT_MS, Doubts
-from app.streams.epochs import Epochs, EpochWatch
+from app.streams.leader_epochs import EpochWatch, LeaderEpochs
 from app.streams.options import ISOLATION
 from app.streams.read_ahead import LEAST_FETCH_BYTES, share_read_ahead
 from app.streams.runs import read_runs
@@ -37,7 +37,7 @@ class Read:
     """The number of the last seek before that moment, of each partition; see BatchConsumer.seeks."""
     bare: Mapping[Any, tuple[int, int]] = field(default_factory=dict)
     """As of `Prefetched`: of runs' ends, and of partitions without a run."""
-    epochs: Mapping[Any, Epochs] = field(default_factory=dict)
+    epochs: Mapping[Any, LeaderEpochs] = field(default_factory=dict)
     """Of each partition whose records are the first of an answer of the brokers."""
 
     @property

@@ -14,7 +14,7 @@ from app.domain.increments import Position
 from app.domain.loss import loss_of
 from app.domain.witness import Witness
 from app.errors import NotFound, StoreUnavailable
-from app.streams.epochs import Epochs
+from app.streams.leader_epochs import LeaderEpochs
 from app.tracking import Tracker
 from app.waiting import Waiting
 
@@ -107,7 +107,7 @@ class TrackedPartitions:
             self._seen.pop(position, None)
         self._surprises |= surprises
 
-    async def heed(self, tp: TP, position: int, epochs: Epochs) -> int | None:
+    async def heed(self, tp: TP, position: int, epochs: LeaderEpochs) -> int | None:
         where = self._positions.get(tp)
         if where is None:
             return None
@@ -120,7 +120,7 @@ class TrackedPartitions:
         self._witnesses[where] = [each and max(each, epochs.last._replace(line=each.line)) for each in known]
         return None
 
-    async def _meet_leader(self, tp: TP, where: Position, position: int, epochs: Epochs) -> int | None:
+    async def _meet_leader(self, tp: TP, where: Position, position: int, epochs: LeaderEpochs) -> int | None:
         """Let batches of a later epoch, or of brokers that were lost sight of, pass, once it is seen that the log is
         the one that was counted, and that is told; or where to go on.
 

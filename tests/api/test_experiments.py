@@ -15,7 +15,7 @@ from app.domain.increments import Position
 from app.domain.parsing import ParsingRules
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters
-from app.tracking import Counting, Tracker
+from app.tracking import OpenedGeneration, Tracker
 from tests.api.conftest import World
 from tests.builders import batch, records
 
@@ -33,10 +33,10 @@ def buys(subject: str, variant: str, ident: str, amount: float = 10, **fields: A
 async def count(world: World, *events: dict[str, Any], partition: int = 0) -> None:
     """By the definitions as they are, in the order given, a millisecond apart."""
 
-    async def open_counting() -> Counting:
-        return Counting(world.counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(world.counters, RULES)
 
-    tracker = Tracker(open_counting, FixedCatalog(build_catalog(world.definitions.history())), NoDeadLetters())
+    tracker = Tracker(open_generation, FixedCatalog(build_catalog(world.definitions.history())), NoDeadLetters())
     position = Position("events", partition)
     start = (await tracker.assign([position]))[position]
     some = records([json.dumps({"projectKey": "shop", **event}).encode() for event in events], start)

@@ -63,7 +63,7 @@ async def test_receipts_go_on_from_where_the_shown_counting_is(parts: Parts) -> 
     await parts.generations.ensure_active(folding_rules(parts.settings), 1)
     await apply(await parts.counters(), increments(simple(1, 2)))
     _, rebuild = await make_rebuild(parts)
-    assert rebuild.counting.receipts_from == {POSITION: 2}
+    assert rebuild.opened.receipts_from == {POSITION: 2}
 
 
 async def test_counters_of_another_version_are_rebuilt_with_receipts_of_everything(parts: Parts) -> None:
@@ -71,8 +71,8 @@ async def test_counters_of_another_version_are_rebuilt_with_receipts_of_everythi
     await parts.redis.hset(spec_key(shown.number), "scheme", 2)
     number, rebuild = await make_rebuild(parts)
     assert number == shown.number + 1
-    assert rebuild.counting.outbox is not None
-    assert rebuild.counting.receipts_from == {}
+    assert rebuild.opened.outbox is not None
+    assert rebuild.opened.receipts_from == {}
 
 
 async def test_dead_letters_are_written_from_where_the_shown_counting_is_then(
@@ -121,7 +121,7 @@ async def test_a_rebuild_that_was_stopped_goes_on_with_the_settings_that_it_was_
     assert f"generations drop {first}" in str(refused.value)
     await parts.generations.drop(first)
     number, rebuild = await make_rebuild(parts)
-    assert (number, rebuild.counting.rules.stripes) == (first + 1, 4)
+    assert (number, rebuild.opened.rules.stripes) == (first + 1, 4)
 
 
 async def test_stripes_are_chosen_by_what_each_project_has_brought(parts: Parts) -> None:
@@ -133,7 +133,7 @@ async def test_stripes_are_chosen_by_what_each_project_has_brought(parts: Parts)
         await parts.redis.hset(counters.generation.prefix(0) + f"p:{key}", mapping={"received": 20, "counted": counted})
     parts.settings = parts.settings.model_copy(update={"stripes": 2})
     _, rebuild = await make_rebuild(parts)
-    assert rebuild.counting.rules.spread == {"hot": 0, "quiet": 1, "still": 1}
+    assert rebuild.opened.rules.spread == {"hot": 0, "quiet": 1, "still": 1}
 
 
 async def test_a_worker_that_finds_no_counters_spreads_the_projects_that_there_are(parts: Parts) -> None:

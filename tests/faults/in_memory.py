@@ -17,7 +17,7 @@ from app.ports import LeftReceipt, Receipt
 from app.proving import FixedCatalog
 from app.receipting import ReceiptSender
 from app.stores.memory import MemoryCounters
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import NOW, RULES, LogRecord, catalog, version
 from tests.faults.comparing import differences
 from tests.faults.oracle import Answer, Definition, Message, count
@@ -197,10 +197,10 @@ class World:
     def counters(self) -> MemoryCounters:
         return self.store.inner
 
-    async def _open(self) -> Counting:
-        return Counting(self.store, self._rules, self.store if self.receipts is not None else None)
+    async def _open(self) -> OpenedGeneration:
+        return OpenedGeneration(self.store, self._rules, self.store if self.receipts is not None else None)
 
-    async def _reopen(self) -> Counting:
+    async def _reopen(self) -> OpenedGeneration:
         # What a worker does when its generation is missing: it begins a new one.
         self.store.inner = MemoryCounters(self._rules.stripes)
         return await self._open()
@@ -209,13 +209,15 @@ class World:
         """A new worker's tracker."""
         opened = 0
 
-        async def open_counting() -> Counting:
+        async def open_generation() -> OpenedGeneration:
             nonlocal opened
             opened += 1
             return await (self._open() if opened == 1 else self._reopen())
 
         sender = ReceiptSender(self.receipts, hook) if self.receipts is not None else None
-        return Tracker(open_counting, self._catalog, self.letters, receipts=sender, hook=hook, retry_wait_seconds=0.001)
+        return Tracker(
+            open_generation, self._catalog, self.letters, receipts=sender, hook=hook, retry_wait_seconds=0.001
+        )
 
     async def send_what_is_left(self) -> None:
         """What a worker does again and again, whatever comes."""

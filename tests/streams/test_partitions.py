@@ -16,9 +16,9 @@ from app.domain.witness import Witness
 from app.proving import FixedCatalog
 from app.recounting import NoDeadLetters
 from app.stores.memory import MemoryCounters
-from app.streams.epochs import Epochs
+from app.streams.leader_epochs import LeaderEpochs
 from app.streams.partitions import TrackedPartitions
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import RULES, catalog, created
 
 ZERO, ONE = TP("events", 0), TP("events", 1)
@@ -54,8 +54,8 @@ class World:
             self._tell_witness,
         )
 
-    async def _open(self) -> Counting:
-        return Counting(self.counters, RULES)
+    async def _open(self) -> OpenedGeneration:
+        return OpenedGeneration(self.counters, RULES)
 
     async def _incarnation_of(self, topic: str) -> str:
         return self.incarnation
@@ -183,7 +183,7 @@ async def test_what_a_cut_off_log_lacks_is_told_to_the_message(world: World) -> 
 
 
 OLD, NEW = Witness(3, 290, 0), Witness(4, 520, 0)
-OF_OLD, OF_NEW = Epochs(3, OLD), Epochs(4, NEW)
+OF_OLD, OF_NEW = LeaderEpochs(3, OLD), LeaderEpochs(4, NEW)
 
 
 async def test_a_log_that_was_cut_below_what_was_counted_is_counted_from_there_once_it_is_told(world: World) -> None:
@@ -204,7 +204,7 @@ async def test_brokers_that_were_lost_sight_of_may_have_another_log_whose_epochs
     assert await world.partitions.heed(ZERO, 300, OF_OLD) is None
     world.brought_back_at = 260
     assert await world.partitions.heed(ZERO, 300, OF_OLD) is None, "they are the same still"
-    back = Epochs(3, Witness(3, 320, 0), doubts=1)
+    back = LeaderEpochs(3, Witness(3, 320, 0), doubts=1)
     assert await world.partitions.heed(ZERO, 300, back) == 260
     assert [loss["number"] for loss, _ in world.told] == [40]
     assert await world.partitions.heed(ZERO, 260, back) is None
@@ -213,14 +213,14 @@ async def test_brokers_that_were_lost_sight_of_may_have_another_log_whose_epochs
 
 async def test_another_leader_of_the_same_log_is_no_cut(world: World) -> None:
     for epoch in range(3, 6):
-        assert await world.partitions.heed(ZERO, 300, Epochs(epoch, Witness(epoch, 300 + epoch, 0))) is None
+        assert await world.partitions.heed(ZERO, 300, LeaderEpochs(epoch, Witness(epoch, 300 + epoch, 0))) is None
     assert (world.partitions.witnesses, world.told) == ({world.position: [Witness(5, 305, 0)]}, [])
 
 
 async def test_what_was_told_before_bears_witness_and_what_is_read_again_does_not(world: World) -> None:
     world.witnesses = {world.position.name: OLD}
     await world.partitions.starts([ZERO, ONE])
-    assert await world.partitions.heed(ZERO, 300, Epochs(2, Witness(2, 200, 0))) is None
+    assert await world.partitions.heed(ZERO, 300, LeaderEpochs(2, Witness(2, 200, 0))) is None
     assert world.partitions.witnesses == {world.position: [OLD]}
     world.cuts = {3: 280}
     assert await world.partitions.heed(ZERO, 300, OF_NEW) == 280
@@ -286,7 +286,7 @@ async def test_while_a_batch_of_the_log_as_it_was_is_counted_no_leader_passes(wo
     await world.partitions.starts([ZERO])
     lock = world.tracker.backfills.lock(world.position)
     await lock.acquire()
-    meeting = asyncio.create_task(world.partitions.heed(ZERO, 300, Epochs(3, NEW)))
+    meeting = asyncio.create_task(world.partitions.heed(ZERO, 300, LeaderEpochs(3, NEW)))
     await asyncio.sleep(0)
     await world.count_up_to(320)
     lock.release()
@@ -299,7 +299,7 @@ async def test_nothing_bears_witness_of_a_topic_that_was_created_again(world: Wo
     world.cuts[3] = 0
     world.incarnation = "second"
     await world.partitions.restarts(["events"])
-    assert await world.partitions.heed(ZERO, 0, Epochs(4, Witness(4, 10, 0))) is None
+    assert await world.partitions.heed(ZERO, 0, LeaderEpochs(4, Witness(4, 10, 0))) is None
     assert world.told == []
 
 

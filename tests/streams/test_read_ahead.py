@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 
 from app.streams import read_ahead
 from app.streams.consumer_thread import ConsumerThread
-from app.streams.epochs import EpochWatch
+from app.streams.leader_epochs import EpochWatch
 from config.settings import Settings
 
 PARTITIONS, RECORDS, SIZE = 4, 100, 20_000

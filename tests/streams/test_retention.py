@@ -22,7 +22,7 @@ from app.streams.letters import Letters
 from app.streams.log import Log
 from app.streams.publishing import Message, Publisher
 from app.streams.topics import Topics
-from app.tracking import Batch, Counting, Tracker
+from app.tracking import Batch, OpenedGeneration, Tracker
 from tests.builders import RULES, catalog, event
 
 pytestmark = pytest.mark.kafka
@@ -98,8 +98,8 @@ async def test_of_several_partitions_the_one_that_was_deleted_is_named(
 async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstrap: str, position: Position) -> None:
     counters, holes, shown = MemoryCounters(), dict[int, int](), list[RecountProgress]()
 
-    async def open_counting() -> Counting:
-        return Counting(counters, RULES)
+    async def open_generation() -> OpenedGeneration:
+        return OpenedGeneration(counters, RULES)
 
     async def note_hole(_: Position, start: int, to: int) -> None:
         holes[start] = to
@@ -107,7 +107,7 @@ async def test_counting_again_tells_the_hole_and_goes_on_behind_it(kafka_bootstr
     async def note_progress(progress: RecountProgress) -> None:
         shown.append(progress)
 
-    tracker = Tracker(open_counting, FixedCatalog(catalog()), NoDeadLetters())
+    tracker = Tracker(open_generation, FixedCatalog(catalog()), NoDeadLetters())
     spans: Mapping[Position, tuple[int, int]] = {position: (0, MESSAGES)}
     read = await recount(tracker, OvertakenLog(kafka_bootstrap), spans, note_progress, note_hole)
 

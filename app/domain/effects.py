@@ -1,6 +1,6 @@
-"""The plan: which counters an event moves, given the conversion goals that it matched. Pure.
+"""The effect: which counters an event moves, given the conversion goals that it matched. Pure.
 
-A plan holds for events that occurred, and were received, within stretches of time in which nothing changes: no hour,
+An effect holds for events that occurred, and were received, within stretches of time in which nothing changes: no hour,
 day or period ends, no goal starts or ends, no version of a goal takes over.
 """
 
@@ -21,7 +21,7 @@ from app.domain.type_index import Feed
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Effect:
     """See the module. Bounds are epoch ms, the lower inclusive, the upper exclusive."""
 
     parts: tuple[Part, ...]
@@ -34,8 +34,8 @@ class Plan:
     counters: tuple[Counter, ...]
     last: tuple[str, ...]
     """Of all parts."""
-    backfills: tuple[tuple[str, Plan], ...] = ()
-    """By name, the plans of the backfills that the matched conversion goals feed."""
+    backfills: tuple[tuple[str, Effect], ...] = ()
+    """By name, the effects of the backfills that the matched conversion goals feed."""
 
     def fits(self, occurred_at: int, received_at: int) -> bool:
         return self.occurred[0] <= occurred_at < self.occurred[1] and self.received[0] <= received_at < self.received[1]
@@ -56,7 +56,7 @@ class Plan:
         return Change(parts, tuple(value for _, value in kept), sign=-1)
 
 
-NO_PLAN: Final = Plan((), (), (0, 0), (0, 0), is_simple=True, counters=(), last=())
+NO_EFFECT: Final = Effect((), (), (0, 0), (0, 0), is_simple=True, counters=(), last=())
 """Moves nothing."""
 
 
@@ -77,8 +77,8 @@ class _Stretch:
             self.narrow(boundary)
 
 
-def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan:
-    """The plan for events that matched `feeds`, valid around these two moments."""
+def effect_of(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Effect:
+    """The effect for events that matched `feeds`, valid around these two moments."""
     hour = occurred_at // fields.HOUR_MS * fields.HOUR_MS
     occurred = _Stretch(occurred_at, hour, hour + fields.HOUR_MS)
     received = _Stretch(received_at, -(2**62), 2**62)
@@ -128,11 +128,11 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
                 )
             )
             value_paths.append(definition.value_property)
-    backfills = _backfill_plans(feeds, occurred_at, received_at)
-    for _, plan in backfills:
-        occurred.narrow_all(plan.occurred)
-        received.narrow_all(plan.received)
-    return Plan(
+    backfills = _backfill_effects(feeds, occurred_at, received_at)
+    for _, effect in backfills:
+        occurred.narrow_all(effect.occurred)
+        received.narrow_all(effect.received)
+    return Effect(
         parts=tuple(parts),
         value_paths=tuple(value_paths),
         occurred=(occurred.since, occurred.until),
@@ -144,12 +144,12 @@ def make_plan(feeds: Sequence[Feed], occurred_at: int, received_at: int) -> Plan
     )
 
 
-def _backfill_plans(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> tuple[tuple[str, Plan], ...]:
+def _backfill_effects(feeds: Iterable[Feed], occurred_at: int, received_at: int) -> tuple[tuple[str, Effect], ...]:
     fed: dict[str, list[Feed]] = {}
     for feed in feeds:
         for name, own in feed.backfills.items():
             fed.setdefault(name, []).append(own)
-    return tuple((name, make_plan(own, occurred_at, received_at)) for name, own in fed.items())
+    return tuple((name, effect_of(own, occurred_at, received_at)) for name, own in fed.items())
 
 
 def _guard(definition: ConversionGoal) -> tuple[str, Whose] | None:

@@ -18,7 +18,7 @@ from app.domain.increments import Position
 from app.domain.witness import Witness
 from app.errors import StoreUnavailable
 from app.streams.consumer_thread import Read
-from app.streams.epochs import Epochs, EpochWatch, epochs_of
+from app.streams.leader_epochs import EpochWatch, LeaderEpochs, epochs_of
 from app.streams.topics import Topics
 from tests.streams.test_consumer import ZERO, Reader
 
@@ -39,10 +39,10 @@ def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (batch(7, 4), Epochs(4, Witness(4, 8, AT))),
-        (batch(7, 4) + batch(10, 4) + batch(13, 6), Epochs(4, Witness(6, 14, AT))),
-        (batch(7, 4) + batch(10, 6)[:50], Epochs(4, Witness(6, 11, AT))),
-        (batch(7, 4) + batch(10, 6)[:16], Epochs(4, Witness(4, 8, AT))),
+        (batch(7, 4), LeaderEpochs(4, Witness(4, 8, AT))),
+        (batch(7, 4) + batch(10, 4) + batch(13, 6), LeaderEpochs(4, Witness(6, 14, AT))),
+        (batch(7, 4) + batch(10, 6)[:50], LeaderEpochs(4, Witness(6, 11, AT))),
+        (batch(7, 4) + batch(10, 6)[:16], LeaderEpochs(4, Witness(4, 8, AT))),
         (batch(7, -1), None),
         (batch(7, 4, magic=1), None),
         (b"", None),
@@ -59,14 +59,14 @@ def batch(base: int, epoch: int, messages: int = 3, magic: int = 2) -> bytes:
         "a broken one",
     ],
 )
-def test_the_first_epoch_and_the_last_batch_are_told(answer: bytes, expected: Epochs | None) -> None:
+def test_the_first_epoch_and_the_last_batch_are_told(answer: bytes, expected: LeaderEpochs | None) -> None:
     assert epochs_of(answer) == expected
 
 
 def test_the_moment_is_the_messages_own_or_the_brokers() -> None:
     stamped = bytearray(batch(7, 4))
     struct.pack_into(">h", stamped, 21, 8)
-    assert epochs_of(bytes(stamped)) == Epochs(4, Witness(4, 8, AT + 2))
+    assert epochs_of(bytes(stamped)) == LeaderEpochs(4, Witness(4, 8, AT + 2))
 
 
 async def test_other_answers_are_handed_on() -> None:
@@ -129,7 +129,7 @@ async def test_nothing_is_handed_on_of_a_log_that_was_find_cut_it(
         return to
 
     reader.partitions = cast(Any, SimpleNamespace(heed=heed, applied=lambda _: None))
-    epochs = Epochs(4, Witness(4, 3, AT))
+    epochs = LeaderEpochs(4, Witness(4, 3, AT))
     await reader._hand_on_all(first_read_with(epochs))
     assert seen == [(ZERO, 0, epochs)]
     assert (reader.handed_on(), reader.sought) == (handed_on, sought)
@@ -140,7 +140,7 @@ async def test_what_was_read_before_a_seek_is_not_looked_at() -> None:
     reader = Reader()
     reader.partitions = cast(Any, SimpleNamespace())
     reader.rewind(ZERO, 0)
-    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
+    await reader._hand_on_all(first_read_with(LeaderEpochs(4, Witness(4, 3, AT))))
     assert reader.handed_on() == []
 
 
@@ -151,7 +151,7 @@ async def test_a_seek_while_it_is_looked_for_a_cut_is_not_undone() -> None:
         reader.rewind(ZERO, 0)
 
     reader.partitions = cast(Any, SimpleNamespace(heed=heed))
-    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
+    await reader._hand_on_all(first_read_with(LeaderEpochs(4, Witness(4, 3, AT))))
     assert reader.handed_on() == []
 
 
@@ -199,10 +199,10 @@ async def test_while_a_cut_cannot_be_told_nothing_is_handed_on_and_it_is_read_ag
 
     reader.partitions = cast(Any, SimpleNamespace(heed=heed))
     reader.sleep = rest  # type: ignore[assignment]
-    await reader._hand_on_all(first_read_with(Epochs(4, Witness(4, 3, AT))))
+    await reader._hand_on_all(first_read_with(LeaderEpochs(4, Witness(4, 3, AT))))
     assert (reader.handed_on(), reader.sought) == ([], [0])
 
 
-def first_read_with(epochs: Epochs) -> Read:
+def first_read_with(epochs: LeaderEpochs) -> Read:
     run = [SimpleNamespace(offset=one, timestamp=0, timestamp_type=0) for one in range(3)]
     return Read({ZERO: run}, {ZERO: 0}, epochs={ZERO: epochs})

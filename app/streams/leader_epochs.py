@@ -19,7 +19,7 @@ _LENGTH_FOLLOWS = 12
 _FIRST_WITH_EPOCHS = 2
 
 
-class Epochs(NamedTuple):
+class LeaderEpochs(NamedTuple):
     """Of one answer of the brokers for a partition: the epoch of its first batch, and its last batch."""
 
     first: int
@@ -28,7 +28,7 @@ class Epochs(NamedTuple):
     """How often the brokers were lost sight of before: they may have another log since, with epochs given again."""
 
 
-def epochs_of(batches: bytes) -> Epochs | None:
+def epochs_of(batches: bytes) -> LeaderEpochs | None:
     """Of whole batches, and a part of one at the end; None where they do not tell: old formats have no epochs, and
     whether one is broken is for others to say."""
     first, last, at = None, Witness(-1, 0, 0), 0
@@ -39,19 +39,19 @@ def epochs_of(batches: bytes) -> Epochs | None:
         first = epoch if first is None else first
         last = Witness(epoch, base + 1, greatest_stamp if attributes & _BROKERS_STAMP else first_stamp)
         at += _LENGTH_FOLLOWS + length
-    return Epochs(first, last) if first is not None else None
+    return LeaderEpochs(first, last) if first is not None else None
 
 
 class EpochWatch:
     """Looks at what one driver's client is answered. Lives in the driver's thread."""
 
     def __init__(self, client: Any) -> None:
-        self._of: dict[tuple[str, int], Epochs | None] = {}
+        self._of: dict[tuple[str, int], LeaderEpochs | None] = {}
         self._doubts = 0
         self._send, self._update = client.send, client.force_metadata_update
         client.send, client.force_metadata_update = self._send_and_look, self._doubt_and_update
 
-    def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Epochs]:
+    def take(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], LeaderEpochs]:
         """Of the last answers that were not taken yet."""
         # Each once: a second look finds nothing any more.
         taken = {each: self._of.pop(each, None) for each in set(partitions)}
