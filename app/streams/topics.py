@@ -254,16 +254,25 @@ class KeptRecords(_Kept):
         """See `find_cut`. Raises StoreUnavailable."""
         tp = TopicPartition(position.topic, position.partition)
         with self._client() as consumer:
-            begin, end = consumer.beginning_offsets([tp])[tp], _true_ends(consumer, consumer.end_offsets([tp]))[tp]
+            begin, end = _span(consumer, tp, max(counted, witness.offset))
             return find_cut(witness, counted, (begin, end), lambda offset: _first_from(consumer, tp, offset, end))
 
     def last_below(self, position: Position, offset: int) -> Witness | None:
         """What bears witness of the log up to there; None where no message is near. Raises StoreUnavailable."""
         tp = TopicPartition(position.topic, position.partition)
         with self._client() as consumer:
-            begin, end = consumer.beginning_offsets([tp])[tp], _true_ends(consumer, consumer.end_offsets([tp]))[tp]
+            begin, end = _span(consumer, tp, offset)
             found = last_below(offset, begin, lambda at: _first_from(consumer, tp, at, end))
         return None if found is None else Witness(found.epoch, found.offset + 1, found.timestamp)
+
+
+def _span(consumer: Any, tp: TopicPartition, known_to: int) -> tuple[int, int]:
+    """Where the log begins, and where it ends or some offset from `known_to` on: with Kafka that costs no fetch, which
+    would wait for more at the end of each partition that is looked at after an assignment."""
+    consumer.unsubscribe()
+    consumer.assign([tp])
+    begin, told = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])
+    return begin, told[tp] if told[tp] >= known_to else _true_ends(consumer, told)[tp]
 
 
 def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> Found | None:
