@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 
 from faust.types import TP
@@ -44,6 +44,10 @@ class Reports:
         self._counted = 0
         self._received = 0
         self._recent: list[tuple[float, int]] = []
+        self._told_of = ""
+        """The generation of `_complete`."""
+        self._complete: dict[Position, tuple[int, int]] = {}
+        """How often the store had surprised the tracker, and up to when it was complete then."""
         self._landmarks: defaultdict[str, deque[Landmark]] = defaultdict(lambda: deque(maxlen=MOST_LANDMARKS))
 
     def observe(self, position: Position, outcome: Outcome, seconds: float) -> None:
@@ -80,18 +84,37 @@ class Reports:
         self._parts.show(known, is_waiting=self._tracker.is_waiting or self._partitions.is_waiting)
         now = await self._parts.signals.now()
         then = now - int((time.monotonic() - begun) * 1000)
+        await self._hear_what_is_told(store, known.keys())
         # This machine's clock measures how long ago a broker answered, no more: it may be wrong, or be set. And
         # a message that says to be of the future makes nothing complete up to there.
         fresh = {
-            position: (then - quiet[position] if position in quiet else min(complete_up_to, now), end)
-            for position, (_, end, complete_up_to) in known.items()
-            if complete_up_to
+            position: (self._keep(position, then - quiet[position] if position in quiet else min(up_to, now)), end)
+            for position, (_, end, up_to) in known.items()
         }
+        fresh = {position: told for position, told in fresh.items() if told[0]}
         if fresh:
             await store.report_freshness(fresh, now)
         # Not all up to there may be counted yet, which does no harm: they are of the log.
         await store.report_witnesses(self._partitions.witnesses)
         await self.report_alive()
+
+    async def _hear_what_is_told(self, store: RedisCounters, positions: Collection[Position]) -> None:
+        """Of positions that are reported for the first time, in this generation or since they were assigned."""
+        known = self._complete if store.generation.identity == self._told_of else {}
+        self._told_of = store.generation.identity
+        self._complete = {position: known[position] for position in positions if position in known}
+        if len(self._complete) < len(positions):
+            told = await store.freshness()
+            for position in positions:
+                at, _, _ = told.get(position.name, (0, 0, 0))
+                self._complete.setdefault(position, (self._tracker.surprises[position], at))
+
+    def _keep(self, position: Position, up_to: int) -> int:
+        """Up to when it is complete: what was so stays so while more comes in, unless the store went back."""
+        surprises, before = self._complete[position]
+        kept = max(up_to, before) if surprises == self._tracker.surprises[position] else up_to
+        self._complete[position] = self._tracker.surprises[position], kept
+        return kept
 
     async def report_alive(self) -> None:
         """Tell which revision this worker runs."""

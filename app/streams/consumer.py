@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -31,6 +32,7 @@ READ_SECONDS = 1.0
 ERROR_PAUSE_SECONDS = 0.5
 START_SECONDS = 5.0
 STAY_SECONDS = 1.0
+LAST_COMMIT_SECONDS = 2.0
 LITTLE = 500
 """Records of one read; they are on their way to Redis before more is asked for."""
 TURNS_TO_REDIS = 4
@@ -365,6 +367,12 @@ class BatchConsumer(driver.Consumer):
                 self.rewind(tp, applied)
 
     # -- Kafka's committed offsets, as a hint
+
+    async def on_stop(self) -> None:
+        """Faust commits here, in a thread that may have ended before: after a crash it would wait for that for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_COMMIT_SECONDS):
+                await super().on_stop()
 
     def ack(self, message: Any) -> bool:
         # Progress is the checkpoint, which the tracker moves; Faust only has to forget the message.

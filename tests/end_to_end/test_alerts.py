@@ -176,6 +176,7 @@ def definition_left_out(state: Injections, database: sqlite3.Connection) -> None
     def write(text: str) -> None:
         database.execute("UPDATE definition_versions SET body = ? WHERE kind = 'conversion_goal'", (text,))
         database.execute("UPDATE catalog SET revision = revision + 1")
+        database.execute("UPDATE projects SET revision = (SELECT revision FROM catalog)")
 
     write(broken)
     eventually(lambda: state.value(state.worker_url, "scorekeeper_definitions_left_out") == 1, 60, "it to be left out")

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.errors import OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from app.streams import consumer
@@ -369,3 +370,14 @@ def test_the_log_ends_where_a_transaction_is_open_and_nobody_knows_up_to_when_it
     state = SimpleNamespace(lso=stable, highwater=end, timestamp=1_000)
     monkeypatch.setattr(reader, "_state", lambda _: state)
     assert (reader.seen_end(ZERO), reader.heard_at(ZERO)) == (stable, heard_at)
+
+
+async def test_who_ends_does_not_wait_for_a_commit_in_a_thread_that_has_ended(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(driver.Consumer, "on_stop", never)
+    monkeypatch.setattr(consumer, "LAST_COMMIT_SECONDS", 0.01)
+    await asyncio.wait_for(reader.on_stop(), 30)
