@@ -44,6 +44,16 @@ FirstFrom: TypeAlias = Callable[[int], Found | None]
 """An offset -> the first message there or beyond; None where there is none."""
 
 
+def is_whole(witness: Witness, counted: int, first_from: FirstFrom) -> bool:
+    """Whether the log certainly was not cut: then `find_cut` finds nothing. One look or two, of those it takes, and
+    nothing has to be known of where the log begins and ends."""
+    own = first_from(witness.offset - 1)
+    if own != (witness.offset - 1, witness.epoch, witness.timestamp):
+        return False
+    last = own if counted <= witness.offset else first_from(counted - 1)
+    return last is not None and last.offset < counted and last.epoch == witness.epoch
+
+
 def find_cut(witness: Witness, counted: int, span: tuple[int, int], first_from: FirstFrom) -> int | None:
     """Where a log from and up to these offsets was cut: what lies there and beyond is not what was counted, or fetched.
 

@@ -8,24 +8,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from app.domain.beginning import Spans
 from app.domain.increments import Position
-from app.domain.witness import Found, Witness, find_cut, last_below
+from app.domain.witness import Found, Witness, find_cut, is_whole, last_below
 from app.errors import NotFound, StoreUnavailable
 from app.streams.options import ISOLATION
 
 _FETCH_SECONDS = 3.0
+_SOON_SECONDS = 0.25
 _KEPT_SECONDS = 60.0
 """A connection that nobody used for longer may have been broken off without a word."""
 _CLOSED = "closed"
@@ -254,6 +255,10 @@ class KeptRecords(_Kept):
         """See `find_cut`. Raises StoreUnavailable."""
         tp = TopicPartition(position.topic, position.partition)
         with self._client() as consumer:
+            consumer.unsubscribe()
+            consumer.assign([tp])
+            if is_whole(witness, counted, lambda offset: _soon_from(consumer, tp, offset)):
+                return None
             begin, end = _span(consumer, tp, max(counted, witness.offset))
             return find_cut(witness, counted, (begin, end), lambda offset: _first_from(consumer, tp, offset, end))
 
@@ -273,6 +278,17 @@ def _span(consumer: Any, tp: TopicPartition, known_to: int) -> tuple[int, int]:
     consumer.assign([tp])
     begin, told = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])
     return begin, told[tp] if told[tp] >= known_to else _true_ends(consumer, told)[tp]
+
+
+def _soon_from(consumer: Any, tp: TopicPartition, offset: int) -> Found | None:
+    """See FirstFrom; None too where nothing comes at once, as at the end of the log."""
+    consumer.seek(tp, offset)
+    deadline = time.monotonic() + _SOON_SECONDS
+    with suppress(OffsetOutOfRangeError):
+        while time.monotonic() < deadline:
+            for record in consumer.poll(timeout_ms=20).get(tp, ()):
+                return Found(record.offset, record.leader_epoch, record.timestamp)
+    return None
 
 
 def _first_from(consumer: Any, tp: TopicPartition, offset: int, end: int) -> Found | None:

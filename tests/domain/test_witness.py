@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.witness import FirstFrom, Found, Witness, find_cut
+from app.domain.witness import FirstFrom, Found, Witness, find_cut, is_whole
 
 Log = list[Found]
 
@@ -49,7 +49,9 @@ def test_a_log_that_was_cut_is_told_from_one_that_was_not(lengths: list[int], be
     reached = data.draw(st.sampled_from([counted, *more])).offset + 1
     cut = begin + left if begin + left < reached else None
     assert find_cut(witness, reached, span_of(log), first_from(log)) is None
+    assert is_whole(witness, reached, first_from(log))
     found = find_cut(witness, reached, (begin, begin + left + len(new)), first_from(log[:left] + new))
+    assert not is_whole(witness, reached, first_from(log[:left] + new)) or found is None
     assert (None if found is None or found >= reached else found) == cut
 
 
@@ -88,6 +90,7 @@ def test_brokers_that_were_brought_back_are_known_although_their_epochs_are_not_
     assert find_cut(told, counted.offset + 1, span_of(log), first_from(log)) is None
     found = find_cut(told, counted.offset + 1, (0, end), first_from(saved + back))
     assert found == (left if end >= told.offset else end)
+    assert not is_whole(told, counted.offset + 1, first_from(saved + back))
 
 
 def test_of_what_was_fetched_and_not_counted_nothing_is_missing() -> None:
