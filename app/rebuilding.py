@@ -59,7 +59,7 @@ class NewCounters(CounterStore, Snapshot, Protocol):
 
     async def report_loss(self, loss: Mapping[str, object]) -> None: ...
 
-    async def witnesses(self) -> Sequence[Mapping[str, Witness]]: ...
+    async def witnesses(self, positions: Sequence[Position]) -> Sequence[Mapping[str, Witness]]: ...
 
     async def tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool: ...
 
@@ -153,7 +153,7 @@ class Rebuild:
         on from there would not know of a cut. Raises Conflict where it was cut."""
         # Taken before it is compared: what takes the place of a cut log later is another than what is told.
         last = await self.log_witnesses.last_below({position: end for position, (_, end) in spans.items()})
-        told, reached = await self.store.witnesses(), await self.store.checkpoints(list(spans))
+        told, reached = await self.store.witnesses(list(spans)), await self.store.checkpoints(list(spans))
         counted = [
             (position, stripe, at, told[stripe].get(position.name))
             for position, own in zip(spans, reached, strict=True)

@@ -95,9 +95,9 @@ class Worker:
         await self.tracker.opened()
         await (self.store.report_loss(loss) if is_lost else self.store.take_back_loss(loss))
 
-    async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
+    async def _told_witnesses(self, positions: Sequence[Position]) -> Sequence[Mapping[str, Witness]]:
         await self.tracker.opened()
-        return await self.store.witnesses()
+        return await self.store.witnesses(positions)
 
     async def _tell_witness(self, position: Position, stripe: int, known: Witness | None, witness: Witness) -> bool:
         await self.tracker.opened()

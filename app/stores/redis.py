@@ -200,14 +200,19 @@ class RedisCounters:
             raise GenerationMissing(self.generation.number)
         return number
 
-    async def witnesses(self) -> Sequence[Mapping[str, Witness]]:
-        """Of each stripe: position name -> what was told last."""
-        told = []
+    async def witnesses(self, positions: Sequence[Position]) -> Sequence[Mapping[str, Witness]]:
+        """Of each stripe: position name -> what was told last, where anything was."""
+        names = [position.name for position in positions]
+        if not names:
+            return [{} for _ in range(self.stripes)]
         with as_store_errors():
-            for stripe in range(self.stripes):
-                raw = await self._client.hgetall(self.generation.prefix(stripe) + "ep")
-                told.append({name.decode(): Witness(*json.loads(text)) for name, text in raw.items()})
-        return told
+            async with self._client.pipeline(transaction=False) as pipe:
+                for stripe in range(self.stripes):
+                    pipe.hmget(self.generation.prefix(stripe) + "ep", names)
+                found = await pipe.execute()
+        return [
+            {name: Witness(*json.loads(text)) for name, text in zip(names, own, strict=True) if text} for own in found
+        ]
 
     async def expect_positions(self, positions: Sequence[Position]) -> None:
         """Name the positions without which the counts are not complete; existing reports stay.

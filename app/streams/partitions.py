@@ -38,7 +38,7 @@ class TrackedPartitions:
         report_loss: Callable[[Mapping[str, object], bool], Awaitable[None]],
         received_at: Callable[[Position, int], Awaitable[int | None]],
         find_cut: Callable[[Position, int, Witness], Awaitable[int | None]],
-        told_witnesses: Callable[[], Awaitable[Sequence[Mapping[str, Witness]]]],
+        told_witnesses: Callable[[Sequence[Position]], Awaitable[Sequence[Mapping[str, Witness]]]],
         tell_witness: Callable[[Position, int, Witness | None, Witness], Awaitable[bool]],
     ) -> None:
         self._tracker = tracker
@@ -101,7 +101,7 @@ class TrackedPartitions:
     async def _hear_witnesses(self, positions: Iterable[Position]) -> None:
         """As they were told last: with the checkpoints, which are to be known before, they may have gone back."""
         surprises = {position: self._tracker.surprises[position] for position in positions}
-        told = await self._looking.until_answered(self._told_witnesses, _is_unknown)
+        told = await self._looking.until_answered(partial(self._told_witnesses, list(surprises)), _is_unknown)
         for position in surprises:
             self._witnesses[position] = [of_stripe.get(position.name) for of_stripe in told]
             self._seen.pop(position, None)

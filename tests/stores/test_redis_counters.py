@@ -242,16 +242,16 @@ async def test_witnesses_are_remembered_as_long_as_their_topic_and_their_generat
     old, new = Witness(3, 2**40, 5), Witness(4, 2**40, 6)
     assert await store.tell_witness(POSITION, 0, None, old)
     await store.report_witnesses({})
-    assert await store.witnesses() == [{POSITION.name: old}]
+    assert await store.witnesses([POSITION]) == [{POSITION.name: old}]
     assert not await store.tell_witness(POSITION, 0, None, new)
     await store.report_witnesses({POSITION: [new]})
-    assert await store.witnesses() == [{POSITION.name: old}], "nobody may count of it yet"
+    assert await store.witnesses([POSITION]) == [{POSITION.name: old}], "nobody may count of it yet"
     assert await store.tell_witness(POSITION, 0, old._replace(offset=1), new)
     other, newer = Position(POSITION.topic, 1, POSITION.incarnation), new._replace(offset=2**41)
     await store.report_witnesses({other: [newer], POSITION: [newer]})
-    assert await store.witnesses() == [{POSITION.name: newer}], "nobody may count of the other yet"
+    assert await store.witnesses([POSITION]) == [{POSITION.name: newer}], "nobody may count of the other yet"
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
-    assert await store.witnesses() == [{}]
+    assert await store.witnesses([POSITION]) == [{}]
     await client.flushall()
     with pytest.raises(GenerationMissing):
         await store.report_witnesses({POSITION: [Witness(3, 1, 5)]})
@@ -264,10 +264,10 @@ async def test_each_stripe_has_a_witness_of_its_own(client: Client) -> None:
     assert await store.tell_witness(POSITION, 0, None, first)
     assert await store.tell_witness(POSITION, 1, None, second)
     await store.report_witnesses({POSITION: [newer, newer]})
-    assert await store.witnesses() == [{POSITION.name: first}, {POSITION.name: newer}]
+    assert await store.witnesses([POSITION]) == [{POSITION.name: first}, {POSITION.name: newer}]
     await store.expect_positions([POSITION])
     await store.expect_positions([Position(POSITION.topic, 0, "another")])
-    assert await store.witnesses() == [{}, {}]
+    assert await store.witnesses([POSITION]) == [{}, {}]
 
 
 async def test_a_witness_of_a_log_that_another_took_the_place_of_is_refused(client: Client) -> None:
@@ -277,7 +277,7 @@ async def test_a_witness_of_a_log_that_another_took_the_place_of_is_refused(clie
     assert await store.tell_witness(POSITION, 0, before, after)
     await store.report_witnesses({POSITION: [before._replace(offset=12)]})
     assert not await store.tell_witness(POSITION, 0, before, before)
-    assert await store.witnesses() == [{POSITION.name: after}]
+    assert await store.witnesses([POSITION]) == [{POSITION.name: after}]
 
 
 async def test_a_topic_that_is_not_listed_any_more_is_not_waited_for(client: Client) -> None:

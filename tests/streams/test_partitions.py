@@ -79,7 +79,8 @@ class World:
         self.witnesses[position.name] = witness
         return True
 
-    async def _told_witnesses(self) -> Sequence[Mapping[str, Witness]]:
+    async def _told_witnesses(self, positions: Sequence[Position]) -> Sequence[Mapping[str, Witness]]:
+        del positions
         return [self.witnesses]
 
     async def _report(self, loss: Mapping[str, object], is_lost: bool) -> None:
